@@ -1,0 +1,285 @@
+//! The facts of the ledger. Each is what is believed so far, and also the form in which one witness's word arrives.
+
+use ducat_prices::Usage;
+
+use crate::{FieldClass, Holders, Key, Outcome, Told, UnixMs, Witness, Witnesses};
+
+/// Anything a witness can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    Session(Session),
+    Turn(Turn),
+    Request(Request),
+    ToolCall(ToolCall),
+    Incident(Incident),
+    /// A transcript line was seen in a session; decides births, see [`crate::owner`].
+    Line(Line),
+}
+
+/// Declares a fact: its plain identity, then the told fields with how equal ranks join (`largest` or `smallest`).
+macro_rules! fact {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty , $mode:ident ;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            pub key: Key,
+            /// The agent that did it: `claude-code`, `first-version`, a service name.
+            pub agent: String,
+            /// The agent's own id for it.
+            pub id: String,
+            /// The sessions that hold a copy (empty for facts of no session; a session holds itself).
+            pub holders: Holders,
+            pub witnesses: Witnesses,
+            $($(#[$fdoc])* pub $field: Told<$ty>,)*
+        }
+
+        impl $name {
+            /// Names of the told fields, in the order of [`Self::ranks`].
+            pub const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            /// A fact of which nothing is told yet.
+            pub fn new(key: Key, agent: impl Into<String>, id: impl Into<String>) -> Self {
+                Self {
+                    key,
+                    agent: agent.into(),
+                    id: id.into(),
+                    holders: Holders::default(),
+                    witnesses: Witnesses::default(),
+                    $($field: Told::default(),)*
+                }
+            }
+
+            /// Believes what `other` says of the same fact; true when something changed.
+            pub fn join(&mut self, other: &Self) -> bool {
+                debug_assert_eq!(self.key, other.key);
+                let mut changed = self.witnesses.join(other.witnesses);
+                changed |= self.holders.join(&other.holders);
+                $(changed |= fact!(@$mode self.$field, other.$field);)*
+                changed
+            }
+
+            /// The rank of every told field, for storing beside the values.
+            pub fn ranks(&self) -> Vec<u8> {
+                vec![$(self.$field.rank()),*]
+            }
+        }
+    };
+    (@largest $ours:expr, $theirs:expr) => { $ours.join(&$theirs) };
+    (@smallest $ours:expr, $theirs:expr) => { $ours.join_smallest(&$theirs) };
+}
+
+fact! {
+    /// A run of an agent, from its first prompt to its end.
+    Session {
+        /// Time of the first thing heard of it.
+        started_at: UnixMs, smallest;
+        /// Time of the last thing heard of it.
+        last_at: UnixMs, largest;
+        /// When a hook told its end.
+        ended_at: UnixMs, largest;
+        end_reason: String, largest;
+        /// Earliest line that is never copied between sessions (`queue-operation`), or a live witness's first word.
+        opened_at: UnixMs, smallest;
+        /// Working directory at the start.
+        cwd: String, largest;
+        /// Version of the agent's client.
+        version: String, largest;
+        user: String, largest;
+        team: String, largest;
+        host: String, largest;
+    }
+}
+
+fact! {
+    /// A prompt and what it caused.
+    Turn {
+        started_at: UnixMs, smallest;
+        ended_at: UnixMs, largest;
+        /// UTF-8 bytes of the prompt.
+        prompt_bytes: u64, largest;
+        /// Score of the first version's prompt analysis, in thousandths.
+        complexity_milli: u64, largest;
+        thinking_mode: String, largest;
+        user: String, largest;
+        team: String, largest;
+    }
+}
+
+fact! {
+    /// One call of a model.
+    Request {
+        /// As the client reported it; the canonical name is derived by the price table.
+        model: String, largest;
+        input_tokens: u64, largest;
+        output_tokens: u64, largest;
+        reasoning_tokens: u64, largest;
+        cache_read_tokens: u64, largest;
+        cache_write_5m_tokens: u64, largest;
+        cache_write_1h_tokens: u64, largest;
+        /// All cache writes; what is above its parts is priced at the 5-minute rate and flagged.
+        cache_write_tokens: u64, largest;
+        web_search_requests: u64, largest;
+        started_at: UnixMs, smallest;
+        ended_at: UnixMs, largest;
+        duration_ms: u64, largest;
+        /// The turn that caused it.
+        turn: Key, smallest;
+        /// The sub-agent that made it.
+        subagent: String, largest;
+        provider: String, largest;
+        service_tier: String, largest;
+        inference_geo: String, largest;
+        /// `fast` or `standard`.
+        speed: String, largest;
+        stop_reason: String, largest;
+        /// What the client said it cost, in nano-USD.
+        reported_cost_nano: i64, largest;
+        billing: String, largest;
+        user: String, largest;
+        team: String, largest;
+        host: String, largest;
+    }
+}
+
+fact! {
+    /// One use of a tool.
+    ToolCall {
+        /// `Bash`, `mcp__server__tool`.
+        name: String, largest;
+        outcome: Outcome, largest;
+        /// `exit_code`, `validation`, `unknown_tool`, `permission`, `timeout`, …; bounded words, never content.
+        error_kind: String, largest;
+        started_at: UnixMs, smallest;
+        ended_at: UnixMs, largest;
+        duration_ms: u64, largest;
+        /// UTF-8 bytes of the input's JSON.
+        input_bytes: u64, largest;
+        /// UTF-8 bytes of the result as the model gets it.
+        result_bytes: u64, largest;
+        /// The file, notebook or folder it worked on, or the kind of sub-agent it started.
+        target: String, largest;
+        turn: Key, smallest;
+        /// The request whose answer asked for it.
+        request: Key, smallest;
+        subagent: String, largest;
+        user: String, largest;
+        team: String, largest;
+        host: String, largest;
+    }
+}
+
+fact! {
+    /// Something else worth knowing: a compaction, an API error, a first-version measurement.
+    Incident {
+        kind: IncidentKind, largest;
+        at: UnixMs, smallest;
+        /// Kind-specific size: tokens before a compaction, HTTP status of an API error, milliseconds of a hook, nano-USD of a revenue.
+        value: i64, largest;
+        /// Kind-specific bounded word: `auto` or `manual`, an error type, a hook type.
+        detail: String, largest;
+        user: String, largest;
+        team: String, largest;
+    }
+}
+
+/// What kind of incident; the number is stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum IncidentKind {
+    Compaction = 1,
+    Microcompaction = 2,
+    /// A hook announced a compaction; the transcript's boundary line tells of the same one, so only that is counted.
+    CompactionAnnounced = 3,
+    /// The provider answered with an error; `value` is the HTTP status where told.
+    ApiError = 4,
+    /// A `<synthetic>` message: the client spoke for the model, nothing was called.
+    SyntheticMessage = 5,
+    PermissionRequest = 6,
+    SubagentStart = 7,
+    SubagentStop = 8,
+    /// First version: an optimization suggestion; `value` is the potential saving in nano-USD.
+    OptimizationSuggestion = 9,
+    /// First version: how long a hook took, `value` in microseconds.
+    HookPerformance = 10,
+    /// First version: revenue, `value` in nano-USD.
+    Revenue = 11,
+    /// A started call that never ended was given up.
+    ExpiredToolCall = 12,
+}
+
+impl IncidentKind {
+    pub const ALL: [Self; 12] = [
+        Self::Compaction,
+        Self::Microcompaction,
+        Self::CompactionAnnounced,
+        Self::ApiError,
+        Self::SyntheticMessage,
+        Self::PermissionRequest,
+        Self::SubagentStart,
+        Self::SubagentStop,
+        Self::OptimizationSuggestion,
+        Self::HookPerformance,
+        Self::Revenue,
+        Self::ExpiredToolCall,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compaction => "compaction",
+            Self::Microcompaction => "microcompaction",
+            Self::CompactionAnnounced => "compaction_announced",
+            Self::ApiError => "api_error",
+            Self::SyntheticMessage => "synthetic_message",
+            Self::PermissionRequest => "permission_request",
+            Self::SubagentStart => "subagent_start",
+            Self::SubagentStop => "subagent_stop",
+            Self::OptimizationSuggestion => "optimization_suggestion",
+            Self::HookPerformance => "hook_performance",
+            Self::Revenue => "revenue",
+            Self::ExpiredToolCall => "expired_tool_call",
+        }
+    }
+
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == code)
+    }
+}
+
+/// A transcript line with a uuid of its own, seen in a session. Copies in forks keep uuid and time, so a line seen in one session only
+/// is a line that session wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Line {
+    pub session: Key,
+    pub uuid: [u8; 16],
+    pub at: UnixMs,
+}
+
+impl Request {
+    /// Token counts as priced. Cache writes above their told parts are `cache_write_unsplit`.
+    pub fn usage(&self) -> Usage {
+        let (five, hour) = (
+            self.cache_write_5m_tokens.or_default(),
+            self.cache_write_1h_tokens.or_default(),
+        );
+        Usage {
+            input: self.input_tokens.or_default(),
+            output: self.output_tokens.or_default(),
+            reasoning: self.reasoning_tokens.or_default(),
+            cache_read: self.cache_read_tokens.or_default(),
+            cache_write_5m: five,
+            cache_write_1h: hour,
+            cache_write_unsplit: self
+                .cache_write_tokens
+                .or_default()
+                .saturating_sub(five.saturating_add(hour)),
+            web_search_requests: self.web_search_requests.or_default(),
+        }
+    }
+}
+
+impl Witness {
+    /// A told field of this witness: rank by the field's class.
+    pub fn tells<T>(self, class: FieldClass, value: T) -> Told<T> {
+        Told::by(self.rank(class), value)
+    }
+}

@@ -1,0 +1,60 @@
+//! Keys of facts: 16 bytes of BLAKE3 over the kind, the agent and the id the agent gave.
+
+use std::fmt;
+
+/// The kind of thing a key names; two kinds with the same id never collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySpace {
+    Session,
+    Turn,
+    Request,
+    ToolCall,
+    Incident,
+}
+
+impl KeySpace {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Turn => "turn",
+            Self::Request => "request",
+            Self::ToolCall => "tool_call",
+            Self::Incident => "incident",
+        }
+    }
+}
+
+/// The identity of a fact within a tenant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub [u8; 16]);
+
+impl Key {
+    /// The key of what `agent` calls `id`. Never put a session, a time or a usage into a request's or tool call's id: a fork's copy
+    /// would count again.
+    pub fn of(space: KeySpace, agent: &str, id: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in [space.name(), agent, id] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(key)
+    }
+
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

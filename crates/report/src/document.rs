@@ -1,0 +1,162 @@
+//! A finished report, as JSON.
+
+use std::collections::BTreeMap;
+
+use ducat_ledger::UnixMs;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+
+use crate::report::RowSums;
+use crate::{Grouping, Totals};
+
+/// `{"schema_version":1,"rows":[…],"totals":{…}}`.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub by: Grouping,
+    pub breakdown: bool,
+    pub rows: Vec<Row>,
+    pub totals: Totals,
+}
+
+/// One row of a report.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Date, week, month, session, project, …; none for what could not be attributed.
+    pub name: Option<String>,
+    pub totals: Totals,
+    pub by_model: BTreeMap<String, Totals>,
+    /// Only for sessions.
+    pub session: Option<SessionColumns>,
+}
+
+/// What a session's row says besides its sums.
+#[derive(Clone, Debug)]
+pub struct SessionColumns {
+    pub agent: String,
+    pub project: Option<String>,
+    pub branch: Option<String>,
+    pub first_request_at: Option<UnixMs>,
+    pub last_request_at: Option<UnixMs>,
+}
+
+impl Row {
+    pub(crate) fn new(name: Option<String>, agent: Option<String>, sums: RowSums) -> Self {
+        let session = agent.map(|agent| SessionColumns {
+            agent,
+            project: sums.latest.1,
+            branch: sums.latest.2,
+            first_request_at: sums.first_at,
+            last_request_at: sums.latest.0,
+        });
+        Self {
+            name,
+            totals: sums.totals,
+            by_model: sums.by_model,
+            session,
+        }
+    }
+}
+
+impl Document {
+    /// One line of JSON, the same bytes for the same requests wherever they come from.
+    pub fn to_json(&self) -> String {
+        // A document holds nothing that JSON cannot: strings, integers and finite floats.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("schema_version", &1)?;
+        map.serialize_entry("rows", &Rows(self))?;
+        map.serialize_entry("totals", &self.totals)?;
+        map.end()
+    }
+}
+
+struct Rows<'a>(&'a Document);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(Some(self.0.rows.len()))?;
+        for row in &self.0.rows {
+            rows.serialize_element(&KeyedRow {
+                key: self.0.by.row_key(),
+                breakdown: self.0.breakdown,
+                row,
+            })?;
+        }
+        rows.end()
+    }
+}
+
+struct KeyedRow<'a> {
+    key: &'static str,
+    breakdown: bool,
+    row: &'a Row,
+}
+
+impl Serialize for KeyedRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.key, &self.row.name)?;
+        if let Some(session) = &self.row.session {
+            map.serialize_entry("agent", &session.agent)?;
+            map.serialize_entry("project", &session.project)?;
+            map.serialize_entry("branch", &session.branch)?;
+            map.serialize_entry(
+                "first_request_at",
+                &session.first_request_at.and_then(rfc3339),
+            )?;
+            map.serialize_entry(
+                "last_request_at",
+                &session.last_request_at.and_then(rfc3339),
+            )?;
+        }
+        self.row.totals.serialize_into(&mut map)?;
+        if self.breakdown {
+            map.serialize_entry("breakdown", &Breakdown(&self.row.by_model))?;
+        }
+        map.end()
+    }
+}
+
+/// Sums by model, the costliest first.
+struct Breakdown<'a>(&'a BTreeMap<String, Totals>);
+
+impl Serialize for Breakdown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut models: Vec<_> = self.0.iter().collect();
+        models.sort_by(|(name, totals), (other_name, other)| {
+            (other.cost, name).cmp(&(totals.cost, other_name))
+        });
+        let mut rows = serializer.serialize_seq(Some(models.len()))?;
+        for (model, totals) in models {
+            rows.serialize_element(&ModelRow { model, totals })?;
+        }
+        rows.end()
+    }
+}
+
+struct ModelRow<'a> {
+    model: &'a str,
+    totals: &'a Totals,
+}
+
+impl Serialize for ModelRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", self.model)?;
+        self.totals.serialize_into(&mut map)?;
+        map.end()
+    }
+}
+
+/// `2026-01-05T18:20:00.123Z`; times a calendar cannot hold are written as null by the caller's option.
+fn rfc3339(at: UnixMs) -> Option<String> {
+    Timestamp::from_millisecond(at)
+        .ok()
+        .map(|at| format!("{at:.3}"))
+}

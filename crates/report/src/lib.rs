@@ -1,0 +1,17 @@
+//! Reports: sums of requests by day, week, month, session, project, model and so on.
+//!
+//! The one way from requests to the figures of `ducat report` and `/api/v1/report`, whether the requests come from transcripts, from the
+//! cache or from the store. Pure: the time zone and "now" are parameters.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod calendar;
+mod document;
+mod query;
+mod report;
+mod totals;
+
+pub use calendar::Calendar;
+pub use document::{Document, Row};
+pub use query::{Grouping, QueryError, ReportQuery};
+pub use report::{Report, RequestRow};
+pub use totals::Totals;

@@ -1,0 +1,198 @@
+//! Adding requests up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ducat_ledger::UnixMs;
+use ducat_prices::{NanoUsd, Usage};
+use jiff::civil::Date;
+
+use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
+
+/// One request, under its owner's session, project and branch.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestRow<'a> {
+    pub started_at: Option<UnixMs>,
+    pub session: &'a str,
+    pub agent: &'a str,
+    /// Canonical model name.
+    pub model: &'a str,
+    pub project: Option<&'a str>,
+    pub branch: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub team: Option<&'a str>,
+    pub usage: &'a Usage,
+    pub cost: Option<NanoUsd>,
+}
+
+/// A report under way.
+#[derive(Debug)]
+pub struct Report {
+    query: ReportQuery,
+    calendar: Calendar,
+    rows: HashMap<RowKey, RowSums>,
+    totals: Totals,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum RowKey {
+    /// The first day of the day, week or month; none for requests that tell no time.
+    Day(Option<Date>),
+    Named(Option<String>),
+    Session {
+        agent: String,
+        session: String,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowSums {
+    pub totals: Totals,
+    pub by_model: BTreeMap<String, Totals>,
+    pub first_at: Option<UnixMs>,
+    /// Time, project and branch of the latest request; the largest names among equals.
+    pub latest: (Option<UnixMs>, Option<String>, Option<String>),
+}
+
+impl Report {
+    pub fn new(query: ReportQuery) -> Self {
+        let calendar = Calendar::new(query.timezone.clone());
+        Self {
+            query,
+            calendar,
+            rows: HashMap::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Adds a request if the query asks for it.
+    pub fn add(&mut self, row: &RequestRow<'_>) {
+        let date = row.started_at.map(|at| self.calendar.date(at));
+        if !self.asks_for(row, date) {
+            return;
+        }
+        let key = match self.query.by {
+            Grouping::Daily => RowKey::Day(date),
+            Grouping::Weekly => RowKey::Day(date.map(Calendar::week)),
+            Grouping::Monthly => RowKey::Day(date.map(Calendar::month)),
+            Grouping::Session => RowKey::Session {
+                agent: row.agent.to_owned(),
+                session: row.session.to_owned(),
+            },
+            Grouping::Project => named(row.project),
+            Grouping::Model => named(Some(row.model)),
+            Grouping::Branch => named(row.branch),
+            Grouping::Agent => named(Some(row.agent)),
+            Grouping::User => named(row.user),
+            Grouping::Team => named(row.team),
+        };
+        self.totals.add_request(row.model, row.usage, row.cost);
+        let sums = self.rows.entry(key).or_default();
+        sums.totals.add_request(row.model, row.usage, row.cost);
+        if self.query.by == Grouping::Session {
+            sums.saw(row);
+        }
+        if self.query.breakdown {
+            match sums.by_model.get_mut(row.model) {
+                Some(totals) => totals.add_request(row.model, row.usage, row.cost),
+                None => sums
+                    .by_model
+                    .entry(row.model.to_owned())
+                    .or_default()
+                    .add_request(row.model, row.usage, row.cost),
+            }
+        }
+    }
+
+    fn asks_for(&self, row: &RequestRow<'_>, date: Option<Date>) -> bool {
+        let query = &self.query;
+        let in_range = (query.since.is_none() && query.until.is_none())
+            || date.is_some_and(|date| {
+                query.since.is_none_or(|since| date >= since)
+                    && query.until.is_none_or(|until| date <= until)
+            });
+        in_range
+            && query.project.as_deref().is_none_or(|wanted| {
+                row.project
+                    .is_some_and(|project| is_project(project, wanted))
+            })
+            && query
+                .model
+                .as_deref()
+                .is_none_or(|wanted| row.model == wanted)
+            && query
+                .agent
+                .as_deref()
+                .is_none_or(|wanted| row.agent == wanted)
+    }
+
+    /// The finished report: days in order, sessions by their first request, all else by cost.
+    pub fn finish(self) -> Document {
+        let by = self.query.by;
+        let mut rows: Vec<_> = self.rows.into_iter().collect();
+        rows.sort_by(|(key, sums), (other_key, other)| match by {
+            _ if by.is_calendar() => order_of(key).cmp(&order_of(other_key)),
+            Grouping::Session => {
+                (sums.first_at, order_of(key)).cmp(&(other.first_at, order_of(other_key)))
+            }
+            _ => (other.totals.cost, order_of(key)).cmp(&(sums.totals.cost, order_of(other_key))),
+        });
+        let rows = rows
+            .into_iter()
+            .map(|(key, sums)| row_of(by, key, sums))
+            .collect();
+        Document {
+            by,
+            breakdown: self.query.breakdown,
+            rows,
+            totals: self.totals,
+        }
+    }
+}
+
+impl RowSums {
+    fn saw(&mut self, row: &RequestRow<'_>) {
+        let (at, project, branch) = &self.latest;
+        if (row.started_at, row.project, row.branch) > (*at, project.as_deref(), branch.as_deref())
+        {
+            self.latest = (
+                row.started_at,
+                row.project.map(str::to_owned),
+                row.branch.map(str::to_owned),
+            );
+        }
+        if let Some(at) = row.started_at {
+            self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
+        }
+    }
+}
+
+fn named(name: Option<&str>) -> RowKey {
+    RowKey::Named(name.map(str::to_owned))
+}
+
+/// Undated and unattributed rows come last.
+fn order_of(key: &RowKey) -> (bool, Option<Date>, &str, &str) {
+    match key {
+        RowKey::Day(date) => (date.is_none(), *date, "", ""),
+        RowKey::Named(name) => (name.is_none(), None, name.as_deref().unwrap_or(""), ""),
+        RowKey::Session { agent, session } => (false, None, session, agent),
+    }
+}
+
+fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
+    let (name, agent) = match key {
+        RowKey::Day(None) => (None, None),
+        RowKey::Day(Some(date)) if by == Grouping::Monthly => {
+            (Some(date.strftime("%Y-%m").to_string()), None)
+        }
+        RowKey::Day(Some(date)) => (Some(date.to_string()), None),
+        RowKey::Named(name) => (name, None),
+        RowKey::Session { agent, session } => (Some(session), Some(agent)),
+    };
+    Row::new(name, agent, sums)
+}
+
+/// A project is asked for by its path or by the last part of it.
+fn is_project(project: &str, wanted: &str) -> bool {
+    project == wanted || project.rsplit(['/', '\\']).next() == Some(wanted)
+}

@@ -1,0 +1,69 @@
+//! Sums of requests, by the names every reader uses.
+
+use std::collections::BTreeSet;
+
+use ducat_prices::{NanoUsd, Usage};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+/// Sums over some requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub requests: u64,
+    /// Tokens by kind; written tokens whose lifetime nobody told are counted with the five-minute ones, as they are priced.
+    pub usage: Usage,
+    /// Sum of the known costs.
+    pub cost: NanoUsd,
+    /// Requests whose cost is unknown; they are in no `cost`.
+    pub unpriced_requests: u64,
+    pub unpriced_models: BTreeSet<String>,
+}
+
+impl Totals {
+    pub fn add_request(&mut self, model: &str, usage: &Usage, cost: Option<NanoUsd>) {
+        self.requests += 1;
+        self.usage = self.usage.saturating_add(usage);
+        match cost {
+            Some(cost) => self.cost = self.cost.saturating_add(cost),
+            None => {
+                self.unpriced_requests += 1;
+                if !self.unpriced_models.contains(model) {
+                    self.unpriced_models.insert(model.to_owned());
+                }
+            }
+        }
+    }
+
+    /// The known cost, or `None` when there are requests and none of them could be priced.
+    pub fn known_cost(&self) -> Option<NanoUsd> {
+        (self.requests == 0 || self.unpriced_requests < self.requests).then_some(self.cost)
+    }
+
+    /// Writes the sums' fields into an object under way.
+    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("requests", &self.requests)?;
+        map.serialize_entry("input_tokens", &self.usage.input)?;
+        map.serialize_entry("output_tokens", &self.usage.output)?;
+        map.serialize_entry("reasoning_tokens", &self.usage.reasoning)?;
+        map.serialize_entry("cache_read_tokens", &self.usage.cache_read)?;
+        let five_minutes = self
+            .usage
+            .cache_write_5m
+            .saturating_add(self.usage.cache_write_unsplit);
+        map.serialize_entry("cache_write_5m_tokens", &five_minutes)?;
+        map.serialize_entry("cache_write_1h_tokens", &self.usage.cache_write_1h)?;
+        let cost = self.known_cost();
+        map.serialize_entry("cost_usd", &cost.map(|cost| cost.0 as f64 / 1e9))?;
+        map.serialize_entry("cost_nano_usd", &cost.map(|cost| cost.0.to_string()))?;
+        map.serialize_entry("unpriced_requests", &self.unpriced_requests)?;
+        map.serialize_entry("unpriced_models", &self.unpriced_models)
+    }
+}
+
+impl Serialize for Totals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.serialize_into(&mut map)?;
+        map.end()
+    }
+}
