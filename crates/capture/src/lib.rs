@@ -1,1 +1,34 @@
-//! Ducat.
+//! What agents say, decoded into facts: bytes in, facts out. Pure: no I/O, no clock.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod claude_code;
+mod json;
+
+use std::sync::Arc;
+
+/// Where an agent worked, as the caller resolved it from a working directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workspace {
+    /// The repository's root, or the working directory where there is none.
+    pub project: Option<Arc<str>>,
+    /// The user wants nothing of this project stored.
+    pub excluded: bool,
+}
+
+/// Resolves working directories; asked for every line, so implementations remember.
+pub trait Workspaces {
+    fn resolve(&mut self, cwd: &str) -> Workspace;
+}
+
+/// Every working directory is its own project and none is excluded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsTold;
+
+impl Workspaces for AsTold {
+    fn resolve(&mut self, cwd: &str) -> Workspace {
+        Workspace {
+            project: Some(cwd.into()),
+            excluded: false,
+        }
+    }
+}

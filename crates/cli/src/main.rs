@@ -1,1 +1,82 @@
-fn main() {}
+//! `ducat`: the meter for AI agents.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod config;
+mod figures;
+mod prices;
+mod report;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// The meter for AI agents: what every session, prompt and tool call of your coding agents cost.
+#[derive(Parser)]
+#[command(name = "ducat", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  ducat report                      what every day cost
+  ducat report session --since 7d   the sessions of the last seven days
+  ducat report project --json       the projects, for a program
+  ducat prices list opus            the prices of all models with opus in their name
+
+Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.toml, or DUCAT_CONFIG)";
+
+#[derive(Subcommand)]
+enum Command {
+    Report(report::Args),
+    Prices(prices::Args),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat"
+    )]
+    Completions {
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A reader that has seen enough (`| head`) is no fault.
+            if error.chain().any(|cause| {
+                cause
+                    .downcast_ref::<io::Error>()
+                    .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            }) {
+                return ExitCode::SUCCESS;
+            }
+            let _ = writeln!(io::stderr(), "ducat: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Report(args) => report::run(&args),
+        Command::Prices(args) => prices::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ducat", &mut script);
+            Ok(io::stdout().write_all(&script)?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,68 @@
+//! The outer fields of a transcript line.
+
+use std::borrow::Cow;
+
+use ducat_ledger::UnixMs;
+use jiff::Timestamp;
+use sonic_rs::{JsonValueTrait, LazyValue};
+
+use crate::json;
+
+/// A line, its values not looked into yet. Fields it lacks, or that are of another type than they should be, are not told.
+#[derive(Debug, Default)]
+pub struct Line<'a> {
+    pub kind: Option<Cow<'a, str>>,
+    pub session: Option<Cow<'a, str>>,
+    pub uuid: Option<Cow<'a, str>>,
+    pub at: Option<UnixMs>,
+    pub cwd: Option<Cow<'a, str>>,
+    pub branch: Option<Cow<'a, str>>,
+    pub agent_id: Option<Cow<'a, str>>,
+    pub request_id: Option<Cow<'a, str>>,
+    pub message: Option<LazyValue<'a>>,
+    pub data: Option<LazyValue<'a>>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line; the error says in a few words why it cannot be read.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+        let mut line = Self::default();
+        for field in sonic_rs::to_object_iter(text) {
+            let (name, value) = field.map_err(|_| "not a JSON object")?;
+            match &*name {
+                "type" => line.kind = json::text(&value),
+                "sessionId" => line.session = json::text(&value).filter(|id| !id.is_empty()),
+                "uuid" => line.uuid = json::text(&value),
+                "timestamp" => line.at = time(&value),
+                "cwd" => line.cwd = json::text(&value).filter(|cwd| !cwd.is_empty()),
+                "gitBranch" => line.branch = json::text(&value).filter(|branch| !branch.is_empty()),
+                "agentId" => line.agent_id = json::text(&value),
+                "requestId" => line.request_id = json::text(&value).filter(|id| !id.is_empty()),
+                "message" => line.message = Some(value).filter(LazyValue::is_object),
+                "data" => line.data = Some(value).filter(LazyValue::is_object),
+                _ => {}
+            }
+        }
+        Ok(line)
+    }
+}
+
+/// RFC 3339 as written, or milliseconds since 1970.
+pub fn time(value: &LazyValue<'_>) -> Option<UnixMs> {
+    match json::text(value) {
+        Some(text) => text.parse::<Timestamp>().ok().map(|at| at.as_millisecond()),
+        None => value.as_i64(),
+    }
+}
+
+/// `8-4-4-4-12` hex digits to bytes.
+pub fn uuid(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let mut digits = text.bytes().filter(|byte| *byte != b'-');
+    for byte in &mut bytes {
+        let mut digit = || char::from(digits.next()?).to_digit(16);
+        *byte = (digit()? << 4 | digit()?) as u8;
+    }
+    (digits.next().is_none() && text.len() == 36).then_some(bytes)
+}

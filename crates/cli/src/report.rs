@@ -1,0 +1,353 @@
+//! `ducat report`: what was spent, by day, session, project, model and so on.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::ValueHint;
+use ducat_report::{Document, Grouping, Report, ReportQuery, Row, Totals};
+use ducat_scan::{Home, ScanOptions, Scanned, claude_homes, scan};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+
+use crate::config::{Config, report_cache};
+use crate::{figures, table};
+
+/// What requests and tokens cost, by day, week, month, session, project, model, branch or agent
+///
+/// Reads the transcripts that the agents keep; needs no server. Days and weeks (from Monday) are cut in --timezone. Costs are computed from the price table
+/// (`ducat prices`); requests of unknown price are counted and named, never taken for free.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// daily, weekly, monthly, session, project, model, branch or agent
+    #[arg(default_value = "daily", value_parser = grouping, value_name = "BY")]
+    by: Grouping,
+    /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days
+    #[arg(long, value_name = "DAY")]
+    since: Option<String>,
+    /// Last day, inclusive; as --since
+    #[arg(long, value_name = "DAY")]
+    until: Option<String>,
+    /// Time zone: local, UTC, or a name like Europe/Berlin
+    #[arg(long, default_value = "local", value_name = "ZONE")]
+    timezone: String,
+    /// Only this project: its path or the last part of it
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    /// Only this model, by its canonical name
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Only this agent, such as claude-code
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<String>,
+    /// Adds each row's models
+    #[arg(long)]
+    breakdown: bool,
+    /// JSON: {"schema_version":1,"rows":[…],"totals":{…}}
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Comma-separated values with a head line
+    #[arg(long, conflicts_with = "breakdown")]
+    csv: bool,
+    /// Read the transcripts below this folder instead of the agents' homes; repeatable
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    from: Vec<PathBuf>,
+    /// Neither read nor keep what earlier reports read
+    #[arg(long)]
+    no_cache: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  ducat report weekly --timezone UTC
+  ducat report session --since yesterday --project ducat
+  ducat report monthly --breakdown --json | jq '.totals.cost_usd'
+  ducat report --from /backup/claude/projects --csv > days.csv";
+
+fn grouping(name: &str) -> Result<Grouping, String> {
+    let names = || {
+        Grouping::ALL
+            .iter()
+            .map(|grouping| grouping.name())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    Grouping::parse(name).ok_or_else(|| format!("there are {}", names()))
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let config = Config::load()?;
+    let query = args.query()?;
+    let prices = config.price_table()?;
+    let scanned = read_transcripts(args, &config)?;
+    let mut report = Report::new(query);
+    scanned.add_to(&mut report, &prices);
+    let document = report.finish();
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", document.to_json())?;
+    } else if args.csv {
+        out.write_all(csv(&document).as_bytes())?;
+    } else if document.rows.is_empty() {
+        writeln!(
+            out,
+            "No requests found{}.",
+            if args.is_filtered() {
+                " that match"
+            } else {
+                ""
+            }
+        )?;
+    } else {
+        writeln!(out, "{}", terminal(&document))?;
+    }
+    out.flush()?;
+    for problem in scanned.problems.iter().take(SHOWN_PROBLEMS) {
+        writeln!(io::stderr(), "ducat: skipped {problem}")?;
+    }
+    if let Some(more) = scanned.problems.len().checked_sub(SHOWN_PROBLEMS + 1) {
+        writeln!(io::stderr(), "ducat: skipped {} more", more + 1)?;
+    }
+    Ok(())
+}
+
+const SHOWN_PROBLEMS: usize = 5;
+
+impl Args {
+    fn query(&self) -> anyhow::Result<ReportQuery> {
+        let pairs = [
+            ("by", Some(self.by.name())),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+            ("timezone", Some(self.timezone.as_str())),
+            ("project", self.project.as_deref()),
+            ("model", self.model.as_deref()),
+            ("agent", self.agent.as_deref()),
+            ("breakdown", self.breakdown.then_some("true")),
+        ];
+        let told = pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        ReportQuery::parse(told, Timestamp::now()).context("report")
+    }
+
+    fn is_filtered(&self) -> bool {
+        [
+            &self.since,
+            &self.until,
+            &self.project,
+            &self.model,
+            &self.agent,
+        ]
+        .into_iter()
+        .any(Option::is_some)
+    }
+}
+
+fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
+    let homes = if args.from.is_empty() {
+        let homes = claude_homes();
+        if homes.is_empty() {
+            bail!(
+                "no transcripts: there is no ~/.claude/projects, no ~/.config/claude/projects and nothing in CLAUDE_CONFIG_DIR; --from names a folder"
+            );
+        }
+        homes
+    } else {
+        for folder in &args.from {
+            std::fs::read_dir(folder).with_context(|| format!("--from {}", folder.display()))?;
+        }
+        args.from.iter().cloned().map(Home).collect()
+    };
+    let cache = if args.no_cache {
+        None
+    } else {
+        report_cache().map(|folder| folder.join(cache_name(&homes)))
+    };
+    let options = ScanOptions {
+        homes,
+        excluded: config.excluded_folders(),
+        cache,
+    };
+    let style = ProgressStyle::with_template(
+        "{spinner} reading transcripts {bar:30} {pos}/{len} {elapsed}",
+    );
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if io::stderr().is_terminal() && !args.json && !args.csv {
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    let scanned = scan(&options, &|done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    Ok(scanned)
+}
+
+/// Reports over other folders remember apart.
+fn cache_name(homes: &[Home]) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    for home in homes {
+        home.0
+            .canonicalize()
+            .unwrap_or_else(|_| home.0.clone())
+            .hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+fn terminal(document: &Document) -> String {
+    let has_unpriced = document.totals.unpriced_requests > 0;
+    let mut head = vec![title(document.by)];
+    if document.by == Grouping::Session {
+        head.push("PROJECT");
+    }
+    let left = head.len();
+    head.extend([
+        "REQUESTS",
+        "INPUT",
+        "OUTPUT",
+        "CACHE READ",
+        "CACHE WRITE",
+        "COST",
+    ]);
+    let mut rows = table::table(&head, left);
+    for row in &document.rows {
+        let mut cells = vec![name(document.by, row)];
+        if let Some(session) = &row.session {
+            cells.push(session.project.as_deref().map_or("", last_part).to_owned());
+        }
+        cells.extend(figures_of(&row.totals));
+        rows.add_row(cells);
+        if document.breakdown {
+            for (model, totals) in &row.by_model {
+                let mut cells = vec![format!("  {model}")];
+                cells.resize(left, String::new());
+                cells.extend(figures_of(totals));
+                rows.add_row(cells);
+            }
+        }
+    }
+    let mut total = vec!["Total".to_owned()];
+    total.resize(left, String::new());
+    total.extend(figures_of(&document.totals));
+    rows.add_row(table::bold(total));
+    let mut text = table::lines(&rows);
+    if has_unpriced {
+        let models: Vec<_> = document
+            .totals
+            .unpriced_models
+            .iter()
+            .map(|model| {
+                if model.is_empty() {
+                    "no model told"
+                } else {
+                    model
+                }
+            })
+            .collect();
+        let requests = document.totals.unpriced_requests;
+        let plural = if requests == 1 { "" } else { "s" };
+        text.push_str(&format!(
+            "\n\n{requests} request{plural} of unknown price: {} (ducat prices --help)",
+            models.join(", ")
+        ));
+    }
+    text
+}
+
+fn title(by: Grouping) -> &'static str {
+    match by {
+        Grouping::Daily => "DAY",
+        Grouping::Weekly => "WEEK FROM",
+        Grouping::Monthly => "MONTH",
+        Grouping::Session => "SESSION",
+        Grouping::Project => "PROJECT",
+        Grouping::Model => "MODEL",
+        Grouping::Branch => "BRANCH",
+        Grouping::Agent => "AGENT",
+        Grouping::User => "USER",
+        Grouping::Team => "TEAM",
+    }
+}
+
+fn name(by: Grouping, row: &Row) -> String {
+    match &row.name {
+        None if by.is_calendar() => "undated".to_owned(),
+        None => "unattributed".to_owned(),
+        Some(name) if name.is_empty() => "unattributed".to_owned(),
+        Some(name) => name.clone(),
+    }
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+fn figures_of(totals: &Totals) -> [String; 6] {
+    let usage = &totals.usage;
+    let written = usage
+        .cache_write_5m
+        .saturating_add(usage.cache_write_1h)
+        .saturating_add(usage.cache_write_unsplit);
+    [
+        figures::count(totals.requests),
+        figures::tokens(usage.input),
+        figures::tokens(usage.output),
+        figures::tokens(usage.cache_read),
+        figures::tokens(written),
+        totals
+            .known_cost()
+            .map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
+    ]
+}
+
+/// The columns of the JSON, under its names; costs exact.
+fn csv(document: &Document) -> String {
+    let mut text = format!(
+        "{},requests,input_tokens,output_tokens,reasoning_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,cost_usd,unpriced_requests\n",
+        document.by.row_key()
+    );
+    for row in &document.rows {
+        let usage = &row.totals.usage;
+        let cost = row
+            .totals
+            .known_cost()
+            .map_or_else(String::new, |cost| cost.exact());
+        let fields = [
+            usage.input,
+            usage.output,
+            usage.reasoning,
+            usage.cache_read,
+            usage
+                .cache_write_5m
+                .saturating_add(usage.cache_write_unsplit),
+            usage.cache_write_1h,
+        ];
+        let numbers: Vec<_> = fields.iter().map(u64::to_string).collect();
+        let name = quoted(row.name.as_deref().unwrap_or(""));
+        text.push_str(&format!(
+            "{name},{},{},{cost},{}\n",
+            row.totals.requests,
+            numbers.join(","),
+            row.totals.unpriced_requests
+        ));
+    }
+    text
+}
+
+/// RFC 4180 quoting; a leading `=`, `+`, `-` or `@` is quoted with an apostrophe so that no spreadsheet runs it.
+fn quoted(field: &str) -> String {
+    let field = if field.starts_with(['=', '+', '-', '@']) {
+        format!("'{field}")
+    } else {
+        field.to_owned()
+    };
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
+}

@@ -1,0 +1,331 @@
+//! A report straight from transcripts.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use ducat_capture::claude_code;
+use ducat_capture::{Workspace, Workspaces};
+use ducat_ledger::{Key, Line, Request, UnixMs, owner};
+use ducat_prices::{PriceQuery, PriceTable};
+use ducat_report::{Report, RequestRow};
+
+use crate::cache::{Cache, Stamp};
+use crate::file::{FileFacts, FileRows, RequestSeen, SessionSeen, read_file};
+use crate::homes::{Home, TranscriptFile, find_transcripts};
+use crate::workspace::WorkspaceResolver;
+
+/// Something that could not be read; the rest was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+impl Problem {
+    pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ScanOptions {
+    pub homes: Vec<Home>,
+    /// Folders of which nothing is read.
+    pub excluded: Vec<PathBuf>,
+    /// Where to remember rows between reports.
+    pub cache: Option<PathBuf>,
+}
+
+/// Everything that was read.
+#[derive(Debug)]
+pub struct Scanned {
+    files: Vec<ScannedFile>,
+    excluded: Vec<PathBuf>,
+    /// Files and folders that could not be read, and lines within files.
+    pub problems: Vec<Problem>,
+    births: HashMap<Key, UnixMs>,
+}
+
+#[derive(Debug)]
+struct ScannedFile {
+    path: PathBuf,
+    rows: FileRows,
+    lines: Option<Vec<Line>>,
+    stamp: Option<Stamp>,
+}
+
+/// Reads all transcripts below the homes on two threads; `progress` hears how many of how many files are done.
+pub fn scan(options: &ScanOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Scanned {
+    let mut problems = Vec::new();
+    let found = find_transcripts(&options.homes, &mut problems);
+    let mut cache = Cache::open(options.cache.as_deref());
+    let mut files: Vec<(TranscriptFile, Option<ScannedFile>)> =
+        found.into_iter().map(|file| (file, None)).collect();
+    for (file, scanned) in &mut files {
+        if let Some(stamp) = options.cache.is_some().then(|| Stamp::of(file)).flatten()
+            && let Some(rows) = cache.take(&stamp)
+        {
+            *scanned = Some(ScannedFile {
+                path: file.path.clone(),
+                rows,
+                lines: None,
+                stamp: Some(stamp),
+            });
+        }
+    }
+    let anew = read_missing(&mut files, options, &mut problems, progress);
+    let mut files: Vec<ScannedFile> = files
+        .into_iter()
+        .filter_map(|(_, scanned)| scanned)
+        .collect();
+    if share_requests(&files) || anew {
+        remember_lines(&mut files, &cache);
+        if files.iter().any(|file| file.lines.is_none()) {
+            // Half a cache: rows without their lines.
+            return scan(
+                &ScanOptions {
+                    cache: None,
+                    ..options.clone()
+                },
+                progress,
+            );
+        }
+    }
+    for file in &files {
+        if let Some(unreadable) = &file.rows.unreadable {
+            let reason = format!(
+                "line {}: {}; {} of its lines could not be read",
+                unreadable.first, unreadable.reason, unreadable.lines
+            );
+            problems.push(Problem {
+                path: file.path.clone(),
+                reason,
+            });
+        }
+    }
+    let keeps = files.iter().filter(|file| !file.rows.has_excluded);
+    if anew {
+        cache.keep(
+            keeps.filter_map(|file| {
+                Some((file.stamp.as_ref()?, &file.rows, file.lines.as_deref()?))
+            }),
+        );
+    }
+    let births = births(&files);
+    Scanned {
+        files,
+        excluded: options.excluded.clone(),
+        problems,
+        births,
+    }
+}
+
+/// Reads the files that the cache did not have, the largest first; true when there were any.
+fn read_missing(
+    files: &mut [(TranscriptFile, Option<ScannedFile>)],
+    options: &ScanOptions,
+    problems: &mut Vec<Problem>,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> bool {
+    let mut missing: Vec<_> = files
+        .iter_mut()
+        .filter(|(_, scanned)| scanned.is_none())
+        .collect();
+    missing.sort_by_key(|(file, _)| std::cmp::Reverse(file.size));
+    let total = missing.len();
+    let slots: Vec<_> = missing.into_iter().map(Mutex::new).collect();
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    let work = || {
+        let mut workspaces = WorkspaceResolver::new(options.excluded.clone());
+        while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut slot = slot
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let (file, scanned) = &mut **slot;
+            // Stamped before reading: what is appended meanwhile makes the stamp old, and the file is read again.
+            let stamp = Stamp::of(file);
+            match read_file(&file.path, &mut workspaces) {
+                Ok(FileFacts { rows, lines }) => {
+                    *scanned = Some(ScannedFile {
+                        path: file.path.clone(),
+                        rows,
+                        lines: Some(lines),
+                        stamp,
+                    })
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    found
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push(Problem::unreadable(&file.path, &error));
+                }
+            }
+            progress(next.load(Ordering::Relaxed).min(total), total);
+        }
+    };
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism()
+            .map_or(2, usize::from)
+            .min(total)
+            .min(8);
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    problems.extend(
+        found
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner),
+    );
+    total > 0
+}
+
+/// Whether two sessions hold the same request.
+fn share_requests(files: &[ScannedFile]) -> bool {
+    let mut holder: HashMap<[u8; 16], [u8; 16]> = HashMap::new();
+    let mut rows = files
+        .iter()
+        .flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row)));
+    rows.any(|(rows, row)| {
+        let session = rows.session_of(row).map(|session| session.key);
+        session.is_some_and(|session| *holder.entry(row.key).or_insert(session) != session)
+    })
+}
+
+fn remember_lines(files: &mut [ScannedFile], cache: &Cache) {
+    if files.iter().all(|file| file.lines.is_some()) {
+        return;
+    }
+    let mut known = cache.lines();
+    for file in files.iter_mut().filter(|file| file.lines.is_none()) {
+        file.lines = file.stamp.as_ref().and_then(|stamp| known.remove(stamp));
+    }
+}
+
+/// When each session wrote its first line that no other session holds, or was opened.
+fn births(files: &[ScannedFile]) -> HashMap<Key, UnixMs> {
+    let lines = || files.iter().flat_map(|file| file.lines.iter().flatten());
+    let mut first_holder: HashMap<[u8; 16], Key> = HashMap::new();
+    let mut shared: HashSet<[u8; 16]> = HashSet::new();
+    for line in lines() {
+        if *first_holder.entry(line.uuid).or_insert(line.session) != line.session {
+            shared.insert(line.uuid);
+        }
+    }
+    let mut births: HashMap<Key, UnixMs> = HashMap::new();
+    let mut born = |session: Key, at: UnixMs| {
+        births
+            .entry(session)
+            .and_modify(|birth| *birth = at.min(*birth))
+            .or_insert(at);
+    };
+    for line in lines().filter(|line| !shared.contains(&line.uuid)) {
+        born(line.session, line.at);
+    }
+    for session in files.iter().flat_map(|file| &file.rows.sessions) {
+        if let Some(at) = session.opened_at {
+            born(Key(session.key), at);
+        }
+    }
+    births
+}
+
+impl Scanned {
+    /// Adds every request once, under its owner.
+    pub fn add_to(&self, report: &mut Report, prices: &PriceTable) {
+        let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
+        let mut rows: Vec<(&FileRows, &RequestSeen)> = self
+            .files
+            .iter()
+            .flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row)))
+            .collect();
+        rows.sort_by_key(|(_, row)| row.key);
+        let sessions: HashMap<Key, &SessionSeen> = self
+            .files
+            .iter()
+            .flat_map(|file| &file.rows.sessions)
+            .map(|session| (Key(session.key), session))
+            .collect();
+        for copies in rows.chunk_by(|(_, one), (_, other)| one.key == other.key) {
+            let mut request: Option<Request> = None;
+            for (file, row) in copies {
+                let workspace = file
+                    .text(row.cwd)
+                    .map_or_else(Workspace::default, |cwd| workspaces.resolve(cwd));
+                if workspace.excluded {
+                    continue;
+                }
+                let copy = file.to_request(row, &workspace);
+                match &mut request {
+                    Some(request) => {
+                        request.join(&copy);
+                    }
+                    None => request = Some(copy),
+                }
+            }
+            if let Some(request) = request {
+                self.add_request(&request, &sessions, report, prices);
+            }
+        }
+    }
+
+    fn add_request(
+        &self,
+        request: &Request,
+        sessions: &HashMap<Key, &SessionSeen>,
+        report: &mut Report,
+        prices: &PriceTable,
+    ) {
+        let started_at = request.started_at.get().copied();
+        let owner = owner(&request.holders, started_at, |session| {
+            self.births.get(session).copied()
+        });
+        let text = |told: &ducat_ledger::Told<String>| told.get().cloned();
+        let (tier, geo, speed) = (
+            text(&request.service_tier),
+            text(&request.inference_geo),
+            text(&request.speed),
+        );
+        let model = request.model.get().map_or("", String::as_str);
+        let query = PriceQuery {
+            model,
+            provider: request.provider.get().map(String::as_str),
+            inference_geo: geo.as_deref(),
+            service_tier: tier.as_deref(),
+            speed: speed.as_deref(),
+            at_unix_ms: started_at.unwrap_or(0),
+        };
+        let usage = request.usage();
+        report.add(&RequestRow {
+            started_at,
+            session: owner
+                .and_then(|owner| sessions.get(&owner.session))
+                .map_or("", |session| &session.id),
+            agent: claude_code::AGENT,
+            model: &prices.resolve(model, query.provider).canonical_model,
+            project: owner.and_then(|owner| owner.project.as_deref()),
+            branch: owner.and_then(|owner| owner.branch.as_deref()),
+            user: None,
+            team: None,
+            usage: &usage,
+            cost: prices.cost(&query, &usage).amount(),
+        });
+    }
+}
