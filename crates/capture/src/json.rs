@@ -35,3 +35,64 @@ pub fn for_fields<'a>(value: &LazyValue<'a>, mut each: impl FnMut(&str, LazyValu
         }
     }
 }
+
+/// No client nests deeper; the parser recurses, so what does is refused before it is parsed.
+const DEEPEST: usize = 256;
+
+/// Whether brackets nest so deep that parsing could exhaust the stack.
+pub fn is_too_deep(text: &[u8]) -> bool {
+    // The count bounds the depth and is nearly free; only texts full of brackets, mostly source code in strings, need the long way.
+    if memchr::memchr2_iter(b'[', b'{', text)
+        .nth(DEEPEST)
+        .is_none()
+    {
+        return false;
+    }
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => at = after_string(text, at),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
+
+/// The place behind the closing quote of a string that begins at `at`.
+fn after_string(text: &[u8], mut at: usize) -> usize {
+    while let Some(found) = text
+        .get(at..)
+        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+    {
+        let place = at + found;
+        if text[place] == b'"' {
+            return place + 1;
+        }
+        at = place + 2;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_strings() {
+        assert!(is_too_deep("[".repeat(1000).as_bytes()));
+        assert!(is_too_deep("{\"a\":".repeat(1000).as_bytes()));
+        assert!(!is_too_deep(
+            format!("[\"{}\\\"[\"]", "[{".repeat(1000)).as_bytes()
+        ));
+        assert!(!is_too_deep("[[]]".repeat(1000).as_bytes()));
+        assert!(is_too_deep(
+            format!("{{\"a\\\\\":{}", "[".repeat(1000)).as_bytes()
+        ));
+    }
+}

@@ -27,6 +27,9 @@ impl<'a> Line<'a> {
     /// Reads a line; the error says in a few words why it cannot be read.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+        if json::is_too_deep(bytes) {
+            return Err("nested too deep");
+        }
         let mut line = Self::default();
         for field in sonic_rs::to_object_iter(text) {
             let (name, value) = field.map_err(|_| "not a JSON object")?;
