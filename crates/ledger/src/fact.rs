@@ -5,6 +5,8 @@ use ducat_prices::Usage;
 use crate::{FieldClass, Holders, Key, Outcome, Told, UnixMs, Witness, Witnesses};
 
 /// Anything a witness can say.
+// A fact is made, believed and dropped; a box would cost an allocation each.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     Session(Session),

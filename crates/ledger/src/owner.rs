@@ -7,11 +7,11 @@ use crate::{Holder, Holders, Key, UnixMs};
 /// The session a live witness named; else, of those holding it, one whose birth is not after the fact; else the smallest
 /// `(birth, session)`. Ties fall to the smallest `(birth, session)`, a session without a known birth last. `birth` gives the time of a
 /// session's first line that is not copied from elsewhere (`queue-operation` lines never are).
-pub fn owner<'a>(
-    holders: &'a Holders,
+pub fn owner(
+    holders: &Holders,
     at: Option<UnixMs>,
     birth: impl Fn(&Key) -> Option<UnixMs>,
-) -> Option<&'a Holder> {
+) -> Option<&Holder> {
     if holders.len() == 1 {
         return holders.iter().next();
     }

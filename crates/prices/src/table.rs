@@ -32,13 +32,16 @@ pub enum PriceTableError {
     Empty,
 }
 
+/// By reported name and provider.
+type Memo = HashMap<(String, Option<String>), Arc<Resolved>>;
+
 /// Prices of models, with the user's overrides on top.
 #[derive(Debug)]
 pub struct PriceTable {
     /// `{"source":…,"models":{` and then one `"name":[cards],` a line, sorted by name.
     text: Cow<'static, str>,
     pub(crate) overrides: PriceOverrides,
-    memo: Mutex<HashMap<(String, Option<String>), Arc<Resolved>>>,
+    memo: Mutex<Memo>,
 }
 
 impl PriceTable {

@@ -1,0 +1,41 @@
+# The commands of this project; `make help` lists them.
+CARGO ?= cargo
+DENY  := .tools/bin/cargo-deny
+
+.PHONY: help build run test test-long bench lint deny clean
+
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## Build the release binary, target/release/ducat
+	$(CARGO) build --release --locked -p ducat-cli
+
+run: build ## Report what your Claude Code sessions cost, from their transcripts
+	target/release/ducat report
+
+test: ## Set up what the tests need and run all of them
+	scripts/setup-test
+	$(CARGO) test --workspace --locked
+
+test-long: ## Property tests with many more cases; PROPTEST_CASES sets how many
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --locked
+
+bench: build ## Time ducat report against ccusage over the same transcripts
+	scripts/bench-report
+
+lint: ## Formatting, clippy with warnings denied, licences and sources of dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(MAKE) deny
+
+deny: $(DENY)
+	$(DENY) check bans licenses sources
+
+# Built once, without optimization: it checks a few hundred crates.
+$(DENY):
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		$(CARGO) install cargo-deny --version 0.20.2 --locked --root .tools --quiet
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf .tools
