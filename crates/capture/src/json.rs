@@ -18,11 +18,7 @@ pub fn text<'a>(value: &LazyValue<'a>) -> Option<Cow<'a, str>> {
         return value.as_str().map(|text| Cow::Owned(text.to_owned()));
     };
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        value.as_str().map(|text| Cow::Owned(text.to_owned()))
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
+    if inner.contains('\\') { value.as_str().map(|text| Cow::Owned(text.to_owned())) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// Calls `each` with the fields of an object; nothing for other values, and an end at the first fault.
@@ -36,16 +32,24 @@ pub fn for_fields<'a>(value: &LazyValue<'a>, mut each: impl FnMut(&str, LazyValu
     }
 }
 
+/// Calls `each` with the items of an array; nothing for other values, and an end at the first fault.
+pub fn for_items<'a>(value: &LazyValue<'a>, mut each: impl FnMut(LazyValue<'a>)) {
+    if let Cow::Borrowed(raw) = value.as_raw_cow()
+        && raw.starts_with('[')
+    {
+        for item in sonic_rs::to_array_iter(raw).flatten() {
+            each(item);
+        }
+    }
+}
+
 /// No client nests deeper; the parser recurses, so what does is refused before it is parsed.
 const DEEPEST: usize = 256;
 
 /// Whether brackets nest so deep that parsing could exhaust the stack.
 pub fn is_too_deep(text: &[u8]) -> bool {
     // The count bounds the depth and is nearly free; only texts full of brackets, mostly source code in strings, need the long way.
-    if memchr::memchr2_iter(b'[', b'{', text)
-        .nth(DEEPEST)
-        .is_none()
-    {
+    if memchr::memchr2_iter(b'[', b'{', text).nth(DEEPEST).is_none() {
         return false;
     }
     let (mut depth, mut at) = (0_usize, 0);
@@ -66,10 +70,7 @@ pub fn is_too_deep(text: &[u8]) -> bool {
 
 /// The place behind the closing quote of a string that begins at `at`.
 fn after_string(text: &[u8], mut at: usize) -> usize {
-    while let Some(found) = text
-        .get(at..)
-        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
-    {
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         let place = at + found;
         if text[place] == b'"' {
             return place + 1;
@@ -87,12 +88,8 @@ mod tests {
     fn depth_is_counted_outside_strings() {
         assert!(is_too_deep("[".repeat(1000).as_bytes()));
         assert!(is_too_deep("{\"a\":".repeat(1000).as_bytes()));
-        assert!(!is_too_deep(
-            format!("[\"{}\\\"[\"]", "[{".repeat(1000)).as_bytes()
-        ));
+        assert!(!is_too_deep(format!("[\"{}\\\"[\"]", "[{".repeat(1000)).as_bytes()));
         assert!(!is_too_deep("[[]]".repeat(1000).as_bytes()));
-        assert!(is_too_deep(
-            format!("{{\"a\\\\\":{}", "[".repeat(1000)).as_bytes()
-        ));
+        assert!(is_too_deep(format!("{{\"a\\\\\":{}", "[".repeat(1000)).as_bytes()));
     }
 }

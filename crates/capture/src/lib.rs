@@ -26,9 +26,6 @@ pub struct AsTold;
 
 impl Workspaces for AsTold {
     fn resolve(&mut self, cwd: &str) -> Workspace {
-        Workspace {
-            project: Some(cwd.into()),
-            excluded: false,
-        }
+        Workspace { project: Some(cwd.into()), excluded: false }
     }
 }

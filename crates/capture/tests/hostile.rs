@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use ducat_capture::AsTold;
-use ducat_capture::claude_code::{FileState, LineVerdict, decode_line};
+use ducat_capture::claude_code::{Detail, FileState, LineVerdict, decode_line};
 use ducat_ledger::Fact;
 use proptest::prelude::*;
 
@@ -14,20 +14,15 @@ const LINES: [&str; 3] = [
 
 fn decode(line: &[u8]) -> (LineVerdict, Vec<Fact>) {
     let mut facts = Vec::new();
-    let verdict = decode_line(line, &mut FileState::default(), &mut AsTold, &mut |fact| {
-        facts.push(fact)
-    });
+    let verdict = decode_line(line, &mut FileState::default(), &mut AsTold, Detail::All, &mut |fact| facts.push(fact));
     (verdict, facts)
 }
 
 fn request(line: &str) -> Option<ducat_ledger::Request> {
-    decode(line.as_bytes())
-        .1
-        .into_iter()
-        .find_map(|fact| match fact {
-            Fact::Request(request) => Some(request),
-            _ => None,
-        })
+    decode(line.as_bytes()).1.into_iter().find_map(|fact| match fact {
+        Fact::Request(request) => Some(request),
+        _ => None,
+    })
 }
 
 #[test]
@@ -35,52 +30,22 @@ fn a_request_as_it_stands() {
     let direct = request(LINES[0]).unwrap();
     let usage = direct.usage();
     assert_eq!(
-        (
-            usage.input,
-            usage.output,
-            usage.cache_write_5m,
-            usage.cache_write_1h,
-            usage.cache_write_unsplit
-        ),
+        (usage.input, usage.output, usage.cache_write_5m, usage.cache_write_1h, usage.cache_write_unsplit),
         (4, 9, 3, 4, 0)
     );
     assert_eq!((usage.web_search_requests, direct.id.as_str()), (1, "r"));
     assert_eq!(direct.started_at.get(), Some(&1_767_637_200_123));
     let nested = request(LINES[1]).unwrap();
-    assert_eq!(
-        (
-            nested.id.as_str(),
-            nested.usage().output,
-            nested.subagent.get().unwrap().as_str()
-        ),
-        ("r2", 2, "a1")
-    );
+    assert_eq!((nested.id.as_str(), nested.usage().output, nested.subagent.get().unwrap().as_str()), ("r2", 2, "a1"));
     assert!(request(LINES[2]).is_none());
     assert!(request(&LINES[0].replace("claude-opus-4-8", "<synthetic>")).is_none());
+    assert_eq!(request(&LINES[0].replace("\"requestId\":\"r\",", "")).unwrap().id, "m");
     assert_eq!(
-        request(&LINES[0].replace("\"requestId\":\"r\",", ""))
-            .unwrap()
-            .id,
-        "m"
-    );
-    assert_eq!(
-        request(
-            &LINES[0]
-                .replace("\"requestId\":\"r\",", "")
-                .replace("\"id\":\"m\",", "")
-        )
-        .unwrap()
-        .id,
+        request(&LINES[0].replace("\"requestId\":\"r\",", "").replace("\"id\":\"m\",", "")).unwrap().id,
         "91be74e6-150a-40aa-9e40-2862066b760b"
     );
     // More written than its parts say: the rest is not lost.
-    assert_eq!(
-        request(&LINES[0].replace("_tokens\":7", "_tokens\":10"))
-            .unwrap()
-            .usage()
-            .cache_write_unsplit,
-        3
-    );
+    assert_eq!(request(&LINES[0].replace("_tokens\":7", "_tokens\":10")).unwrap().usage().cache_write_unsplit, 3);
 }
 
 #[test]
@@ -92,11 +57,7 @@ fn facts_survive_where_a_field_is_of_another_type() {
         ("\"standard\"", "{}"),
         ("{\"web_search_requests\":1}", "[]"),
     ] {
-        assert_eq!(
-            request(&LINES[0].replace(from, to)).unwrap().usage().output,
-            9,
-            "{from}"
-        );
+        assert_eq!(request(&LINES[0].replace(from, to)).unwrap().usage().output, 9, "{from}");
     }
 }
 

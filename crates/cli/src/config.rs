@@ -35,9 +35,7 @@ impl Config {
             },
         };
         match fs::read_to_string(&path) {
-            Ok(text) => {
-                Self::parse(&text).with_context(|| format!("configuration {}", path.display()))
-            }
+            Ok(text) => Self::parse(&text).with_context(|| format!("configuration {}", path.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !told => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("configuration {}", path.display())),
         }
@@ -68,12 +66,8 @@ impl Config {
     pub fn price_table(&self) -> anyhow::Result<PriceTable> {
         let path = updated_prices();
         let table = match path.as_deref().map(fs::read_to_string) {
-            Some(Ok(json)) => PriceTable::from_json(&json).with_context(|| {
-                format!(
-                    "price table {}",
-                    path.as_deref().unwrap_or(Path::new("")).display()
-                )
-            })?,
+            Some(Ok(json)) => PriceTable::from_json(&json)
+                .with_context(|| format!("price table {}", path.as_deref().unwrap_or(Path::new("")).display()))?,
             _ => PriceTable::embedded(),
         };
         Ok(table.with_overrides(self.prices.clone()))
@@ -82,11 +76,8 @@ impl Config {
 
 /// Where `ducat prices update` puts the table.
 pub fn updated_prices() -> Option<PathBuf> {
-    let told = env::var_os("DUCAT_DATA_DIR")
-        .filter(|folder| !folder.is_empty())
-        .map(PathBuf::from);
-    told.or_else(|| user_folder("XDG_DATA_HOME", ".local/share"))
-        .map(|folder| folder.join("model_prices.json"))
+    let told = env::var_os("DUCAT_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    told.or_else(|| user_folder("XDG_DATA_HOME", ".local/share")).map(|folder| folder.join("model_prices.json"))
 }
 
 /// Where reports remember what they read.
@@ -95,11 +86,8 @@ pub fn report_cache() -> Option<PathBuf> {
 }
 
 fn user_folder(variable: &str, in_home: &str) -> Option<PathBuf> {
-    let told = env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute());
-    told.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(in_home)))
-        .map(|folder| folder.join("ducat"))
+    let told = env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    told.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(in_home))).map(|folder| folder.join("ducat"))
 }
 
 #[cfg(test)]
@@ -108,20 +96,14 @@ mod tests {
 
     #[test]
     fn faults_name_their_key() {
-        assert!(
-            Config::parse("[prices.discount]\nanthropic = 0.1\n[capture]\nexclude = [\"~/x\"]")
-                .is_ok()
-        );
+        assert!(Config::parse("[prices.discount]\nanthropic = 0.1\n[capture]\nexclude = [\"~/x\"]").is_ok());
         for (text, part) in [
             ("[prices.discount]\nanthropic = 2", "prices.discount"),
             ("[capture]\nexclude = [\"x\"]", "capture.exclude"),
             ("[captur]", "captur"),
             ("[", "line 1"),
         ] {
-            assert!(
-                format!("{:#}", Config::parse(text).unwrap_err()).contains(part),
-                "{text}"
-            );
+            assert!(format!("{:#}", Config::parse(text).unwrap_err()).contains(part), "{text}");
         }
     }
 }

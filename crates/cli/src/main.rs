@@ -33,9 +33,7 @@ enum Command {
     Report(report::Args),
     Prices(prices::Args),
     /// Print a completion script for a shell
-    #[command(
-        after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat"
-    )]
+    #[command(after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat")]
     Completions {
         shell: clap_complete::Shell,
     },
@@ -46,11 +44,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A reader that has seen enough (`| head`) is no fault.
-            if error.chain().any(|cause| {
-                cause
-                    .downcast_ref::<io::Error>()
-                    .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-            }) {
+            if error
+                .chain()
+                .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+            {
                 return ExitCode::SUCCESS;
             }
             let _ = writeln!(io::stderr(), "ducat: {error:#}");

@@ -109,64 +109,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn list(prices: &PriceTable, part: &str, as_json: bool) -> anyhow::Result<String> {
-    let models: Vec<_> = prices
-        .iter()
-        .filter(|(name, _)| name.contains(part))
-        .collect();
+    let models: Vec<_> = prices.iter().filter(|(name, _)| name.contains(part)).collect();
     if as_json {
-        let rows: Vec<_> = models
-            .iter()
-            .map(|(model, cards)| json!({ "model": model, "prices": cards }))
-            .collect();
-        return Ok(serde_json::to_string(
-            &json!({ "schema_version": 1, "unit": "pico-USD per token", "rows": rows }),
-        )?);
+        let rows: Vec<_> = models.iter().map(|(model, cards)| json!({ "model": model, "prices": cards })).collect();
+        return Ok(serde_json::to_string(&json!({ "schema_version": 1, "unit": "pico-USD per token", "rows": rows }))?);
     }
     if models.is_empty() {
         bail!("no model has {part:?} in its name");
     }
-    let mut rows = table::table(
-        &[
-            "MODEL",
-            "PROVIDER",
-            "INPUT",
-            "OUTPUT",
-            "CACHE READ",
-            "WRITE 5 MIN",
-            "WRITE 1 H",
-        ],
-        2,
-    );
+    let mut rows = table::table(&["MODEL", "PROVIDER", "INPUT", "OUTPUT", "CACHE READ", "WRITE 5 MIN", "WRITE 1 H"], 2);
     for (model, cards) in &models {
         for card in cards {
-            rows.add_row(
-                [model.to_string(), card.provider.clone()]
-                    .into_iter()
-                    .chain(standard_rates(card)),
-            );
+            rows.add_row([model.to_string(), card.provider.clone()].into_iter().chain(standard_rates(card)));
         }
     }
-    Ok(format!(
-        "{}\n\nUSD per million tokens, standard tier, short context.",
-        table::lines(&rows)
-    ))
+    Ok(format!("{}\n\nUSD per million tokens, standard tier, short context.", table::lines(&rows)))
 }
 
 fn standard_rates(card: &PriceCard) -> Vec<String> {
-    let kinds = [
-        Kind::Input,
-        Kind::Output,
-        Kind::CacheRead,
-        Kind::CacheWrite5m,
-        Kind::CacheWrite1h,
-    ];
-    kinds
-        .iter()
-        .map(|kind| {
-            card.rate(None, 0, *kind)
-                .map_or_else(|| "-".to_owned(), per_million)
-        })
-        .collect()
+    let kinds = [Kind::Input, Kind::Output, Kind::CacheRead, Kind::CacheWrite5m, Kind::CacheWrite1h];
+    kinds.iter().map(|kind| card.rate(None, 0, *kind).map_or_else(|| "-".to_owned(), per_million)).collect()
 }
 
 /// Pico-USD a token are micro-USD a million.
@@ -219,32 +181,17 @@ fn explain(prices: &PriceTable, request: &Explain) -> anyhow::Result<String> {
             "unknown": reason,
         }))?);
     }
-    let mut text = format!(
-        "{} priced as {}\n",
-        explanation.canonical_model,
-        explanation.price_key.as_deref().unwrap_or("unknown")
-    );
+    let mut text =
+        format!("{} priced as {}\n", explanation.canonical_model, explanation.price_key.as_deref().unwrap_or("unknown"));
     let mut rows = table::table(&["KIND", "QUANTITY", "USD PER MILLION", "FACTOR", "USD"], 1);
     for line in &explanation.lines {
         let factor = format!("{}", line.factor_nano as f64 / 1e9);
         let usd = format!("{:.9}", line.zepto_usd as f64 / 1e21);
-        rows.add_row([
-            line.kind.to_owned(),
-            figures::count(line.quantity),
-            per_million(line.rate),
-            factor,
-            usd,
-        ]);
+        rows.add_row([line.kind.to_owned(), figures::count(line.quantity), per_million(line.rate), factor, usd]);
     }
     match &explanation.cost {
         Cost::Known(cost) => {
-            rows.add_row(table::bold(vec![
-                "total".to_owned(),
-                String::new(),
-                String::new(),
-                String::new(),
-                cost.exact(),
-            ]));
+            rows.add_row(table::bold(vec!["total".to_owned(), String::new(), String::new(), String::new(), cost.exact()]));
             text.push_str(&table::lines(&rows));
         }
         Cost::Free => text.push_str("free: so marked in the configuration"),
@@ -257,54 +204,26 @@ fn update(prices: &PriceTable, file: &PathBuf, dry_run: bool) -> anyhow::Result<
     let json = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let newer = PriceTable::from_json(&json).with_context(|| file.display().to_string())?;
     let changes = prices.diff(&newer);
-    let mut rows = table::table(
-        &[
-            "MODEL",
-            "",
-            "INPUT",
-            "OUTPUT",
-            "CACHE READ",
-            "WRITE 5 MIN",
-            "WRITE 1 H",
-        ],
-        2,
-    );
+    let mut rows = table::table(&["MODEL", "", "INPUT", "OUTPUT", "CACHE READ", "WRITE 5 MIN", "WRITE 1 H"], 2);
     for change in &changes {
         for (word, cards) in [("was", &change.before), ("is", &change.after)] {
             for card in cards.iter().flatten() {
-                rows.add_row(
-                    [change.model.clone(), word.to_owned()]
-                        .into_iter()
-                        .chain(standard_rates(card)),
-                );
+                rows.add_row([change.model.clone(), word.to_owned()].into_iter().chain(standard_rates(card)));
             }
         }
     }
-    let mut text = if changes.is_empty() {
-        String::new()
-    } else {
-        format!("{}\n\n", table::lines(&rows))
-    };
-    text.push_str(&format!(
-        "{} of {} models change.",
-        changes.len(),
-        newer.iter().count()
-    ));
+    let mut text = if changes.is_empty() { String::new() } else { format!("{}\n\n", table::lines(&rows)) };
+    text.push_str(&format!("{} of {} models change.", changes.len(), newer.iter().count()));
     if dry_run || changes.is_empty() {
         return Ok(text);
     }
     let target = updated_prices().context("no home folder to keep the price table in")?;
-    let folder = target
-        .parent()
-        .context("no folder to keep the price table in")?;
+    let folder = target.parent().context("no folder to keep the price table in")?;
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let draft = target.with_extension("draft");
     fs::write(&draft, newer.to_json())
         .and_then(|()| fs::rename(&draft, &target))
         .with_context(|| target.display().to_string())?;
-    text.push_str(&format!(
-        " Written to {}; reports use it from now on.",
-        target.display()
-    ));
+    text.push_str(&format!(" Written to {}; reports use it from now on.", target.display()));
     Ok(text)
 }

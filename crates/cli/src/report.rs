@@ -65,13 +65,7 @@ const EXAMPLES: &str = "Examples:
   ducat report --from /backup/claude/projects --csv > days.csv";
 
 fn grouping(name: &str) -> Result<Grouping, String> {
-    let names = || {
-        Grouping::ALL
-            .iter()
-            .map(|grouping| grouping.name())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let names = || Grouping::ALL.iter().map(|grouping| grouping.name()).collect::<Vec<_>>().join(", ");
     Grouping::parse(name).ok_or_else(|| format!("there are {}", names()))
 }
 
@@ -89,15 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     } else if args.csv {
         out.write_all(csv(&document).as_bytes())?;
     } else if document.rows.is_empty() {
-        writeln!(
-            out,
-            "No requests found{}.",
-            if args.is_filtered() {
-                " that match"
-            } else {
-                ""
-            }
-        )?;
+        writeln!(out, "No requests found{}.", if args.is_filtered() { " that match" } else { "" })?;
     } else {
         writeln!(out, "{}", terminal(&document))?;
     }
@@ -125,22 +111,12 @@ impl Args {
             ("agent", self.agent.as_deref()),
             ("breakdown", self.breakdown.then_some("true")),
         ];
-        let told = pairs
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
+        let told = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
         ReportQuery::parse(told, Timestamp::now()).context("report")
     }
 
     fn is_filtered(&self) -> bool {
-        [
-            &self.since,
-            &self.until,
-            &self.project,
-            &self.model,
-            &self.agent,
-        ]
-        .into_iter()
-        .any(Option::is_some)
+        [&self.since, &self.until, &self.project, &self.model, &self.agent].into_iter().any(Option::is_some)
     }
 }
 
@@ -159,19 +135,9 @@ fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
         }
         args.from.iter().cloned().map(Home).collect()
     };
-    let cache = if args.no_cache {
-        None
-    } else {
-        report_cache().map(|folder| folder.join(cache_name(&homes)))
-    };
-    let options = ScanOptions {
-        homes,
-        excluded: config.excluded_folders(),
-        cache,
-    };
-    let style = ProgressStyle::with_template(
-        "{spinner} reading transcripts {bar:30} {pos}/{len} {elapsed}",
-    );
+    let cache = if args.no_cache { None } else { report_cache().map(|folder| folder.join(cache_name(&homes))) };
+    let options = ScanOptions { homes, excluded: config.excluded_folders(), cache };
+    let style = ProgressStyle::with_template("{spinner} reading transcripts {bar:30} {pos}/{len} {elapsed}");
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     if io::stderr().is_terminal() && !args.json && !args.csv {
@@ -190,10 +156,7 @@ fn cache_name(homes: &[Home]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     for home in homes {
-        home.0
-            .canonicalize()
-            .unwrap_or_else(|_| home.0.clone())
-            .hash(&mut hasher);
+        home.0.canonicalize().unwrap_or_else(|_| home.0.clone()).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
 }
@@ -205,14 +168,7 @@ fn terminal(document: &Document) -> String {
         head.push("PROJECT");
     }
     let left = head.len();
-    head.extend([
-        "REQUESTS",
-        "INPUT",
-        "OUTPUT",
-        "CACHE READ",
-        "CACHE WRITE",
-        "COST",
-    ]);
+    head.extend(["REQUESTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COST"]);
     let mut rows = table::table(&head, left);
     for row in &document.rows {
         let mut cells = vec![name(document.by, row)];
@@ -236,24 +192,11 @@ fn terminal(document: &Document) -> String {
     rows.add_row(table::bold(total));
     let mut text = table::lines(&rows);
     if has_unpriced {
-        let models: Vec<_> = document
-            .totals
-            .unpriced_models
-            .iter()
-            .map(|model| {
-                if model.is_empty() {
-                    "no model told"
-                } else {
-                    model
-                }
-            })
-            .collect();
+        let models: Vec<_> =
+            document.totals.unpriced_models.iter().map(|model| if model.is_empty() { "no model told" } else { model }).collect();
         let requests = document.totals.unpriced_requests;
         let plural = if requests == 1 { "" } else { "s" };
-        text.push_str(&format!(
-            "\n\n{requests} request{plural} of unknown price: {} (ducat prices --help)",
-            models.join(", ")
-        ));
+        text.push_str(&format!("\n\n{requests} request{plural} of unknown price: {} (ducat prices --help)", models.join(", ")));
     }
     text
 }
@@ -288,19 +231,14 @@ fn last_part(path: &str) -> &str {
 
 fn figures_of(totals: &Totals) -> [String; 6] {
     let usage = &totals.usage;
-    let written = usage
-        .cache_write_5m
-        .saturating_add(usage.cache_write_1h)
-        .saturating_add(usage.cache_write_unsplit);
+    let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
     [
         figures::count(totals.requests),
         figures::tokens(usage.input),
         figures::tokens(usage.output),
         figures::tokens(usage.cache_read),
         figures::tokens(written),
-        totals
-            .known_cost()
-            .map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
+        totals.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
     ]
 }
 
@@ -312,42 +250,24 @@ fn csv(document: &Document) -> String {
     );
     for row in &document.rows {
         let usage = &row.totals.usage;
-        let cost = row
-            .totals
-            .known_cost()
-            .map_or_else(String::new, |cost| cost.exact());
+        let cost = row.totals.known_cost().map_or_else(String::new, |cost| cost.exact());
         let fields = [
             usage.input,
             usage.output,
             usage.reasoning,
             usage.cache_read,
-            usage
-                .cache_write_5m
-                .saturating_add(usage.cache_write_unsplit),
+            usage.cache_write_5m.saturating_add(usage.cache_write_unsplit),
             usage.cache_write_1h,
         ];
         let numbers: Vec<_> = fields.iter().map(u64::to_string).collect();
         let name = quoted(row.name.as_deref().unwrap_or(""));
-        text.push_str(&format!(
-            "{name},{},{},{cost},{}\n",
-            row.totals.requests,
-            numbers.join(","),
-            row.totals.unpriced_requests
-        ));
+        text.push_str(&format!("{name},{},{},{cost},{}\n", row.totals.requests, numbers.join(","), row.totals.unpriced_requests));
     }
     text
 }
 
 /// RFC 4180 quoting; a leading `=`, `+`, `-` or `@` is quoted with an apostrophe so that no spreadsheet runs it.
 fn quoted(field: &str) -> String {
-    let field = if field.starts_with(['=', '+', '-', '@']) {
-        format!("'{field}")
-    } else {
-        field.to_owned()
-    };
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
-    }
+    let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }

@@ -26,26 +26,10 @@ fn ducat(cache: &Path, args: &[&str]) -> Output {
 fn report(cache: &Path, by: &str, from: &Path) -> Value {
     let run = |more: &[&str]| {
         let from = from.to_str().unwrap();
-        let args: Vec<&str> = [
-            "report",
-            by,
-            "--from",
-            from,
-            "--timezone",
-            "UTC",
-            "--json",
-            "--breakdown",
-        ]
-        .iter()
-        .chain(more)
-        .copied()
-        .collect();
+        let args: Vec<&str> =
+            ["report", by, "--from", from, "--timezone", "UTC", "--json", "--breakdown"].iter().chain(more).copied().collect();
         let output = ducat(cache, &args);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let first = run(&[]);
@@ -55,10 +39,8 @@ fn report(cache: &Path, by: &str, from: &Path) -> Value {
 }
 
 fn shared_transcripts() -> Option<PathBuf> {
-    let shared = std::env::var_os("DUCAT_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
+    let shared = std::env::var_os("DUCAT_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let transcripts = shared.join("data/transcripts");
     if !transcripts.is_dir() {
         println!("skipped: no real transcripts at {}", transcripts.display());
@@ -68,9 +50,7 @@ fn shared_transcripts() -> Option<PathBuf> {
 }
 
 fn number(value: &Value, field: &str) -> u64 {
-    value[field]
-        .as_u64()
-        .unwrap_or_else(|| panic!("{field} in {value}"))
+    value[field].as_u64().unwrap_or_else(|| panic!("{field} in {value}"))
 }
 
 #[test]
@@ -92,8 +72,7 @@ fn the_tarball_of_real_transcripts_to_the_token() {
         println!("skipped: tar with zstd is not installed");
         return;
     }
-    let expected: Value =
-        serde_json::from_reader(File::open(transcripts.join("expected.json")).unwrap()).unwrap();
+    let expected: Value = serde_json::from_reader(File::open(transcripts.join("expected.json")).unwrap()).unwrap();
     let daily = report(dir.path(), "daily", &unpacked);
     let totals = &daily["totals"];
     assert_eq!(totals["requests"], expected["requests"]);
@@ -110,11 +89,7 @@ fn the_tarball_of_real_transcripts_to_the_token() {
     assert_eq!(daily["rows"].as_array().unwrap().len(), days.len());
     for (row, day) in daily["rows"].as_array().unwrap().iter().zip(days) {
         assert_eq!(row["date"], day["date"]);
-        assert_eq!(
-            row["cache_read_tokens"], day["cache_read"],
-            "{}",
-            day["date"]
-        );
+        assert_eq!(row["cache_read_tokens"], day["cache_read"], "{}", day["date"]);
         let difference = row["cost_usd"].as_f64().unwrap() - day["cost_usd"].as_f64().unwrap();
         assert!(difference.abs() < 0.0001, "{}: {difference}", day["date"]);
     }
@@ -128,15 +103,10 @@ fn real_transcripts_by_source() {
     let Some(transcripts) = shared_transcripts() else {
         return;
     };
-    let expected: Value =
-        serde_json::from_reader(File::open(transcripts.join("expected-by-source.json")).unwrap())
-            .unwrap();
+    let expected: Value = serde_json::from_reader(File::open(transcripts.join("expected-by-source.json")).unwrap()).unwrap();
     let mut sources = 0;
     for (source, sets) in expected["sets"]["dev"]["independent"].as_object().unwrap() {
-        let Some(expected) = sets
-            .get("claude")
-            .map(|claude| &claude["with_agent_progress"])
-        else {
+        let Some(expected) = sets.get("claude").map(|claude| &claude["with_agent_progress"]) else {
             continue;
         };
         let dir = TempDir::new().unwrap();
@@ -144,11 +114,7 @@ fn real_transcripts_by_source() {
         let synthetic = gunzip_tree(&transcripts.join(source).join("claude"), &unpacked);
         let daily = report(dir.path(), "daily", &unpacked);
         let totals = &daily["totals"];
-        assert_eq!(
-            number(totals, "requests") + synthetic,
-            number(expected, "calls"),
-            "{source}"
-        );
+        assert_eq!(number(totals, "requests") + synthetic, number(expected, "calls"), "{source}");
         for (ours, theirs) in [
             ("input_tokens", "input"),
             ("output_tokens", "output"),
@@ -158,15 +124,10 @@ fn real_transcripts_by_source() {
         ] {
             assert_eq!(totals[ours], expected[theirs], "{source} {ours}");
         }
-        let difference =
-            totals["cost_usd"].as_f64().unwrap() - expected["cost_usd"].as_f64().unwrap();
+        let difference = totals["cost_usd"].as_f64().unwrap() - expected["cost_usd"].as_f64().unwrap();
         assert!(difference.abs() < 0.0001, "{source}: {difference}");
         // Forks: a request counts in one session only.
-        assert_eq!(
-            report(dir.path(), "session", &unpacked)["totals"],
-            *totals,
-            "{source}"
-        );
+        assert_eq!(report(dir.path(), "session", &unpacked)["totals"], *totals, "{source}");
         sources += 1;
     }
     assert!(sources >= 4, "{sources}");
@@ -180,19 +141,12 @@ fn gunzip_tree(from: &Path, to: &Path) -> u64 {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            synthetic.extend(
-                (0..gunzip_tree(&path, &to.join(&name))).map(|place| format!("{name}/{place}")),
-            );
+            synthetic.extend((0..gunzip_tree(&path, &to.join(&name))).map(|place| format!("{name}/{place}")));
             continue;
         }
         let mut text = Vec::new();
         match name.strip_suffix(".gz") {
-            Some(_) => std::io::copy(
-                &mut flate2::read::GzDecoder::new(File::open(&path).unwrap()),
-                &mut text,
-            )
-            .map(drop)
-            .unwrap(),
+            Some(_) => std::io::copy(&mut flate2::read::GzDecoder::new(File::open(&path).unwrap()), &mut text).map(drop).unwrap(),
             None => text = fs::read(&path).unwrap(),
         }
         for line in text.split(|byte| *byte == b'\n') {
@@ -220,14 +174,7 @@ fn request(session: &str, id: u64, day: u64, output: u64) -> String {
 
 fn write_lines(path: &Path, lines: &[String]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(
-        path,
-        lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    )
-    .unwrap();
+    fs::write(path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
 }
 
 #[test]
@@ -262,10 +209,7 @@ fn appended_truncated_deleted_and_forked_files() {
         .map(|row| (row["session"].as_str().unwrap(), number(row, "requests")))
         .collect();
     assert_eq!(by_session, BTreeMap::from([("parent", 5), ("fork", 1)]));
-    assert_eq!(
-        sessions["totals"],
-        report(dir.path(), "daily", &home)["totals"]
-    );
+    assert_eq!(sessions["totals"], report(dir.path(), "daily", &home)["totals"]);
 
     write_lines(&parent, &lines[..2]);
     assert_eq!(requests(&report(dir.path(), "daily", &home)), 4);
@@ -278,71 +222,25 @@ fn what_cannot_be_read_is_named_and_the_rest_counts() {
     let dir = TempDir::new().unwrap();
     let home = dir.path().join("home");
     let mut bytes = request("s", 1, 1, 100).into_bytes();
-    bytes.extend_from_slice(
-        b"\nno json\n{\"type\":\"assistant\",\"message\":\xff}\n[1]\n{\"type\":7}\n{}\n",
-    );
+    bytes.extend_from_slice(b"\nno json\n{\"type\":\"assistant\",\"message\":\xff}\n[1]\n{\"type\":7}\n{}\n");
     bytes.extend("[".repeat(200_000).bytes());
-    bytes.extend(
-        format!(
-            "\n{{\"type\":\"user\",\"message\":\"{}\"}}\n",
-            "x".repeat(10_000_000)
-        )
-        .bytes(),
-    );
-    bytes.extend(
-        format!(
-            "{{\"a\":{}1{}}}\n",
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        )
-        .bytes(),
-    );
-    for absurd in [
-        "-5",
-        "1e300",
-        "\"7\"",
-        "18446744073709551616",
-        "99999999999999",
-        "1.5",
-        "null",
-    ] {
-        bytes.extend(
-            request("s", 2, 1, 0)
-                .replace(
-                    "\"output_tokens\":0",
-                    &format!("\"output_tokens\":{absurd}"),
-                )
-                .bytes(),
-        );
+    bytes.extend(format!("\n{{\"type\":\"user\",\"message\":\"{}\"}}\n", "x".repeat(10_000_000)).bytes());
+    bytes.extend(format!("{{\"a\":{}1{}}}\n", "[".repeat(100_000), "]".repeat(100_000)).bytes());
+    for absurd in ["-5", "1e300", "\"7\"", "18446744073709551616", "99999999999999", "1.5", "null"] {
+        bytes.extend(request("s", 2, 1, 0).replace("\"output_tokens\":0", &format!("\"output_tokens\":{absurd}")).bytes());
         bytes.push(b'\n');
     }
-    bytes.extend(
-        request("s", 3, 1, 7)
-            .replace("2026-01-01", "1970-01-01")
-            .bytes(),
-    );
+    bytes.extend(request("s", 3, 1, 7).replace("2026-01-01", "1970-01-01").bytes());
     fs::create_dir_all(&home).unwrap();
     fs::write(home.join("a.jsonl"), &bytes).unwrap();
     fs::hard_link(home.join("a.jsonl"), home.join("b.jsonl")).unwrap();
     std::os::unix::fs::symlink(&home, home.join("loop")).unwrap();
     let daily = report(dir.path(), "daily", &home);
-    assert_eq!(
-        (
-            number(&daily["totals"], "requests"),
-            number(&daily["totals"], "output_tokens")
-        ),
-        (3, 107)
-    );
+    assert_eq!((number(&daily["totals"], "requests"), number(&daily["totals"], "output_tokens")), (3, 107));
     assert_eq!(daily["rows"][0]["date"], "1970-01-01");
-    let output = ducat(
-        dir.path(),
-        &["report", "--from", home.to_str().unwrap(), "--json"],
-    );
+    let output = ducat(dir.path(), &["report", "--from", home.to_str().unwrap(), "--json"]);
     let words = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        words.contains(": line 2: not a JSON object; 5 of its lines"),
-        "{words}"
-    );
+    assert!(words.contains(": line 2: not a JSON object; 5 of its lines"), "{words}");
 }
 
 #[test]
@@ -352,20 +250,11 @@ fn excluded_projects_leave_no_trace() {
     fs::create_dir_all(&secret).unwrap();
     let secret_line = request("s", 1, 1, 1).replace("/somewhere/app", secret.to_str().unwrap());
     write_lines(&home.join("a.jsonl"), &[secret_line, request("s", 2, 1, 1)]);
-    assert_eq!(
-        number(&report(dir.path(), "daily", &home)["totals"], "requests"),
-        2
-    );
+    assert_eq!(number(&report(dir.path(), "daily", &home)["totals"], "requests"), 2);
     fs::write(secret.join(".ducatignore"), "").unwrap();
-    assert_eq!(
-        number(&report(dir.path(), "daily", &home)["totals"], "requests"),
-        1
-    );
+    assert_eq!(number(&report(dir.path(), "daily", &home)["totals"], "requests"), 1);
     fs::remove_file(secret.join(".ducatignore")).unwrap();
-    assert_eq!(
-        number(&report(dir.path(), "daily", &home)["totals"], "requests"),
-        2
-    );
+    assert_eq!(number(&report(dir.path(), "daily", &home)["totals"], "requests"), 2);
 }
 
 #[test]
@@ -375,10 +264,7 @@ fn wrong_arguments_are_refused_by_name() {
         (&["report", "yearly"][..], "daily, weekly"),
         (&["report", "--from", "/does/not/exist"], "/does/not/exist"),
         (&["report", "--since", "soon", "--from", "."], "since"),
-        (
-            &["report", "--timezone", "Mars/Base", "--from", "."],
-            "timezone",
-        ),
+        (&["report", "--timezone", "Mars/Base", "--from", "."], "timezone"),
         (&["prices", "update", "/does/not/exist"], "/does/not/exist"),
         (&["prices", "list", "no-such-model"], "no-such-model"),
     ] {
@@ -392,19 +278,8 @@ fn wrong_arguments_are_refused_by_name() {
 #[test]
 fn prices_explain_adds_up() {
     let dir = TempDir::new().unwrap();
-    let output = ducat(
-        dir.path(),
-        &[
-            "prices",
-            "explain",
-            "claude-opus-4-8[1m]",
-            "--input",
-            "1000",
-            "--cache-read",
-            "100000",
-            "--json",
-        ],
-    );
+    let output =
+        ducat(dir.path(), &["prices", "explain", "claude-opus-4-8[1m]", "--input", "1000", "--cache-read", "100000", "--json"]);
     let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(explained["cost_nano_usd"], "55000000");
     assert_eq!(explained["rows"].as_array().unwrap().len(), 2);

@@ -16,29 +16,9 @@ pub struct Priced {
 /// A fact before and after; `before` is `None` when it is first believed. `owner` is the owner's copy after the change.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
-    Session {
-        before: Option<&'a Session>,
-        after: &'a Session,
-    },
-    Turn {
-        before: Option<&'a Turn>,
-        after: &'a Turn,
-        owner: Option<&'a Holder>,
-    },
-    Request {
-        before: Option<(&'a Request, &'a Priced)>,
-        after: &'a Request,
-        priced: &'a Priced,
-        owner: Option<&'a Holder>,
-    },
-    ToolCall {
-        before: Option<&'a ToolCall>,
-        after: &'a ToolCall,
-        owner: Option<&'a Holder>,
-    },
-    Incident {
-        before: Option<&'a Incident>,
-        after: &'a Incident,
-        owner: Option<&'a Holder>,
-    },
+    Session { before: Option<&'a Session>, after: &'a Session },
+    Turn { before: Option<&'a Turn>, after: &'a Turn, owner: Option<&'a Holder> },
+    Request { before: Option<(&'a Request, &'a Priced)>, after: &'a Request, priced: &'a Priced, owner: Option<&'a Holder> },
+    ToolCall { before: Option<&'a ToolCall>, after: &'a ToolCall, owner: Option<&'a Holder> },
+    Incident { before: Option<&'a Incident>, after: &'a Incident, owner: Option<&'a Holder> },
 }

@@ -259,10 +259,7 @@ pub struct Line {
 impl Request {
     /// Token counts as priced. Cache writes above their told parts are `cache_write_unsplit`.
     pub fn usage(&self) -> Usage {
-        let (five, hour) = (
-            self.cache_write_5m_tokens.or_default(),
-            self.cache_write_1h_tokens.or_default(),
-        );
+        let (five, hour) = (self.cache_write_5m_tokens.or_default(), self.cache_write_1h_tokens.or_default());
         Usage {
             input: self.input_tokens.or_default(),
             output: self.output_tokens.or_default(),
@@ -270,10 +267,7 @@ impl Request {
             cache_read: self.cache_read_tokens.or_default(),
             cache_write_5m: five,
             cache_write_1h: hour,
-            cache_write_unsplit: self
-                .cache_write_tokens
-                .or_default()
-                .saturating_sub(five.saturating_add(hour)),
+            cache_write_unsplit: self.cache_write_tokens.or_default().saturating_sub(five.saturating_add(hour)),
             web_search_requests: self.web_search_requests.or_default(),
         }
     }

@@ -40,10 +40,7 @@ impl Holders {
 
     /// Adds a holder or joins it to what is known of its session; true when something changed.
     pub fn add(&mut self, holder: &Holder) -> bool {
-        match self
-            .0
-            .binary_search_by(|known| known.session.cmp(&holder.session))
-        {
+        match self.0.binary_search_by(|known| known.session.cmp(&holder.session)) {
             Err(place) => {
                 self.0.insert(place, holder.clone());
                 true
@@ -53,17 +50,13 @@ impl Holders {
                 let live = holder.live && !known.live;
                 known.live |= holder.live;
                 // A session that changed its folder between two lines of one request: the larger name, whatever came first.
-                live | take_larger(&mut known.project, &holder.project)
-                    | take_larger(&mut known.branch, &holder.branch)
+                live | take_larger(&mut known.project, &holder.project) | take_larger(&mut known.branch, &holder.branch)
             }
         }
     }
 
     pub fn join(&mut self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .fold(false, |changed, holder| self.add(holder) | changed)
+        other.0.iter().fold(false, |changed, holder| self.add(holder) | changed)
     }
 }
 

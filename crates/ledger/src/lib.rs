@@ -24,9 +24,7 @@ pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;
 pub use owner::owner;
-pub use rollup::{
-    BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of,
-};
+pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};
 pub use told::Told;
 pub use witness::{FieldClass, Witness, Witnesses};
 

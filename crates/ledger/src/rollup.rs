@@ -57,11 +57,7 @@ impl RequestRollup {
             output_tokens: signed(usage.output),
             reasoning_tokens: signed(usage.reasoning),
             cache_read_tokens: signed(usage.cache_read),
-            cache_write_5m_tokens: signed(
-                usage
-                    .cache_write_5m
-                    .saturating_add(usage.cache_write_unsplit),
-            ),
+            cache_write_5m_tokens: signed(usage.cache_write_5m.saturating_add(usage.cache_write_unsplit)),
             cache_write_1h_tokens: signed(usage.cache_write_1h),
             web_search_requests: signed(usage.web_search_requests),
             cost_nano: cost.map_or(0, |cost| cost.0),

@@ -12,20 +12,14 @@ pub struct Told<T> {
 
 impl<T> Default for Told<T> {
     fn default() -> Self {
-        Self {
-            rank: 0,
-            value: None,
-        }
+        Self { rank: 0, value: None }
     }
 }
 
 impl<T> Told<T> {
     /// A value told by a witness of this rank (at least 1).
     pub fn by(rank: u8, value: T) -> Self {
-        Self {
-            rank: rank.max(1),
-            value: Some(value),
-        }
+        Self { rank: rank.max(1), value: Some(value) }
     }
 
     /// Like [`Told::by`], untold when there is no value.
@@ -72,9 +66,7 @@ impl<T: Ord + Clone> Told<T> {
         let takes = match (&self.value, &other.value) {
             (_, None) => false,
             (None, Some(_)) => true,
-            (Some(ours), Some(theirs)) => {
-                other.rank > self.rank || (other.rank == self.rank && better(ours, theirs))
-            }
+            (Some(ours), Some(theirs)) => other.rank > self.rank || (other.rank == self.rank && better(ours, theirs)),
         };
         if takes {
             *self = other.clone();

@@ -75,15 +75,10 @@ impl Witnesses {
 
     /// The names in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        [
-            Witness::Transcript,
-            Witness::Hook,
-            Witness::Otlp,
-            Witness::Api,
-        ]
-        .into_iter()
-        .filter(|witness| self.contains(*witness))
-        .map(Witness::name)
-        .collect()
+        [Witness::Transcript, Witness::Hook, Witness::Otlp, Witness::Api]
+            .into_iter()
+            .filter(|witness| self.contains(*witness))
+            .map(Witness::name)
+            .collect()
     }
 }

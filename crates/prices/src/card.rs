@@ -77,14 +77,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
-        Self::Input,
-        Self::Output,
-        Self::Reasoning,
-        Self::CacheRead,
-        Self::CacheWrite5m,
-        Self::CacheWrite1h,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Input, Self::Output, Self::Reasoning, Self::CacheRead, Self::CacheWrite5m, Self::CacheWrite1h];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -127,9 +121,7 @@ impl PriceCard {
     pub fn rate(&self, tier: Option<&str>, context_tokens: u64, kind: Kind) -> Option<PicoUsd> {
         self.rates
             .iter()
-            .filter(|rates| {
-                rates.tier.as_deref() == tier && (rates.above == 0 || context_tokens > rates.above)
-            })
+            .filter(|rates| rates.tier.as_deref() == tier && (rates.above == 0 || context_tokens > rates.above))
             .filter_map(|rates| rates.rate(kind).map(|rate| (rates.above, rate)))
             .max_by_key(|(above, _)| *above)
             .map(|(_, rate)| rate)
@@ -154,10 +146,7 @@ impl PriceCard {
         for rates in &self.rates {
             for kind in Kind::ALL {
                 if rates.rate(kind).is_some_and(|rate| rate > HIGHEST_RATE) {
-                    return Some(format!(
-                        "rates.{}: more than 0.1 USD per token",
-                        kind.name()
-                    ));
+                    return Some(format!("rates.{}: more than 0.1 USD per token", kind.name()));
                 }
             }
         }

@@ -129,11 +129,8 @@ impl PriceTable {
             return Cost::Free;
         }
         let overridden = self.overrides.card(&names);
-        let day = TimeZone::UTC
-            .to_datetime(
-                Timestamp::from_millisecond(query.at_unix_ms).unwrap_or(Timestamp::UNIX_EPOCH),
-            )
-            .date();
+        let day =
+            TimeZone::UTC.to_datetime(Timestamp::from_millisecond(query.at_unix_ms).unwrap_or(Timestamp::UNIX_EPOCH)).date();
         let card = match &overridden {
             Some(card) => card,
             None if resolved.cards.is_empty() => return Cost::Unknown(UnknownCost::Model),
@@ -149,50 +146,16 @@ impl PriceTable {
         let paid = u64::from(self.overrides.paid_milli(&names, Some(&card.provider)));
         let context = usage.context_tokens();
         let rate = |kind| card.rate(tier, context, kind);
-        let reasoning = if rate(Kind::Reasoning).is_some() {
-            usage.reasoning.min(usage.output)
-        } else {
-            0
-        };
+        let reasoning = if rate(Kind::Reasoning).is_some() { usage.reasoning.min(usage.output) } else { 0 };
         let quantities = [
             ("input", usage.input, rate(Kind::Input), token_factor),
-            (
-                "output",
-                usage.output - reasoning,
-                rate(Kind::Output),
-                token_factor,
-            ),
+            ("output", usage.output - reasoning, rate(Kind::Output), token_factor),
             ("reasoning", reasoning, rate(Kind::Reasoning), token_factor),
-            (
-                "cache_read",
-                usage.cache_read,
-                rate(Kind::CacheRead),
-                token_factor,
-            ),
-            (
-                "cache_write_5m",
-                usage.cache_write_5m,
-                rate(Kind::CacheWrite5m),
-                token_factor,
-            ),
-            (
-                "cache_write_1h",
-                usage.cache_write_1h,
-                rate(Kind::CacheWrite1h),
-                token_factor,
-            ),
-            (
-                "cache_write_unsplit",
-                usage.cache_write_unsplit,
-                rate(Kind::CacheWrite5m),
-                token_factor,
-            ),
-            (
-                "web_search_requests",
-                usage.web_search_requests,
-                card.web_search,
-                1_000_000,
-            ),
+            ("cache_read", usage.cache_read, rate(Kind::CacheRead), token_factor),
+            ("cache_write_5m", usage.cache_write_5m, rate(Kind::CacheWrite5m), token_factor),
+            ("cache_write_1h", usage.cache_write_1h, rate(Kind::CacheWrite1h), token_factor),
+            ("cache_write_unsplit", usage.cache_write_unsplit, rate(Kind::CacheWrite5m), token_factor),
+            ("web_search_requests", usage.web_search_requests, card.web_search, 1_000_000),
         ];
         let mut sum = 0_i128;
         for (kind, quantity, rate, factor) in quantities {
@@ -203,16 +166,9 @@ impl PriceTable {
                 return Cost::Unknown(UnknownCost::Kind(kind));
             };
             let factor_nano = factor * paid;
-            let zepto_usd =
-                i128::from(quantity.min(MOST_TOKENS)) * i128::from(rate) * i128::from(factor_nano);
+            let zepto_usd = i128::from(quantity.min(MOST_TOKENS)) * i128::from(rate) * i128::from(factor_nano);
             sum += zepto_usd;
-            line(CostLine {
-                kind,
-                quantity,
-                rate,
-                factor_nano,
-                zepto_usd,
-            });
+            line(CostLine { kind, quantity, rate, factor_nano, zepto_usd });
         }
         let nano = (sum + ZEPTO_PER_NANO / 2) / ZEPTO_PER_NANO;
         Cost::Known(NanoUsd(i64::try_from(nano).unwrap_or(i64::MAX)))
@@ -220,26 +176,18 @@ impl PriceTable {
 }
 
 /// The service tier and the factor on token rates, in millionths.
-fn terms<'a>(
-    card: &PriceCard,
-    query: &PriceQuery<'a>,
-    overridden: bool,
-) -> Result<(Option<&'a str>, u64), UnknownCost> {
+fn terms<'a>(card: &PriceCard, query: &PriceQuery<'a>, overridden: bool) -> Result<(Option<&'a str>, u64), UnknownCost> {
     if overridden {
         // The user's price is the price, whatever the tier.
         return Ok((None, 1_000_000));
     }
-    let tier = query
-        .service_tier
-        .filter(|tier| !matches!(*tier, "" | "standard" | "default" | "auto" | "on_demand"));
+    let tier = query.service_tier.filter(|tier| !matches!(*tier, "" | "standard" | "default" | "auto" | "on_demand"));
     if let Some(tier) = tier
         && !card.has_tier(Some(tier))
     {
         return Err(UnknownCost::ServiceTier(tier.to_owned()));
     }
-    let geo = query.inference_geo.filter(|geo| {
-        !matches!(*geo, "" | "global" | "not_available") && !card.geo_factors.is_empty()
-    });
+    let geo = query.inference_geo.filter(|geo| !matches!(*geo, "" | "global" | "not_available") && !card.geo_factors.is_empty());
     let geo_factor = match geo {
         None => 1000,
         Some(geo) => *card
@@ -248,14 +196,10 @@ fn terms<'a>(
             .or_else(|| card.geo_factors.get("regional"))
             .ok_or_else(|| UnknownCost::InferenceGeo(geo.to_owned()))?,
     };
-    let speed = query
-        .speed
-        .filter(|speed| !matches!(*speed, "" | "standard"));
+    let speed = query.speed.filter(|speed| !matches!(*speed, "" | "standard"));
     let speed_factor = match speed {
         None => 1000,
-        Some("fast") => card
-            .fast_factor
-            .ok_or_else(|| UnknownCost::Speed("fast".to_owned()))?,
+        Some("fast") => card.fast_factor.ok_or_else(|| UnknownCost::Speed("fast".to_owned()))?,
         Some(other) => return Err(UnknownCost::Speed(other.to_owned())),
     };
     Ok((tier, u64::from(geo_factor) * u64::from(speed_factor)))

@@ -35,12 +35,7 @@ impl NanoUsd {
     /// All nine decimals: `12.340000000`.
     pub fn exact(self) -> String {
         let magnitude = self.0.unsigned_abs();
-        format!(
-            "{}{}.{:09}",
-            if self.0 < 0 { "-" } else { "" },
-            magnitude / 1_000_000_000,
-            magnitude % 1_000_000_000
-        )
+        format!("{}{}.{:09}", if self.0 < 0 { "-" } else { "" }, magnitude / 1_000_000_000, magnitude % 1_000_000_000)
     }
 }
 
@@ -101,9 +96,7 @@ impl Serialize for NanoUsd {
 impl<'de> Deserialize<'de> for NanoUsd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("not an integer number of nano-USD"))
+        text.parse().map(Self).map_err(|_| serde::de::Error::custom("not an integer number of nano-USD"))
     }
 }
 
@@ -135,13 +128,7 @@ mod tests {
     #[test]
     fn exact_keeps_every_digit() {
         assert_eq!(NanoUsd(-1_000_000_001).exact(), "-1.000000001");
-        assert_eq!(
-            serde_json::to_string(&NanoUsd(i64::MAX)).unwrap(),
-            "\"9223372036854775807\""
-        );
-        assert_eq!(
-            serde_json::from_str::<NanoUsd>("\"-5\"").unwrap(),
-            NanoUsd(-5)
-        );
+        assert_eq!(serde_json::to_string(&NanoUsd(i64::MAX)).unwrap(), "\"9223372036854775807\"");
+        assert_eq!(serde_json::from_str::<NanoUsd>("\"-5\"").unwrap(), NanoUsd(-5));
     }
 }

@@ -57,17 +57,10 @@ impl PriceOverrides {
         }
         for (name, share) in &self.discount {
             if !(0.0..=1.0).contains(share) {
-                return wrong(
-                    format!("discount.{name:?}"),
-                    "must be a share from 0 to 1; 0.15 is 15 % off",
-                );
+                return wrong(format!("discount.{name:?}"), "must be a share from 0 to 1; 0.15 is 15 % off");
             }
         }
-        match self
-            .aliases
-            .iter()
-            .find(|(name, model)| name == model || model.is_empty())
-        {
+        match self.aliases.iter().find(|(name, model)| name == model || model.is_empty()) {
             Some((name, _)) => wrong(format!("aliases.{name:?}"), "must name another model"),
             None => Ok(()),
         }
@@ -82,21 +75,12 @@ impl PriceOverrides {
     }
 
     pub(crate) fn card(&self, names: &[&str]) -> Option<PriceCard> {
-        names
-            .iter()
-            .find_map(|name| self.models.get(*name))
-            .map(ModelPrice::card)
+        names.iter().find_map(|name| self.models.get(*name)).map(ModelPrice::card)
     }
 
     /// What is left to pay, in thousandths.
     pub(crate) fn paid_milli(&self, names: &[&str], provider: Option<&str>) -> u32 {
-        let share = names
-            .iter()
-            .copied()
-            .chain(provider)
-            .find_map(|name| self.discount.get(name))
-            .copied()
-            .unwrap_or(0.0);
+        let share = names.iter().copied().chain(provider).find_map(|name| self.discount.get(name)).copied().unwrap_or(0.0);
         1000 - (share.clamp(0.0, 1.0) * 1000.0).round() as u32
     }
 }

@@ -30,17 +30,10 @@ impl PriceTable {
     pub(crate) fn resolve_anew(&self, reported: &str, provider: Option<&str>) -> Resolved {
         let aliased = self.overrides.alias(reported).unwrap_or(reported);
         let name = without_context_suffix(last_of_arn(aliased.trim()));
-        let row = self
-            .candidates(name, provider)
-            .into_iter()
-            .find_map(|key| self.row(&key).map(|cards| (key, cards)));
+        let row = self.candidates(name, provider).into_iter().find_map(|key| self.row(&key).map(|cards| (key, cards)));
         let canonical_model = canonical(name);
         let (price_key, cards) = row.map_or((None, Vec::new()), |(key, cards)| (Some(key), cards));
-        Resolved {
-            canonical_model,
-            price_key,
-            cards,
-        }
+        Resolved { canonical_model, price_key, cards }
     }
 
     /// Row names that mean exactly this model at this provider, the most telling first.
@@ -56,10 +49,7 @@ impl PriceTable {
         }
         let prefixes = provider.and_then(|provider| {
             let provider = provider.to_ascii_lowercase();
-            ROW_PREFIXES
-                .iter()
-                .find(|(known, _)| *known == provider)
-                .map(|(_, prefixes)| *prefixes)
+            ROW_PREFIXES.iter().find(|(known, _)| *known == provider).map(|(_, prefixes)| *prefixes)
         });
         let mut names: Vec<String> = Vec::new();
         if let Some(prefixes) = prefixes.filter(|_| !name.contains('/')) {
@@ -67,11 +57,7 @@ impl PriceTable {
         }
         names.extend(bases);
         // A version or a date the table does not name is the same model by its vendor's own rule.
-        let variants: Vec<String> = names
-            .iter()
-            .flat_map(|name| [bedrock_unversioned(name), undated(name)])
-            .flatten()
-            .collect();
+        let variants: Vec<String> = names.iter().flat_map(|name| [bedrock_unversioned(name), undated(name)]).flatten().collect();
         names.extend(variants);
         names
     }
@@ -80,11 +66,7 @@ impl PriceTable {
 /// `arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-x` names the profile at its end; an application profile's id
 /// there leads to nothing and needs an alias.
 fn last_of_arn(name: &str) -> &str {
-    if name.starts_with("arn:") {
-        name.rsplit('/').next().unwrap_or(name)
-    } else {
-        name
-    }
+    if name.starts_with("arn:") { name.rsplit('/').next().unwrap_or(name) } else { name }
 }
 
 /// Drops `[1m]`: Claude Code's word for a long context, which the token counts tell.
@@ -97,14 +79,8 @@ fn without_context_suffix(name: &str) -> &str {
 
 /// `…-v1:0` or `…:0` removed.
 fn bedrock_unversioned(name: &str) -> Option<String> {
-    let base = name
-        .rsplit_once(':')
-        .filter(|(_, minor)| is_digits(minor))
-        .map_or(name, |(base, _)| base);
-    let base = base
-        .rsplit_once("-v")
-        .filter(|(_, major)| is_digits(major))
-        .map_or(base, |(base, _)| base);
+    let base = name.rsplit_once(':').filter(|(_, minor)| is_digits(minor)).map_or(name, |(base, _)| base);
+    let base = base.rsplit_once("-v").filter(|(_, major)| is_digits(major)).map_or(base, |(base, _)| base);
     (base.len() < name.len()).then(|| base.to_owned())
 }
 
@@ -121,17 +97,7 @@ fn is_digits(text: &str) -> bool {
 /// The vendor's name of a model whose provider's name for it is known to be built from it.
 fn canonical(name: &str) -> String {
     let (provider, last) = name.rsplit_once('/').unwrap_or(("", name));
-    let vendors = [
-        "",
-        "bedrock",
-        "vertex_ai",
-        "anthropic",
-        "openai",
-        "azure",
-        "azure_ai",
-        "gemini",
-        "openrouter",
-    ];
+    let vendors = ["", "bedrock", "vertex_ai", "anthropic", "openai", "azure", "azure_ai", "gemini", "openrouter"];
     if !vendors.contains(&provider.split('/').next().unwrap_or("")) {
         return name.to_owned();
     }
@@ -143,8 +109,5 @@ fn canonical(name: &str) -> String {
         return last.to_owned();
     }
     let model = bedrock_unversioned(model).unwrap_or_else(|| model.to_owned());
-    model
-        .strip_suffix("@default")
-        .unwrap_or(&model)
-        .replace('@', "-")
+    model.strip_suffix("@default").unwrap_or(&model).replace('@', "-")
 }

@@ -22,9 +22,7 @@ const MEMO_LIMIT: usize = 4096;
 pub enum PriceTableError {
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error(
-        "models: missing; a price list is {{\"models\":{{…}}}} or LiteLLM's model_prices_and_context_window.json"
-    )]
+    #[error("models: missing; a price list is {{\"models\":{{…}}}} or LiteLLM's model_prices_and_context_window.json")]
     NoModels,
     #[error("models.{model:?}: {fault}")]
     Row { model: String, fault: String },
@@ -51,11 +49,7 @@ impl PriceTable {
     }
 
     fn of(text: Cow<'static, str>) -> Self {
-        Self {
-            text,
-            overrides: PriceOverrides::default(),
-            memo: Mutex::default(),
-        }
+        Self { text, overrides: PriceOverrides::default(), memo: Mutex::default() }
     }
 
     pub fn with_overrides(mut self, overrides: PriceOverrides) -> Self {
@@ -67,39 +61,24 @@ impl PriceTable {
     /// Reads a price list: Ducat's own form, or LiteLLM's, which is reduced.
     pub fn from_json(json: &str) -> Result<Self, PriceTableError> {
         let document: Map<String, Value> = serde_json::from_str(json)?;
-        let text = |key: &str| {
-            document
-                .get(key)
-                .and_then(Value::as_str)
-                .unwrap_or("unknown")
-                .to_owned()
-        };
+        let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or("unknown").to_owned();
         if litellm::is_litellm(&document) {
             let models = litellm::reduce(&document);
-            return Self::from_cards(
-                "LiteLLM's model_prices_and_context_window.json (MIT)",
-                &models,
-            );
+            return Self::from_cards("LiteLLM's model_prices_and_context_window.json (MIT)", &models);
         }
         let Some(Value::Object(rows)) = document.get("models") else {
             return Err(PriceTableError::NoModels);
         };
         let mut models = BTreeMap::new();
         for (model, row) in rows {
-            let cards =
-                serde_json::from_value(row.clone()).map_err(|error| PriceTableError::Row {
-                    model: model.clone(),
-                    fault: error.to_string(),
-                })?;
+            let cards = serde_json::from_value(row.clone())
+                .map_err(|error| PriceTableError::Row { model: model.clone(), fault: error.to_string() })?;
             models.insert(model.clone(), cards);
         }
         Self::from_cards(&text("source"), &models)
     }
 
-    fn from_cards(
-        source: &str,
-        models: &BTreeMap<String, Vec<PriceCard>>,
-    ) -> Result<Self, PriceTableError> {
+    fn from_cards(source: &str, models: &BTreeMap<String, Vec<PriceCard>>) -> Result<Self, PriceTableError> {
         if models.is_empty() {
             return Err(PriceTableError::Empty);
         }
@@ -108,14 +87,9 @@ impl PriceTable {
             Value::from(source)
         );
         for (number, (model, cards)) in models.iter().enumerate() {
-            let fault = |fault: String| PriceTableError::Row {
-                model: model.clone(),
-                fault,
-            };
+            let fault = |fault: String| PriceTableError::Row { model: model.clone(), fault };
             if model.contains(['"', '\\', '\n']) {
-                return Err(fault(
-                    "the name holds a quote, a backslash or a line break".to_owned(),
-                ));
+                return Err(fault("the name holds a quote, a backslash or a line break".to_owned()));
             }
             if let Some(wrong) = cards.iter().find_map(PriceCard::fault) {
                 return Err(fault(wrong));
@@ -124,10 +98,7 @@ impl PriceTable {
                 return Err(fault("no price".to_owned()));
             }
             let comma = if number == 0 { "" } else { "," };
-            text.push_str(&format!(
-                "{comma}\n\"{model}\":{}",
-                serde_json::to_string(cards)?
-            ));
+            text.push_str(&format!("{comma}\n\"{model}\":{}", serde_json::to_string(cards)?));
         }
         text.push_str("\n}}\n");
         Ok(Self::of(Cow::Owned(text)))
@@ -142,32 +113,21 @@ impl PriceTable {
     pub fn fingerprint(&self) -> String {
         let overrides = serde_json::to_string(&self.overrides).unwrap_or_default();
         let bytes = self.text.bytes().chain(overrides.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         format!("{hash:016x}")
     }
 
     /// All rows by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Vec<PriceCard>)> {
-        self.text
-            .lines()
-            .filter_map(row_of)
-            .filter_map(|(name, json)| Some((name, serde_json::from_str(json).ok()?)))
+        self.text.lines().filter_map(row_of).filter_map(|(name, json)| Some((name, serde_json::from_str(json).ok()?)))
     }
 
     /// The row of exactly this name.
     pub(crate) fn row(&self, name: &str) -> Option<Vec<PriceCard>> {
         let text = self.text.as_bytes();
         let line_around = |at: usize| {
-            let start = text[..at]
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map_or(0, |newline| newline + 1);
-            let end = text[at..]
-                .iter()
-                .position(|byte| *byte == b'\n')
-                .map_or(text.len(), |newline| at + newline);
+            let start = text[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+            let end = text[at..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |newline| at + newline);
             (start, end)
         };
         let first = self.text.find('\n')? + 1;

@@ -25,12 +25,8 @@ impl Usage {
             cache_read: self.cache_read.saturating_add(other.cache_read),
             cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
             cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
-            cache_write_unsplit: self
-                .cache_write_unsplit
-                .saturating_add(other.cache_write_unsplit),
-            web_search_requests: self
-                .web_search_requests
-                .saturating_add(other.web_search_requests),
+            cache_write_unsplit: self.cache_write_unsplit.saturating_add(other.cache_write_unsplit),
+            web_search_requests: self.web_search_requests.saturating_add(other.web_search_requests),
         }
     }
 

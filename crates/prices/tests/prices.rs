@@ -5,11 +5,7 @@ use ducat_prices::{Cost, NanoUsd, PriceOverrides, PriceQuery, PriceTable, Unknow
 use proptest::prelude::*;
 
 fn query(model: &str) -> PriceQuery<'_> {
-    PriceQuery {
-        model,
-        at_unix_ms: 1_795_000_000_000,
-        ..PriceQuery::default()
-    }
+    PriceQuery { model, at_unix_ms: 1_795_000_000_000, ..PriceQuery::default() }
 }
 
 fn nano(cost: &Cost) -> i64 {
@@ -36,33 +32,14 @@ fn published_prices() {
     for (model, prices) in PUBLISHED {
         let million = 1_000_000;
         let usages = [
-            Usage {
-                input: million,
-                ..Usage::default()
-            },
-            Usage {
-                output: million,
-                ..Usage::default()
-            },
-            Usage {
-                cache_read: million,
-                ..Usage::default()
-            },
-            Usage {
-                cache_write_5m: million,
-                ..Usage::default()
-            },
-            Usage {
-                cache_write_1h: million,
-                ..Usage::default()
-            },
+            Usage { input: million, ..Usage::default() },
+            Usage { output: million, ..Usage::default() },
+            Usage { cache_read: million, ..Usage::default() },
+            Usage { cache_write_5m: million, ..Usage::default() },
+            Usage { cache_write_1h: million, ..Usage::default() },
         ];
         for (usage, usd) in usages.iter().zip(prices) {
-            assert_eq!(
-                nano(&table.cost(&query(model), usage)),
-                (usd * 1e9) as i64,
-                "{model} {usage:?}"
-            );
+            assert_eq!(nano(&table.cost(&query(model), usage)), (usd * 1e9) as i64, "{model} {usage:?}");
         }
     }
 }
@@ -71,56 +48,24 @@ fn published_prices() {
 fn names_as_clients_report_them() {
     let table = PriceTable::embedded();
     for (reported, canonical, key) in [
-        (
-            "claude-opus-4-8",
-            "claude-opus-4-8",
-            Some("claude-opus-4-8"),
-        ),
-        (
-            "claude-opus-4-8[1m]",
-            "claude-opus-4-8",
-            Some("claude-opus-4-8"),
-        ),
-        (
-            "claude-opus-4-8-20260601",
-            "claude-opus-4-8-20260601",
-            Some("claude-opus-4-8"),
-        ),
-        (
-            "us.anthropic.claude-opus-4-8-v1:0",
-            "claude-opus-4-8",
-            Some("us.anthropic.claude-opus-4-8"),
-        ),
+        ("claude-opus-4-8", "claude-opus-4-8", Some("claude-opus-4-8")),
+        ("claude-opus-4-8[1m]", "claude-opus-4-8", Some("claude-opus-4-8")),
+        ("claude-opus-4-8-20260601", "claude-opus-4-8-20260601", Some("claude-opus-4-8")),
+        ("us.anthropic.claude-opus-4-8-v1:0", "claude-opus-4-8", Some("us.anthropic.claude-opus-4-8")),
         (
             "bedrock/us.anthropic.claude-haiku-4-5-20251001-v1:0",
             "claude-haiku-4-5-20251001",
             Some("us.anthropic.claude-haiku-4-5-20251001-v1:0"),
         ),
-        (
-            "vertex_ai/claude-opus-4-5@20251101",
-            "claude-opus-4-5-20251101",
-            Some("vertex_ai/claude-opus-4-5@20251101"),
-        ),
-        (
-            "claude-opus-4-5@20251101",
-            "claude-opus-4-5-20251101",
-            Some("vertex_ai/claude-opus-4-5@20251101"),
-        ),
-        (
-            "anthropic/claude-opus-4-8",
-            "claude-opus-4-8",
-            Some("claude-opus-4-8"),
-        ),
+        ("vertex_ai/claude-opus-4-5@20251101", "claude-opus-4-5-20251101", Some("vertex_ai/claude-opus-4-5@20251101")),
+        ("claude-opus-4-5@20251101", "claude-opus-4-5-20251101", Some("vertex_ai/claude-opus-4-5@20251101")),
+        ("anthropic/claude-opus-4-8", "claude-opus-4-8", Some("claude-opus-4-8")),
         (
             "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-8",
             "claude-opus-4-8",
             Some("us.anthropic.claude-opus-4-8"),
         ),
-        (
-            "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123",
-            "abc123",
-            None,
-        ),
+        ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123", "abc123", None),
         ("mars.anthropic.claude-opus-4-8", "claude-opus-4-8", None),
         ("my-proxy/fast", "my-proxy/fast", None),
         ("<synthetic>", "<synthetic>", None),
@@ -129,22 +74,9 @@ fn names_as_clients_report_them() {
         ("[1m]", "[1m]", None),
     ] {
         let resolved = table.resolve(reported, None);
-        assert_eq!(
-            (
-                resolved.canonical_model.as_str(),
-                resolved.price_key.as_deref()
-            ),
-            (canonical, key),
-            "{reported}"
-        );
+        assert_eq!((resolved.canonical_model.as_str(), resolved.price_key.as_deref()), (canonical, key), "{reported}");
     }
-    assert_eq!(
-        table
-            .resolve("claude-opus-4-8", Some("vertex"))
-            .price_key
-            .as_deref(),
-        Some("vertex_ai/claude-opus-4-8")
-    );
+    assert_eq!(table.resolve("claude-opus-4-8", Some("vertex")).price_key.as_deref(), Some("vertex_ai/claude-opus-4-8"));
 }
 
 #[test]
@@ -165,110 +97,27 @@ fn tiers_places_speed_and_searches() {
     let table = PriceTable::embedded();
     let cost = |query: &PriceQuery<'_>, usage: &Usage| nano(&table.cost(query, usage));
     // Long context: haiku 5.5 is 0.10 below 100k, 0.50 above.
-    let at = |input, cache_read| Usage {
-        input,
-        cache_read,
-        ..Usage::default()
-    };
-    assert_eq!(
-        cost(&query("claude-haiku-5-5"), &at(100_000, 0)),
-        10_000_000
-    );
-    assert_eq!(
-        cost(&query("claude-haiku-5-5"), &at(50_000, 50_001)),
-        25_000_000 + 50_001 * 50
-    );
-    let million = Usage {
-        input: 1_000_000,
-        ..Usage::default()
-    };
+    let at = |input, cache_read| Usage { input, cache_read, ..Usage::default() };
+    assert_eq!(cost(&query("claude-haiku-5-5"), &at(100_000, 0)), 10_000_000);
+    assert_eq!(cost(&query("claude-haiku-5-5"), &at(50_000, 50_001)), 25_000_000 + 50_001 * 50);
+    let million = Usage { input: 1_000_000, ..Usage::default() };
     let opus = query("claude-opus-4-8");
-    assert_eq!(
-        cost(
-            &PriceQuery {
-                service_tier: Some("batch"),
-                ..opus
-            },
-            &million
-        ),
-        2_500_000_000
-    );
-    assert_eq!(
-        cost(
-            &PriceQuery {
-                service_tier: Some("standard"),
-                ..opus
-            },
-            &million
-        ),
-        5_000_000_000
-    );
-    assert_eq!(
-        cost(
-            &PriceQuery {
-                speed: Some("fast"),
-                ..opus
-            },
-            &million
-        ),
-        10_000_000_000
-    );
-    assert_eq!(
-        cost(
-            &PriceQuery {
-                inference_geo: Some("us"),
-                ..opus
-            },
-            &million
-        ),
-        5_500_000_000
-    );
-    assert_eq!(
-        cost(
-            &PriceQuery {
-                inference_geo: Some("us"),
-                speed: Some("fast"),
-                ..opus
-            },
-            &million
-        ),
-        11_000_000_000
-    );
+    assert_eq!(cost(&PriceQuery { service_tier: Some("batch"), ..opus }, &million), 2_500_000_000);
+    assert_eq!(cost(&PriceQuery { service_tier: Some("standard"), ..opus }, &million), 5_000_000_000);
+    assert_eq!(cost(&PriceQuery { speed: Some("fast"), ..opus }, &million), 10_000_000_000);
+    assert_eq!(cost(&PriceQuery { inference_geo: Some("us"), ..opus }, &million), 5_500_000_000);
+    assert_eq!(cost(&PriceQuery { inference_geo: Some("us"), speed: Some("fast"), ..opus }, &million), 11_000_000_000);
     for none in ["", "global", "not_available"] {
-        assert_eq!(
-            cost(
-                &PriceQuery {
-                    inference_geo: Some(none),
-                    ..opus
-                },
-                &million
-            ),
-            5_000_000_000
-        );
+        assert_eq!(cost(&PriceQuery { inference_geo: Some(none), ..opus }, &million), 5_000_000_000);
     }
-    let searches = Usage {
-        web_search_requests: 3,
-        ..Usage::default()
-    };
-    assert_eq!(
-        cost(
-            &PriceQuery {
-                speed: Some("fast"),
-                ..opus
-            },
-            &searches
-        ),
-        30_000_000
-    );
+    let searches = Usage { web_search_requests: 3, ..Usage::default() };
+    assert_eq!(cost(&PriceQuery { speed: Some("fast"), ..opus }, &searches), 30_000_000);
 }
 
 #[test]
 fn what_is_not_told_is_unknown_not_zero() {
     let table = PriceTable::embedded();
-    let some = Usage {
-        input: 1,
-        ..Usage::default()
-    };
+    let some = Usage { input: 1, ..Usage::default() };
     let unknown = |query: PriceQuery<'_>, usage: &Usage| match table.cost(&query, usage) {
         Cost::Unknown(why) => why,
         other => panic!("{other:?}"),
@@ -276,46 +125,16 @@ fn what_is_not_told_is_unknown_not_zero() {
     let opus = query("claude-opus-4-8");
     assert_eq!(unknown(query("gpt-x"), &some), UnknownCost::Model);
     assert_eq!(
-        unknown(
-            PriceQuery {
-                service_tier: Some("priority"),
-                ..opus
-            },
-            &some
-        ),
+        unknown(PriceQuery { service_tier: Some("priority"), ..opus }, &some),
         UnknownCost::ServiceTier("priority".into())
     );
+    assert_eq!(unknown(PriceQuery { inference_geo: Some("mars"), ..opus }, &some), UnknownCost::InferenceGeo("mars".into()));
     assert_eq!(
-        unknown(
-            PriceQuery {
-                inference_geo: Some("mars"),
-                ..opus
-            },
-            &some
-        ),
-        UnknownCost::InferenceGeo("mars".into())
-    );
-    assert_eq!(
-        unknown(
-            PriceQuery {
-                speed: Some("fast"),
-                ..query("claude-haiku-4-5")
-            },
-            &some
-        ),
+        unknown(PriceQuery { speed: Some("fast"), ..query("claude-haiku-4-5") }, &some),
         UnknownCost::Speed("fast".into())
     );
-    let hour = Usage {
-        cache_write_1h: 1,
-        ..Usage::default()
-    };
-    assert_eq!(
-        unknown(
-            query("apac.anthropic.claude-haiku-4-5-20251001-v1:0"),
-            &hour
-        ),
-        UnknownCost::Kind("cache_write_1h")
-    );
+    let hour = Usage { cache_write_1h: 1, ..Usage::default() };
+    assert_eq!(unknown(query("apac.anthropic.claude-haiku-4-5-20251001-v1:0"), &hour), UnknownCost::Kind("cache_write_1h"));
 }
 
 #[test]
@@ -326,41 +145,19 @@ fn the_users_prices_win() {
     .unwrap();
     overrides.validate().unwrap();
     let table = PriceTable::embedded().with_overrides(overrides);
-    let million = Usage {
-        input: 1_000_000,
-        ..Usage::default()
-    };
-    assert_eq!(
-        nano(&table.cost(&query("claude-opus-4-8"), &million)),
-        1_500_000_000
-    );
-    assert_eq!(
-        nano(&table.cost(&query("claude-opus-4-7"), &million)),
-        4_500_000_000
-    );
-    assert_eq!(
-        nano(&table.cost(&query("corp-large"), &million)),
-        2_500_000_000
-    );
+    let million = Usage { input: 1_000_000, ..Usage::default() };
+    assert_eq!(nano(&table.cost(&query("claude-opus-4-8"), &million)), 1_500_000_000);
+    assert_eq!(nano(&table.cost(&query("claude-opus-4-7"), &million)), 4_500_000_000);
+    assert_eq!(nano(&table.cost(&query("corp-large"), &million)), 2_500_000_000);
     assert_eq!(table.cost(&query("llama"), &million), Cost::Free);
-    assert_eq!(
-        table.resolve("corp-large", None).canonical_model,
-        "claude-opus-5"
-    );
+    assert_eq!(table.resolve("corp-large", None).canonical_model, "claude-opus-5");
     assert_ne!(table.fingerprint(), PriceTable::embedded().fingerprint());
     for (json, key) in [
         (r#"{"models":{"a":{"input":-1}}}"#, "models.\"a\".input"),
         (r#"{"discount":{"a":1.5}}"#, "discount.\"a\""),
         (r#"{"aliases":{"a":"a"}}"#, "aliases.\"a\""),
     ] {
-        assert_eq!(
-            serde_json::from_str::<PriceOverrides>(json)
-                .unwrap()
-                .validate()
-                .unwrap_err()
-                .key,
-            key
-        );
+        assert_eq!(serde_json::from_str::<PriceOverrides>(json).unwrap().validate().unwrap_err().key, key);
     }
 }
 
@@ -370,54 +167,24 @@ fn a_list_with_dates_and_a_difference() {
     let old = r#"{"provider":"p","until":"2026-02-01","source":"s","rates":[{"input":2000000}]}"#;
     let new = r#"{"provider":"p","from":"2026-02-01","source":"s","rates":[{"input":1000000}]}"#;
     let table = PriceTable::from_json(&row(&format!("{old},{new}"))).unwrap();
-    let usage = Usage {
-        input: 1000,
-        ..Usage::default()
-    };
-    let at = |at_unix_ms| {
-        table.cost(
-            &PriceQuery {
-                model: "m",
-                at_unix_ms,
-                ..PriceQuery::default()
-            },
-            &usage,
-        )
-    };
+    let usage = Usage { input: 1000, ..Usage::default() };
+    let at = |at_unix_ms| table.cost(&PriceQuery { model: "m", at_unix_ms, ..PriceQuery::default() }, &usage);
     assert_eq!(nano(&at(1_769_904_000_000 - 1)), 2_000_000);
     assert_eq!(nano(&at(1_769_904_000_000)), 1_000_000);
     let only_new = PriceTable::from_json(&row(new)).unwrap();
-    assert_eq!(
-        only_new.cost(
-            &PriceQuery {
-                model: "m",
-                ..PriceQuery::default()
-            },
-            &usage
-        ),
-        Cost::Unknown(UnknownCost::Date)
-    );
+    assert_eq!(only_new.cost(&PriceQuery { model: "m", ..PriceQuery::default() }, &usage), Cost::Unknown(UnknownCost::Date));
     assert_eq!(table.diff(&only_new).len(), 1);
     assert!(table.diff(&table).is_empty());
 
     for (json, part) in [
-        (
-            row(r#"{"provider":"p","from":"2026-02-01","rates":[{"input":1}]}"#),
-            "source",
-        ),
+        (row(r#"{"provider":"p","from":"2026-02-01","rates":[{"input":1}]}"#), "source"),
         (row(r#"{"provider":"p","rates":[]}"#), "rates"),
         (row(r#"{"provider":"p","rates":[{"input":-1}]}"#), "\"m\""),
         (row(r#"{"provider":"p","rates":[{"inputt":1}]}"#), "inputt"),
         ("{}".to_owned(), "models"),
         ("{".to_owned(), "JSON"),
     ] {
-        assert!(
-            PriceTable::from_json(&json)
-                .unwrap_err()
-                .to_string()
-                .contains(part),
-            "{json}"
-        );
+        assert!(PriceTable::from_json(&json).unwrap_err().to_string().contains(part), "{json}");
     }
 }
 

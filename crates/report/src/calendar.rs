@@ -20,10 +20,7 @@ pub struct Calendar {
 
 impl Calendar {
     pub fn new(zone: TimeZone) -> Self {
-        Self {
-            zone,
-            last: Cell::new(None),
-        }
+        Self { zone, last: Cell::new(None) }
     }
 
     /// The local date of a time; times beyond what a calendar can hold are clamped to its ends.
@@ -43,15 +40,12 @@ impl Calendar {
     /// The first millisecond of a local date.
     pub fn start_of(&self, date: Date) -> i64 {
         let midnight = date.to_zoned_datetime(self.zone.clone());
-        midnight
-            .and_then(|midnight| midnight.start_of_day())
-            .map_or(i64::MIN, |start| start.timestamp().as_millisecond())
+        midnight.and_then(|midnight| midnight.start_of_day()).map_or(i64::MIN, |start| start.timestamp().as_millisecond())
     }
 
     /// The Monday of the date's week.
     pub fn week(date: Date) -> Date {
-        date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days())
-            .unwrap_or(date)
+        date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).unwrap_or(date)
     }
 
     /// The first of the date's month.
@@ -61,11 +55,7 @@ impl Calendar {
 }
 
 fn clamped(at_ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(at_ms).unwrap_or(if at_ms < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
+    Timestamp::from_millisecond(at_ms).unwrap_or(if at_ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 #[cfg(test)]
@@ -76,10 +66,7 @@ mod tests {
     fn days_are_cut_in_the_zone() {
         let utc = Calendar::new(TimeZone::UTC);
         let kathmandu = Calendar::new(TimeZone::get("Asia/Kathmandu").unwrap());
-        let at = "2026-01-05T18:20:00Z"
-            .parse::<Timestamp>()
-            .unwrap()
-            .as_millisecond();
+        let at = "2026-01-05T18:20:00Z".parse::<Timestamp>().unwrap().as_millisecond();
         assert_eq!(utc.date(at).to_string(), "2026-01-05");
         assert_eq!(kathmandu.date(at).to_string(), "2026-01-06");
         assert_eq!(kathmandu.date(at - 6 * 60 * 1000).to_string(), "2026-01-05");

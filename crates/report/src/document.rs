@@ -49,12 +49,7 @@ impl Row {
             first_request_at: sums.first_at,
             last_request_at: sums.latest.0,
         });
-        Self {
-            name,
-            totals: sums.totals,
-            by_model: sums.by_model,
-            session,
-        }
+        Self { name, totals: sums.totals, by_model: sums.by_model, session }
     }
 }
 
@@ -82,11 +77,7 @@ impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(Some(self.0.rows.len()))?;
         for row in &self.0.rows {
-            rows.serialize_element(&KeyedRow {
-                key: self.0.by.row_key(),
-                breakdown: self.0.breakdown,
-                row,
-            })?;
+            rows.serialize_element(&KeyedRow { key: self.0.by.row_key(), breakdown: self.0.breakdown, row })?;
         }
         rows.end()
     }
@@ -106,14 +97,8 @@ impl Serialize for KeyedRow<'_> {
             map.serialize_entry("agent", &session.agent)?;
             map.serialize_entry("project", &session.project)?;
             map.serialize_entry("branch", &session.branch)?;
-            map.serialize_entry(
-                "first_request_at",
-                &session.first_request_at.and_then(rfc3339),
-            )?;
-            map.serialize_entry(
-                "last_request_at",
-                &session.last_request_at.and_then(rfc3339),
-            )?;
+            map.serialize_entry("first_request_at", &session.first_request_at.and_then(rfc3339))?;
+            map.serialize_entry("last_request_at", &session.last_request_at.and_then(rfc3339))?;
         }
         self.row.totals.serialize_into(&mut map)?;
         if self.breakdown {
@@ -129,9 +114,7 @@ struct Breakdown<'a>(&'a BTreeMap<String, Totals>);
 impl Serialize for Breakdown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut models: Vec<_> = self.0.iter().collect();
-        models.sort_by(|(name, totals), (other_name, other)| {
-            (other.cost, name).cmp(&(totals.cost, other_name))
-        });
+        models.sort_by(|(name, totals), (other_name, other)| (other.cost, name).cmp(&(totals.cost, other_name)));
         let mut rows = serializer.serialize_seq(Some(models.len()))?;
         for (model, totals) in models {
             rows.serialize_element(&ModelRow { model, totals })?;
@@ -156,7 +139,5 @@ impl Serialize for ModelRow<'_> {
 
 /// `2026-01-05T18:20:00.123Z`; times a calendar cannot hold are written as null by the caller's option.
 fn rfc3339(at: UnixMs) -> Option<String> {
-    Timestamp::from_millisecond(at)
-        .ok()
-        .map(|at| format!("{at:.3}"))
+    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }

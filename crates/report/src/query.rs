@@ -65,9 +65,7 @@ impl Grouping {
     }
 
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|grouping| grouping.name() == name)
+        Self::ALL.into_iter().find(|grouping| grouping.name() == name)
     }
 }
 
@@ -108,14 +106,8 @@ impl Default for ReportQuery {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     #[error("{field}: {value:?} is no {wanted}")]
-    Value {
-        field: &'static str,
-        value: String,
-        wanted: &'static str,
-    },
-    #[error(
-        "unknown parameter {0:?}; there are by, since, until, timezone, project, model, agent, breakdown"
-    )]
+    Value { field: &'static str, value: String, wanted: &'static str },
+    #[error("unknown parameter {0:?}; there are by, since, until, timezone, project, model, agent, breakdown")]
     Unknown(String),
     #[error("since: {since} is after until: {until}")]
     Backwards { since: Date, until: Date },
@@ -123,18 +115,11 @@ pub enum QueryError {
 
 impl ReportQuery {
     /// Reads `(name, value)` pairs as they stand in a URL or on a command line. Relative days count back from `now` in the asked zone.
-    pub fn parse<'a>(
-        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-        now: Timestamp,
-    ) -> Result<Self, QueryError> {
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
         let mut query = Self::default();
         let (mut since, mut until) = (None, None);
         for (name, value) in pairs {
-            let wrong = |field, wanted| QueryError::Value {
-                field,
-                value: value.to_owned(),
-                wanted,
-            };
+            let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             match name {
                 "by" => {
                     query.by = Grouping::parse(value).ok_or_else(|| {
@@ -158,12 +143,8 @@ impl ReportQuery {
             }
         }
         let today = query.timezone.to_datetime(now).date();
-        query.since = since
-            .map(|value| parse_day("since", value, today))
-            .transpose()?;
-        query.until = until
-            .map(|value| parse_day("until", value, today))
-            .transpose()?;
+        query.since = since.map(|value| parse_day("since", value, today)).transpose()?;
+        query.until = until.map(|value| parse_day("until", value, today)).transpose()?;
         if let (Some(since), Some(until)) = (query.since, query.until)
             && since > until
         {
@@ -189,10 +170,7 @@ impl ReportQuery {
     pub fn time_range(&self) -> (Option<i64>, Option<i64>) {
         let calendar = crate::Calendar::new(self.timezone.clone());
         let until = self.until.and_then(|until| until.tomorrow().ok());
-        (
-            self.since.map(|since| calendar.start_of(since)),
-            until.map(|until| calendar.start_of(until)),
-        )
+        (self.since.map(|since| calendar.start_of(since)), until.map(|until| calendar.start_of(until)))
     }
 }
 
@@ -211,19 +189,11 @@ fn parse_day(field: &'static str, value: &str, today: Date) -> Result<Date, Quer
     }
     if let Some(days) = value.strip_suffix('d') {
         let days: i64 = days.parse().map_err(|_| wrong())?;
-        return if (1..=100_000).contains(&days) {
-            back(days - 1)
-        } else {
-            Err(wrong())
-        };
+        return if (1..=100_000).contains(&days) { back(days - 1) } else { Err(wrong()) };
     }
     let digits = value.len() == 8 && value.bytes().all(|byte| byte.is_ascii_digit());
     let dashed = value.len() == 10 && value.is_char_boundary(4) && value.as_bytes()[4] == b'-';
-    if digits || dashed {
-        value.parse().map_err(|_| wrong())
-    } else {
-        Err(wrong())
-    }
+    if digits || dashed { value.parse().map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -247,15 +217,7 @@ mod tests {
             ("yesterday", "2026-11-23"),
             ("7d", "2026-11-18"),
         ] {
-            assert_eq!(
-                parse(&[("since", value)])
-                    .unwrap()
-                    .since
-                    .unwrap()
-                    .to_string(),
-                day,
-                "{value}"
-            );
+            assert_eq!(parse(&[("since", value)]).unwrap().since.unwrap().to_string(), day, "{value}");
         }
         let berlin = parse(&[("since", "today"), ("timezone", "Europe/Berlin")]).unwrap();
         assert_eq!(berlin.since.unwrap().to_string(), "2026-11-25");
@@ -273,10 +235,7 @@ mod tests {
             (&[("sinze", "today")], "sinze"),
             (&[("since", "2026-02-01"), ("until", "2026-01-01")], "since"),
         ] {
-            assert!(
-                parse(pairs).unwrap_err().to_string().contains(part),
-                "{pairs:?}"
-            );
+            assert!(parse(pairs).unwrap_err().to_string().contains(part), "{pairs:?}");
         }
     }
 }

@@ -56,12 +56,7 @@ pub(crate) struct RowSums {
 impl Report {
     pub fn new(query: ReportQuery) -> Self {
         let calendar = Calendar::new(query.timezone.clone());
-        Self {
-            query,
-            calendar,
-            rows: HashMap::new(),
-            totals: Totals::default(),
-        }
+        Self { query, calendar, rows: HashMap::new(), totals: Totals::default() }
     }
 
     /// Adds a request if the query asks for it.
@@ -74,10 +69,7 @@ impl Report {
             Grouping::Daily => RowKey::Day(date),
             Grouping::Weekly => RowKey::Day(date.map(Calendar::week)),
             Grouping::Monthly => RowKey::Day(date.map(Calendar::month)),
-            Grouping::Session => RowKey::Session {
-                agent: row.agent.to_owned(),
-                session: row.session.to_owned(),
-            },
+            Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
             Grouping::Project => named(row.project),
             Grouping::Model => named(Some(row.model)),
             Grouping::Branch => named(row.branch),
@@ -94,11 +86,7 @@ impl Report {
         if self.query.breakdown {
             match sums.by_model.get_mut(row.model) {
                 Some(totals) => totals.add_request(row.model, row.usage, row.cost),
-                None => sums
-                    .by_model
-                    .entry(row.model.to_owned())
-                    .or_default()
-                    .add_request(row.model, row.usage, row.cost),
+                None => sums.by_model.entry(row.model.to_owned()).or_default().add_request(row.model, row.usage, row.cost),
             }
         }
     }
@@ -107,22 +95,12 @@ impl Report {
         let query = &self.query;
         let in_range = (query.since.is_none() && query.until.is_none())
             || date.is_some_and(|date| {
-                query.since.is_none_or(|since| date >= since)
-                    && query.until.is_none_or(|until| date <= until)
+                query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until)
             });
         in_range
-            && query.project.as_deref().is_none_or(|wanted| {
-                row.project
-                    .is_some_and(|project| is_project(project, wanted))
-            })
-            && query
-                .model
-                .as_deref()
-                .is_none_or(|wanted| row.model == wanted)
-            && query
-                .agent
-                .as_deref()
-                .is_none_or(|wanted| row.agent == wanted)
+            && query.project.as_deref().is_none_or(|wanted| row.project.is_some_and(|project| is_project(project, wanted)))
+            && query.model.as_deref().is_none_or(|wanted| row.model == wanted)
+            && query.agent.as_deref().is_none_or(|wanted| row.agent == wanted)
     }
 
     /// The finished report: days in order, sessions by their first request, all else by cost.
@@ -131,34 +109,19 @@ impl Report {
         let mut rows: Vec<_> = self.rows.into_iter().collect();
         rows.sort_by(|(key, sums), (other_key, other)| match by {
             _ if by.is_calendar() => order_of(key).cmp(&order_of(other_key)),
-            Grouping::Session => {
-                (sums.first_at, order_of(key)).cmp(&(other.first_at, order_of(other_key)))
-            }
+            Grouping::Session => (sums.first_at, order_of(key)).cmp(&(other.first_at, order_of(other_key))),
             _ => (other.totals.cost, order_of(key)).cmp(&(sums.totals.cost, order_of(other_key))),
         });
-        let rows = rows
-            .into_iter()
-            .map(|(key, sums)| row_of(by, key, sums))
-            .collect();
-        Document {
-            by,
-            breakdown: self.query.breakdown,
-            rows,
-            totals: self.totals,
-        }
+        let rows = rows.into_iter().map(|(key, sums)| row_of(by, key, sums)).collect();
+        Document { by, breakdown: self.query.breakdown, rows, totals: self.totals }
     }
 }
 
 impl RowSums {
     fn saw(&mut self, row: &RequestRow<'_>) {
         let (at, project, branch) = &self.latest;
-        if (row.started_at, row.project, row.branch) > (*at, project.as_deref(), branch.as_deref())
-        {
-            self.latest = (
-                row.started_at,
-                row.project.map(str::to_owned),
-                row.branch.map(str::to_owned),
-            );
+        if (row.started_at, row.project, row.branch) > (*at, project.as_deref(), branch.as_deref()) {
+            self.latest = (row.started_at, row.project.map(str::to_owned), row.branch.map(str::to_owned));
         }
         if let Some(at) = row.started_at {
             self.first_at = Some(self.first_at.map_or(at, |first| first.min(at)));
@@ -182,9 +145,7 @@ fn order_of(key: &RowKey) -> (bool, Option<Date>, &str, &str) {
 fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
     let (name, agent) = match key {
         RowKey::Day(None) => (None, None),
-        RowKey::Day(Some(date)) if by == Grouping::Monthly => {
-            (Some(date.strftime("%Y-%m").to_string()), None)
-        }
+        RowKey::Day(Some(date)) if by == Grouping::Monthly => (Some(date.strftime("%Y-%m").to_string()), None),
         RowKey::Day(Some(date)) => (Some(date.to_string()), None),
         RowKey::Named(name) => (name, None),
         RowKey::Session { agent, session } => (Some(session), Some(agent)),

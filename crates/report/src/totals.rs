@@ -46,10 +46,7 @@ impl Totals {
         map.serialize_entry("output_tokens", &self.usage.output)?;
         map.serialize_entry("reasoning_tokens", &self.usage.reasoning)?;
         map.serialize_entry("cache_read_tokens", &self.usage.cache_read)?;
-        let five_minutes = self
-            .usage
-            .cache_write_5m
-            .saturating_add(self.usage.cache_write_unsplit);
+        let five_minutes = self.usage.cache_write_5m.saturating_add(self.usage.cache_write_unsplit);
         map.serialize_entry("cache_write_5m_tokens", &five_minutes)?;
         map.serialize_entry("cache_write_1h_tokens", &self.usage.cache_write_1h)?;
         let cost = self.known_cost();

@@ -35,18 +35,10 @@ impl Stamp {
         let mut end = [0; TAIL as usize];
         let length = file.size.min(TAIL);
         let end = &mut end[..length as usize];
-        File::open(&file.path)
-            .ok()?
-            .read_exact_at(end, file.size - length)
-            .ok()?;
+        File::open(&file.path).ok()?.read_exact_at(end, file.size - length).ok()?;
         let mut tail = [0; 16];
         tail.copy_from_slice(&blake3::hash(end).as_bytes()[..16]);
-        Some(Self {
-            identity: file.identity,
-            size: file.size,
-            modified_ns: file.modified_ns,
-            tail,
-        })
+        Some(Self { identity: file.identity, size: file.size, modified_ns: file.modified_ns, tail })
     }
 }
 
@@ -74,18 +66,9 @@ pub(crate) struct Cache {
 impl Cache {
     /// `folder`: where to keep it; none keeps nothing.
     pub fn open(folder: Option<&Path>) -> Self {
-        let rows: RowsFile = folder
-            .and_then(|folder| read(&folder.join("rows")))
-            .unwrap_or_default();
-        let rows = if rows.format == FORMAT {
-            rows.files.into_iter().collect()
-        } else {
-            HashMap::new()
-        };
-        Self {
-            folder: folder.map(Path::to_owned),
-            rows,
-        }
+        let rows: RowsFile = folder.and_then(|folder| read(&folder.join("rows"))).unwrap_or_default();
+        let rows = if rows.format == FORMAT { rows.files.into_iter().collect() } else { HashMap::new() };
+        Self { folder: folder.map(Path::to_owned), rows }
     }
 
     pub fn take(&mut self, stamp: &Stamp) -> Option<FileRows> {
@@ -94,60 +77,24 @@ impl Cache {
 
     /// The lines of files whose rows were taken from the cache.
     pub fn lines(&self) -> HashMap<Stamp, Vec<Line>> {
-        let lines: LinesFile = self
-            .folder
-            .as_ref()
-            .and_then(|folder| read(&folder.join("lines")))
-            .unwrap_or_default();
+        let lines: LinesFile = self.folder.as_ref().and_then(|folder| read(&folder.join("lines"))).unwrap_or_default();
         if lines.format != FORMAT {
             return HashMap::new();
         }
-        let line = |(session, uuid, at)| Line {
-            session: Key(session),
-            uuid,
-            at,
-        };
-        lines
-            .files
-            .into_iter()
-            .map(|(stamp, lines)| (stamp, lines.into_iter().map(line).collect()))
-            .collect()
+        let line = |(session, uuid, at)| Line { session: Key(session), uuid, at };
+        lines.files.into_iter().map(|(stamp, lines)| (stamp, lines.into_iter().map(line).collect())).collect()
     }
 
     /// Keeps what was read, in place of what was kept. Failing to is not worth a word: the next report reads again.
-    pub fn keep<'a>(
-        &self,
-        files: impl Iterator<Item = (&'a Stamp, &'a FileRows, &'a [Line])> + Clone,
-    ) -> Option<()> {
+    pub fn keep<'a>(&self, files: impl Iterator<Item = (&'a Stamp, &'a FileRows, &'a [Line])> + Clone) -> Option<()> {
         let folder = self.folder.as_ref()?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .ok()?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
         let stored = |line: &Line| (line.session.0, line.uuid, line.at);
-        let lines = files
-            .clone()
-            .map(|(stamp, _, lines)| (stamp.clone(), lines.iter().map(stored).collect()))
-            .collect();
+        let lines = files.clone().map(|(stamp, _, lines)| (stamp.clone(), lines.iter().map(stored).collect())).collect();
         // Lines first: rows must never be there without theirs.
-        write(
-            &folder.join("lines"),
-            &LinesFile {
-                format: FORMAT.to_owned(),
-                files: lines,
-            },
-        )?;
-        let rows = files
-            .map(|(stamp, rows, _)| (stamp.clone(), rows.clone()))
-            .collect();
-        write(
-            &folder.join("rows"),
-            &RowsFile {
-                format: FORMAT.to_owned(),
-                files: rows,
-            },
-        )
+        write(&folder.join("lines"), &LinesFile { format: FORMAT.to_owned(), files: lines })?;
+        let rows = files.map(|(stamp, rows, _)| (stamp.clone(), rows.clone())).collect();
+        write(&folder.join("rows"), &RowsFile { format: FORMAT.to_owned(), files: rows })
     }
 }
 
@@ -159,13 +106,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
 fn write(path: &Path, value: &impl Serialize) -> Option<()> {
     let bytes = postcard::to_stdvec(value).ok()?;
     let draft = path.with_extension(std::process::id().to_string());
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .ok()?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft).ok()?;
     file.write_all(&bytes).ok()?;
     fs::rename(&draft, path).ok()
 }

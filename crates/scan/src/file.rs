@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use ducat_capture::claude_code::{self, FileState, LineVerdict, decode_line};
+use ducat_capture::claude_code::{self, Detail, FileState, LineVerdict, decode_line};
 use ducat_capture::{Workspace, Workspaces};
 use ducat_ledger::{Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
 use serde::{Deserialize, Serialize};
@@ -70,18 +70,15 @@ pub(crate) fn read_file(path: &Path, workspaces: &mut dyn Workspaces) -> io::Res
     let mut workspaces = CwdAsProject(workspaces);
     for_lines(File::open(path)?, |number, line| {
         let verdict = match line {
-            FileLine::Line(bytes) => decode_line(bytes, &mut state, &mut workspaces, &mut |fact| {
-                reading.believe(fact)
-            }),
+            FileLine::Line(bytes) => {
+                decode_line(bytes, &mut state, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact))
+            }
             FileLine::TooLong => LineVerdict::Unreadable("too long"),
         };
         match verdict {
             LineVerdict::Unreadable(reason) => {
-                let unreadable = reading.unreadable.get_or_insert_with(|| Unreadable {
-                    lines: 0,
-                    first: number,
-                    reason: reason.to_owned(),
-                });
+                let unreadable =
+                    reading.unreadable.get_or_insert_with(|| Unreadable { lines: 0, first: number, reason: reason.to_owned() });
                 unreadable.lines += 1;
             }
             LineVerdict::Excluded => reading.has_excluded = true,
@@ -96,10 +93,7 @@ struct CwdAsProject<'a>(&'a mut dyn Workspaces);
 
 impl Workspaces for CwdAsProject<'_> {
     fn resolve(&mut self, cwd: &str) -> Workspace {
-        Workspace {
-            project: Some(cwd.into()),
-            excluded: self.0.resolve(cwd).excluded,
-        }
+        Workspace { project: Some(cwd.into()), excluded: self.0.resolve(cwd).excluded }
     }
 }
 
@@ -120,11 +114,7 @@ impl Reading {
         match fact {
             Fact::Request(request) => {
                 let copy = match request.holders.iter().next() {
-                    Some(holder) => (
-                        Some(holder.session),
-                        holder.project.clone(),
-                        holder.branch.clone(),
-                    ),
+                    Some(holder) => (Some(holder.session), holder.project.clone(), holder.branch.clone()),
                     None => (None, None, None),
                 };
                 match self.requests.get_mut(&request.key) {
@@ -135,26 +125,15 @@ impl Reading {
                         }
                     }
                     None => {
-                        self.requests
-                            .insert(request.key, (request, BTreeSet::from([copy])));
+                        self.requests.insert(request.key, (request, BTreeSet::from([copy])));
                     }
                 }
             }
             Fact::Session(session) => {
                 let opened_at = session.opened_at.get().copied();
-                match self
-                    .sessions
-                    .iter_mut()
-                    .find(|seen| seen.key == session.key.0)
-                {
-                    Some(seen) => {
-                        seen.opened_at = [seen.opened_at, opened_at].into_iter().flatten().min()
-                    }
-                    None => self.sessions.push(SessionSeen {
-                        key: session.key.0,
-                        id: session.id,
-                        opened_at,
-                    }),
+                match self.sessions.iter_mut().find(|seen| seen.key == session.key.0) {
+                    Some(seen) => seen.opened_at = [seen.opened_at, opened_at].into_iter().flatten().min(),
+                    None => self.sessions.push(SessionSeen { key: session.key.0, id: session.id, opened_at }),
                 }
             }
             Fact::Line(line) => self.lines.push(line),
@@ -163,16 +142,9 @@ impl Reading {
     }
 
     fn finish(self) -> FileFacts {
-        let mut strings = Strings {
-            all: vec![String::new()],
-            places: HashMap::from([(String::new(), 0)]),
-        };
-        let place_of: HashMap<[u8; 16], u32> = self
-            .sessions
-            .iter()
-            .zip(0..)
-            .map(|(session, place)| (session.key, place))
-            .collect();
+        let mut strings = Strings { all: vec![String::new()], places: HashMap::from([(String::new(), 0)]) };
+        let place_of: HashMap<[u8; 16], u32> =
+            self.sessions.iter().zip(0..).map(|(session, place)| (session.key, place)).collect();
         let mut requests: Vec<_> = self.requests.into_values().collect();
         requests.sort_by_key(|(request, _)| request.key);
         let mut rows = Vec::new();
@@ -207,10 +179,7 @@ impl Reading {
             has_excluded: self.has_excluded,
             unreadable: self.unreadable,
         };
-        FileFacts {
-            rows,
-            lines: self.lines,
-        }
+        FileFacts { rows, lines: self.lines }
     }
 }
 
@@ -239,47 +208,26 @@ impl Strings {
 impl FileRows {
     /// The string a row refers to, none when not told (or when a damaged cache refers to nothing).
     pub(crate) fn text(&self, place: u32) -> Option<&str> {
-        self.strings
-            .get(place as usize)
-            .map(String::as_str)
-            .filter(|text| !text.is_empty())
+        self.strings.get(place as usize).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     pub(crate) fn session_of(&self, row: &RequestSeen) -> Option<&SessionSeen> {
-        row.session
-            .and_then(|place| self.sessions.get(place as usize))
+        row.session.and_then(|place| self.sessions.get(place as usize))
     }
 
     /// The row as the ledger's fact, for joining with other files' rows.
     pub(crate) fn to_request(&self, row: &RequestSeen, workspace: &Workspace) -> Request {
         let text = |place| Witness::Transcript.tells_maybe(self.text(place).map(str::to_owned));
-        let [
-            input,
-            output,
-            cache_read,
-            write,
-            write_5m,
-            write_1h,
-            searches,
-        ] = row
-            .counts
-            .map(|count| Witness::Transcript.tells_maybe(Some(count)));
+        let [input, output, cache_read, write, write_5m, write_1h, searches] =
+            row.counts.map(|count| Witness::Transcript.tells_maybe(Some(count)));
         let mut request = Request::new(Key(row.key), claude_code::AGENT, "");
         request.model = text(row.model);
         request.service_tier = text(row.service_tier);
         request.inference_geo = text(row.inference_geo);
         request.speed = text(row.speed);
         request.started_at = Witness::Transcript.tells_maybe(row.started_at);
-        (
-            request.input_tokens,
-            request.output_tokens,
-            request.cache_read_tokens,
-        ) = (input, output, cache_read);
-        (
-            request.cache_write_tokens,
-            request.cache_write_5m_tokens,
-            request.cache_write_1h_tokens,
-        ) = (write, write_5m, write_1h);
+        (request.input_tokens, request.output_tokens, request.cache_read_tokens) = (input, output, cache_read);
+        (request.cache_write_tokens, request.cache_write_5m_tokens, request.cache_write_1h_tokens) = (write, write_5m, write_1h);
         request.web_search_requests = searches;
         if let Some(session) = self.session_of(row) {
             request.holders = Holders::one(Holder {

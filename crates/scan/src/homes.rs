@@ -36,19 +36,9 @@ pub fn claude_homes() -> Vec<Home> {
         None => folders.extend(home.iter().map(|home| home.join(".config/claude"))),
     }
     if let Some(told) = env::var_os("CLAUDE_CONFIG_DIR") {
-        folders.extend(
-            told.to_string_lossy()
-                .split(',')
-                .map(str::trim)
-                .filter(|folder| !folder.is_empty())
-                .map(PathBuf::from),
-        );
+        folders.extend(told.to_string_lossy().split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
     }
-    folders
-        .into_iter()
-        .map(|folder| Home(folder.join("projects")))
-        .filter(|home| home.0.is_dir())
-        .collect()
+    folders.into_iter().map(|folder| Home(folder.join("projects"))).filter(|home| home.0.is_dir()).collect()
 }
 
 /// Every `*.jsonl` below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
@@ -58,25 +48,17 @@ pub fn find_transcripts(homes: &[Home], problems: &mut Vec<Problem>) -> Vec<Tran
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = homes.iter().rev().map(|home| home.0.clone()).collect();
     while let Some(folder) = folders.pop() {
-        let entries =
-            match fs::metadata(&folder).and_then(|meta| Ok((meta, fs::read_dir(&folder)?))) {
-                Ok((meta, entries)) if seen.insert((meta.dev(), meta.ino())) => entries,
-                Ok(_) => continue,
-                Err(error) => {
-                    problems.push(Problem::unreadable(&folder, &error));
-                    continue;
-                }
-            };
+        let entries = match fs::metadata(&folder).and_then(|meta| Ok((meta, fs::read_dir(&folder)?))) {
+            Ok((meta, entries)) if seen.insert((meta.dev(), meta.ino())) => entries,
+            Ok(_) => continue,
+            Err(error) => {
+                problems.push(Problem::unreadable(&folder, &error));
+                continue;
+            }
+        };
         for entry in entries {
             match entry {
-                Ok(entry) => visit(
-                    &entry.path(),
-                    entry.file_type().ok(),
-                    &mut folders,
-                    &mut files,
-                    &mut seen,
-                    problems,
-                ),
+                Ok(entry) => visit(&entry.path(), entry.file_type().ok(), &mut folders, &mut files, &mut seen, problems),
                 Err(error) => problems.push(Problem::unreadable(&folder, &error)),
             }
         }
@@ -93,9 +75,7 @@ fn visit(
     seen: &mut HashSet<(u64, u64)>,
     problems: &mut Vec<Problem>,
 ) {
-    let is_transcript = path
-        .extension()
-        .is_some_and(|extension| extension == "jsonl");
+    let is_transcript = path.extension().is_some_and(|extension| extension == "jsonl");
     if !is_transcript && kind.is_some_and(|kind| kind.is_file()) {
         return;
     }
@@ -104,14 +84,8 @@ fn visit(
         Ok(meta) if meta.is_file() && is_transcript => {
             let identity = (meta.dev(), meta.ino());
             if seen.insert(identity) {
-                let modified_ns =
-                    i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-                files.push(TranscriptFile {
-                    path: path.to_owned(),
-                    identity,
-                    size: meta.size(),
-                    modified_ns,
-                });
+                let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+                files.push(TranscriptFile { path: path.to_owned(), identity, size: meta.size(), modified_ns });
             }
         }
         Ok(_) => {}

@@ -28,10 +28,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }
+        Self { path: path.to_owned(), reason: error.to_string() }
     }
 }
 
@@ -73,65 +70,36 @@ pub fn scan(options: &ScanOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> 
     let mut problems = Vec::new();
     let found = find_transcripts(&options.homes, &mut problems);
     let mut cache = Cache::open(options.cache.as_deref());
-    let mut files: Vec<(TranscriptFile, Option<ScannedFile>)> =
-        found.into_iter().map(|file| (file, None)).collect();
+    let mut files: Vec<(TranscriptFile, Option<ScannedFile>)> = found.into_iter().map(|file| (file, None)).collect();
     for (file, scanned) in &mut files {
         if let Some(stamp) = options.cache.is_some().then(|| Stamp::of(file)).flatten()
             && let Some(rows) = cache.take(&stamp)
         {
-            *scanned = Some(ScannedFile {
-                path: file.path.clone(),
-                rows,
-                lines: None,
-                stamp: Some(stamp),
-            });
+            *scanned = Some(ScannedFile { path: file.path.clone(), rows, lines: None, stamp: Some(stamp) });
         }
     }
     let anew = read_missing(&mut files, options, &mut problems, progress);
-    let mut files: Vec<ScannedFile> = files
-        .into_iter()
-        .filter_map(|(_, scanned)| scanned)
-        .collect();
+    let mut files: Vec<ScannedFile> = files.into_iter().filter_map(|(_, scanned)| scanned).collect();
     if share_requests(&files) || anew {
         remember_lines(&mut files, &cache);
         if files.iter().any(|file| file.lines.is_none()) {
             // Half a cache: rows without their lines.
-            return scan(
-                &ScanOptions {
-                    cache: None,
-                    ..options.clone()
-                },
-                progress,
-            );
+            return scan(&ScanOptions { cache: None, ..options.clone() }, progress);
         }
     }
     for file in &files {
         if let Some(unreadable) = &file.rows.unreadable {
-            let reason = format!(
-                "line {}: {}; {} of its lines could not be read",
-                unreadable.first, unreadable.reason, unreadable.lines
-            );
-            problems.push(Problem {
-                path: file.path.clone(),
-                reason,
-            });
+            let reason =
+                format!("line {}: {}; {} of its lines could not be read", unreadable.first, unreadable.reason, unreadable.lines);
+            problems.push(Problem { path: file.path.clone(), reason });
         }
     }
     let keeps = files.iter().filter(|file| !file.rows.has_excluded);
     if anew {
-        cache.keep(
-            keeps.filter_map(|file| {
-                Some((file.stamp.as_ref()?, &file.rows, file.lines.as_deref()?))
-            }),
-        );
+        cache.keep(keeps.filter_map(|file| Some((file.stamp.as_ref()?, &file.rows, file.lines.as_deref()?))));
     }
     let births = births(&files);
-    Scanned {
-        files,
-        excluded: options.excluded.clone(),
-        problems,
-        births,
-    }
+    Scanned { files, excluded: options.excluded.clone(), problems, births }
 }
 
 /// Reads the files that the cache did not have, the largest first; true when there were any.
@@ -141,10 +109,7 @@ fn read_missing(
     problems: &mut Vec<Problem>,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> bool {
-    let mut missing: Vec<_> = files
-        .iter_mut()
-        .filter(|(_, scanned)| scanned.is_none())
-        .collect();
+    let mut missing: Vec<_> = files.iter_mut().filter(|(_, scanned)| scanned.is_none()).collect();
     missing.sort_by_key(|(file, _)| std::cmp::Reverse(file.size));
     let total = missing.len();
     let slots: Vec<_> = missing.into_iter().map(Mutex::new).collect();
@@ -153,56 +118,37 @@ fn read_missing(
     let work = || {
         let mut workspaces = WorkspaceResolver::new(options.excluded.clone());
         while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let mut slot = slot
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut slot = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let (file, scanned) = &mut **slot;
             // Stamped before reading: what is appended meanwhile makes the stamp old, and the file is read again.
             let stamp = Stamp::of(file);
             match read_file(&file.path, &mut workspaces) {
                 Ok(FileFacts { rows, lines }) => {
-                    *scanned = Some(ScannedFile {
-                        path: file.path.clone(),
-                        rows,
-                        lines: Some(lines),
-                        stamp,
-                    })
+                    *scanned = Some(ScannedFile { path: file.path.clone(), rows, lines: Some(lines), stamp })
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    found
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .push(Problem::unreadable(&file.path, &error));
+                    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Problem::unreadable(&file.path, &error));
                 }
             }
             progress(next.load(Ordering::Relaxed).min(total), total);
         }
     };
     thread::scope(|scope| {
-        let threads = thread::available_parallelism()
-            .map_or(2, usize::from)
-            .min(total)
-            .min(8);
+        let threads = thread::available_parallelism().map_or(2, usize::from).min(total).min(8);
         for _ in 1..threads {
             scope.spawn(work);
         }
         work();
     });
-    problems.extend(
-        found
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner),
-    );
+    problems.extend(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
     total > 0
 }
 
 /// Whether two sessions hold the same request.
 fn share_requests(files: &[ScannedFile]) -> bool {
     let mut holder: HashMap<[u8; 16], [u8; 16]> = HashMap::new();
-    let mut rows = files
-        .iter()
-        .flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row)));
+    let mut rows = files.iter().flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row)));
     rows.any(|(rows, row)| {
         let session = rows.session_of(row).map(|session| session.key);
         session.is_some_and(|session| *holder.entry(row.key).or_insert(session) != session)
@@ -231,10 +177,7 @@ fn births(files: &[ScannedFile]) -> HashMap<Key, UnixMs> {
     }
     let mut births: HashMap<Key, UnixMs> = HashMap::new();
     let mut born = |session: Key, at: UnixMs| {
-        births
-            .entry(session)
-            .and_modify(|birth| *birth = at.min(*birth))
-            .or_insert(at);
+        births.entry(session).and_modify(|birth| *birth = at.min(*birth)).or_insert(at);
     };
     for line in lines().filter(|line| !shared.contains(&line.uuid)) {
         born(line.session, line.at);
@@ -251,24 +194,15 @@ impl Scanned {
     /// Adds every request once, under its owner.
     pub fn add_to(&self, report: &mut Report, prices: &PriceTable) {
         let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
-        let mut rows: Vec<(&FileRows, &RequestSeen)> = self
-            .files
-            .iter()
-            .flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row)))
-            .collect();
+        let mut rows: Vec<(&FileRows, &RequestSeen)> =
+            self.files.iter().flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row))).collect();
         rows.sort_by_key(|(_, row)| row.key);
-        let sessions: HashMap<Key, &SessionSeen> = self
-            .files
-            .iter()
-            .flat_map(|file| &file.rows.sessions)
-            .map(|session| (Key(session.key), session))
-            .collect();
+        let sessions: HashMap<Key, &SessionSeen> =
+            self.files.iter().flat_map(|file| &file.rows.sessions).map(|session| (Key(session.key), session)).collect();
         for copies in rows.chunk_by(|(_, one), (_, other)| one.key == other.key) {
             let mut request: Option<Request> = None;
             for (file, row) in copies {
-                let workspace = file
-                    .text(row.cwd)
-                    .map_or_else(Workspace::default, |cwd| workspaces.resolve(cwd));
+                let workspace = file.text(row.cwd).map_or_else(Workspace::default, |cwd| workspaces.resolve(cwd));
                 if workspace.excluded {
                     continue;
                 }
@@ -286,23 +220,11 @@ impl Scanned {
         }
     }
 
-    fn add_request(
-        &self,
-        request: &Request,
-        sessions: &HashMap<Key, &SessionSeen>,
-        report: &mut Report,
-        prices: &PriceTable,
-    ) {
+    fn add_request(&self, request: &Request, sessions: &HashMap<Key, &SessionSeen>, report: &mut Report, prices: &PriceTable) {
         let started_at = request.started_at.get().copied();
-        let owner = owner(&request.holders, started_at, |session| {
-            self.births.get(session).copied()
-        });
+        let owner = owner(&request.holders, started_at, |session| self.births.get(session).copied());
         let text = |told: &ducat_ledger::Told<String>| told.get().cloned();
-        let (tier, geo, speed) = (
-            text(&request.service_tier),
-            text(&request.inference_geo),
-            text(&request.speed),
-        );
+        let (tier, geo, speed) = (text(&request.service_tier), text(&request.inference_geo), text(&request.speed));
         let model = request.model.get().map_or("", String::as_str);
         let query = PriceQuery {
             model,
@@ -315,9 +237,7 @@ impl Scanned {
         let usage = request.usage();
         report.add(&RequestRow {
             started_at,
-            session: owner
-                .and_then(|owner| sessions.get(&owner.session))
-                .map_or("", |session| &session.id),
+            session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
             agent: claude_code::AGENT,
             model: &prices.resolve(model, query.provider).canonical_model,
             project: owner.and_then(|owner| owner.project.as_deref()),

@@ -21,30 +21,20 @@ pub struct WorkspaceResolver {
 impl WorkspaceResolver {
     /// `excluded`: folders of which nothing is stored.
     pub fn new(excluded: Vec<PathBuf>) -> Self {
-        Self {
-            excluded,
-            known: HashMap::new(),
-        }
+        Self { excluded, known: HashMap::new() }
     }
 
     fn find(&self, cwd: &str) -> Workspace {
         let path = Path::new(cwd);
         // A path that climbs or does not start at the root (of another machine, or made up) is a name and nothing to look up.
         if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
-            return Workspace {
-                project: Some(cwd.into()),
-                excluded: false,
-            };
+            return Workspace { project: Some(cwd.into()), excluded: false };
         }
-        let excluded = path.ancestors().any(|folder| {
-            self.excluded.iter().any(|out| out == folder) || folder.join(IGNORE_FILE).exists()
-        });
+        let excluded =
+            path.ancestors().any(|folder| self.excluded.iter().any(|out| out == folder) || folder.join(IGNORE_FILE).exists());
         let root = path.ancestors().find_map(repository_root);
         let project = root.as_deref().and_then(Path::to_str).unwrap_or(cwd);
-        Workspace {
-            project: Some(Arc::from(project)),
-            excluded,
-        }
+        Workspace { project: Some(Arc::from(project)), excluded }
     }
 }
 
@@ -68,17 +58,10 @@ fn repository_root(folder: &Path) -> Option<PathBuf> {
     }
     let pointer = fs::read_to_string(&git).ok()?;
     let git_dir = folder.join(pointer.strip_prefix("gitdir:")?.trim());
-    let common = fs::read_to_string(git_dir.join("commondir"))
-        .ok()
-        .map(|common| git_dir.join(common.trim()));
+    let common = fs::read_to_string(git_dir.join("commondir")).ok().map(|common| git_dir.join(common.trim()));
     // Without a common dir it is a submodule: a repository of its own.
-    let main = common
-        .and_then(|common| common.canonicalize().ok())
-        .filter(|common| common.ends_with(".git"));
-    Some(
-        main.and_then(|common| common.parent().map(Path::to_owned))
-            .unwrap_or_else(|| folder.to_owned()),
-    )
+    let main = common.and_then(|common| common.canonicalize().ok()).filter(|common| common.ends_with(".git"));
+    Some(main.and_then(|common| common.parent().map(Path::to_owned)).unwrap_or_else(|| folder.to_owned()))
 }
 
 #[cfg(test)]
@@ -86,11 +69,7 @@ mod tests {
     use super::*;
 
     fn project(resolver: &mut WorkspaceResolver, path: &Path) -> String {
-        resolver
-            .resolve(path.to_str().unwrap())
-            .project
-            .unwrap()
-            .to_string()
+        resolver.resolve(path.to_str().unwrap()).project.unwrap().to_string()
     }
 
     #[test]
@@ -102,22 +81,12 @@ mod tests {
         fs::create_dir_all(main.join("deep/er")).unwrap();
         fs::create_dir_all(&linked).unwrap();
         fs::write(main.join(".git/worktrees/linked/commondir"), "../..\n").unwrap();
-        fs::write(
-            linked.join(".git"),
-            format!("gitdir: {}\n", main.join(".git/worktrees/linked").display()),
-        )
-        .unwrap();
+        fs::write(linked.join(".git"), format!("gitdir: {}\n", main.join(".git/worktrees/linked").display())).unwrap();
         let mut resolver = WorkspaceResolver::default();
-        assert_eq!(
-            project(&mut resolver, &main.join("deep/er")),
-            main.to_str().unwrap()
-        );
+        assert_eq!(project(&mut resolver, &main.join("deep/er")), main.to_str().unwrap());
         assert_eq!(project(&mut resolver, &linked), main.to_str().unwrap());
         // A folder that is gone belongs to the repository it was in.
-        assert_eq!(
-            project(&mut resolver, &main.join("gone/long/ago")),
-            main.to_str().unwrap()
-        );
+        assert_eq!(project(&mut resolver, &main.join("gone/long/ago")), main.to_str().unwrap());
         assert_eq!(project(&mut resolver, &dir), dir.to_str().unwrap());
     }
 

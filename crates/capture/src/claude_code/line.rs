@@ -17,10 +17,21 @@ pub struct Line<'a> {
     pub at: Option<UnixMs>,
     pub cwd: Option<Cow<'a, str>>,
     pub branch: Option<Cow<'a, str>>,
+    pub version: Option<Cow<'a, str>>,
     pub agent_id: Option<Cow<'a, str>>,
+    pub prompt_id: Option<Cow<'a, str>>,
+    pub subtype: Option<Cow<'a, str>>,
+    /// Not the user's words: `isMeta`, `isSidechain`, `isCompactSummary` or `isVisibleInTranscriptOnly`.
+    pub is_not_prompt: bool,
+    /// The client's note of an API error in the model's place.
+    pub is_api_error: bool,
     pub request_id: Option<Cow<'a, str>>,
     pub message: Option<LazyValue<'a>>,
     pub data: Option<LazyValue<'a>>,
+    /// A tool's own result, beside what the model got.
+    pub tool_use_result: Option<LazyValue<'a>>,
+    /// `compactMetadata`, `microcompactMetadata` or `error` of a system line.
+    pub about: Option<LazyValue<'a>>,
 }
 
 impl<'a> Line<'a> {
@@ -40,6 +51,15 @@ impl<'a> Line<'a> {
                 "timestamp" => line.at = time(&value),
                 "cwd" => line.cwd = json::text(&value).filter(|cwd| !cwd.is_empty()),
                 "gitBranch" => line.branch = json::text(&value).filter(|branch| !branch.is_empty()),
+                "version" => line.version = json::text(&value),
+                "promptId" => line.prompt_id = json::text(&value).filter(|id| !id.is_empty()),
+                "subtype" => line.subtype = json::text(&value),
+                "isMeta" | "isSidechain" | "isCompactSummary" | "isVisibleInTranscriptOnly" => {
+                    line.is_not_prompt |= value.as_bool() == Some(true);
+                }
+                "isApiErrorMessage" => line.is_api_error = value.as_bool() == Some(true),
+                "toolUseResult" => line.tool_use_result = Some(value).filter(LazyValue::is_object),
+                "compactMetadata" | "microcompactMetadata" | "error" => line.about = Some(value),
                 "agentId" => line.agent_id = json::text(&value),
                 "requestId" => line.request_id = json::text(&value).filter(|id| !id.is_empty()),
                 "message" => line.message = Some(value).filter(LazyValue::is_object),

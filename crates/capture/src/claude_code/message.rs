@@ -18,6 +18,8 @@ pub struct Message<'a> {
     pub model: Option<Cow<'a, str>>,
     stop_reason: Option<Cow<'a, str>>,
     usage: Option<LazyValue<'a>>,
+    /// A string, or an array of blocks.
+    pub content: Option<LazyValue<'a>>,
 }
 
 impl<'a> Message<'a> {
@@ -28,9 +30,8 @@ impl<'a> Message<'a> {
             "role" => message.role = json::text(&value),
             "model" => message.model = json::text(&value),
             "stop_reason" => message.stop_reason = json::text(&value),
-            "usage" => {
-                message.usage = Some(value).filter(|usage| usage.as_raw_str().starts_with('{'))
-            }
+            "content" => message.content = Some(value),
+            "usage" => message.usage = Some(value).filter(|usage| usage.as_raw_str().starts_with('{')),
             _ => {}
         });
         message
@@ -38,7 +39,12 @@ impl<'a> Message<'a> {
 
     /// It tells what a model call used.
     pub fn is_request(&self) -> bool {
-        self.usage.is_some() && self.model.as_deref() != Some(SYNTHETIC)
+        self.usage.is_some() && !self.is_synthetic()
+    }
+
+    /// The client wrote it in the model's place.
+    pub fn is_synthetic(&self) -> bool {
+        self.model.as_deref() == Some(SYNTHETIC)
     }
 
     /// Tells the request what the message says of it. Input is without cache, output is with reasoning (which is not told apart).
@@ -71,15 +77,9 @@ impl<'a> Message<'a> {
 }
 
 fn count(value: &LazyValue<'_>) -> Told<u64> {
-    Told::maybe(
-        Witness::Transcript.rank(FieldClass::Usage),
-        json::count(value),
-    )
+    Told::maybe(Witness::Transcript.rank(FieldClass::Usage), json::count(value))
 }
 
 fn text(value: Option<&str>) -> Told<String> {
-    Told::maybe(
-        Witness::Transcript.rank(FieldClass::Usage),
-        value.filter(|text| !text.is_empty()).map(str::to_owned),
-    )
+    Told::maybe(Witness::Transcript.rank(FieldClass::Usage), value.filter(|text| !text.is_empty()).map(str::to_owned))
 }
