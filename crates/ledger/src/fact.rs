@@ -1,6 +1,7 @@
 //! The facts of the ledger. Each is what is believed so far, and also the form in which one witness's word arrives.
 
 use ducat_prices::Usage;
+use serde::{Deserialize, Serialize};
 
 use crate::{FieldClass, Holders, Key, Outcome, Told, UnixMs, Witness, Witnesses};
 
@@ -22,7 +23,7 @@ pub enum Fact {
 macro_rules! fact {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty , $mode:ident ;)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub struct $name {
             pub key: Key,
             /// The agent that did it: `claude-code`, `first-version`, a service name.
@@ -32,13 +33,10 @@ macro_rules! fact {
             /// The sessions that hold a copy (empty for facts of no session; a session holds itself).
             pub holders: Holders,
             pub witnesses: Witnesses,
-            $($(#[$fdoc])* pub $field: Told<$ty>,)*
+            $($(#[$fdoc])* #[serde(default, skip_serializing_if = "Told::is_untold")] pub $field: Told<$ty>,)*
         }
 
         impl $name {
-            /// Names of the told fields, in the order of [`Self::ranks`].
-            pub const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
-
             /// A fact of which nothing is told yet.
             pub fn new(key: Key, agent: impl Into<String>, id: impl Into<String>) -> Self {
                 Self {
@@ -58,11 +56,6 @@ macro_rules! fact {
                 changed |= self.holders.join(&other.holders);
                 $(changed |= fact!(@$mode self.$field, other.$field);)*
                 changed
-            }
-
-            /// The rank of every told field, for storing beside the values.
-            pub fn ranks(&self) -> Vec<u8> {
-                vec![$(self.$field.rank()),*]
             }
         }
     };
@@ -185,7 +178,8 @@ fact! {
 }
 
 /// What kind of incident; the number is stored and never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum IncidentKind {
     Compaction = 1,
@@ -270,6 +264,14 @@ impl Request {
             cache_write_unsplit: self.cache_write_tokens.or_default().saturating_sub(five.saturating_add(hour)),
             web_search_requests: self.web_search_requests.or_default(),
         }
+    }
+}
+
+impl ToolCall {
+    /// How long it took: as told, else from its begin to its end.
+    pub fn duration_ms(&self) -> Option<u64> {
+        let measured = || u64::try_from(self.ended_at.get()?.checked_sub(*self.started_at.get()?)?).ok();
+        self.duration_ms.get().copied().or_else(measured)
     }
 }
 

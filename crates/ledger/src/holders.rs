@@ -1,9 +1,11 @@
 //! The sessions that hold a copy of a request, tool call or turn.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Key;
 
 /// One session's copy: forks and resumes carry the lines of their parent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     pub session: Key,
     /// A live witness (hook, OTLP) named this session: it was there when it happened.
@@ -14,7 +16,7 @@ pub struct Holder {
 }
 
 /// Holders sorted by session, each session once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holders(Vec<Holder>);
 
 impl Holders {

@@ -1,13 +1,28 @@
 //! One field of a fact, as the best witness so far told it.
 
+use serde::{Deserialize, Serialize};
+
 /// A value with the rank of the witness who told it; rank 0 and no value when nobody did.
 ///
 /// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value. Both are
 /// commutative, associative and idempotent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "(u8, Option<T>)", into = "(u8, Option<T>)", bound(serialize = "T: Clone + Serialize"))]
 pub struct Told<T> {
     rank: u8,
     value: Option<T>,
+}
+
+impl<T> From<(u8, Option<T>)> for Told<T> {
+    fn from((rank, value): (u8, Option<T>)) -> Self {
+        Self::maybe(rank, value)
+    }
+}
+
+impl<T> From<Told<T>> for (u8, Option<T>) {
+    fn from(told: Told<T>) -> Self {
+        (told.rank, told.value)
+    }
 }
 
 impl<T> Default for Told<T> {
@@ -36,6 +51,10 @@ impl<T> Told<T> {
 
     pub fn rank(&self) -> u8 {
         self.rank
+    }
+
+    pub fn is_untold(&self) -> bool {
+        self.value.is_none()
     }
 
     pub fn is_told(&self) -> bool {

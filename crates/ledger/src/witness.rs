@@ -1,5 +1,7 @@
 //! Who tells, and whose word counts for which field.
 
+use serde::{Deserialize, Serialize};
+
 /// A source of observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -54,7 +56,7 @@ impl Witness {
 }
 
 /// A set of witnesses, one bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Witnesses(pub u8);
 
 impl Witnesses {

@@ -102,7 +102,8 @@ pub fn decode_line(
         file.turn = line.prompt_id.as_deref().map(turn::key).or(file.turn);
     }
     let mut said = match kind {
-        "assistant" | "user" => line.message.as_ref().map(|message| Said::of_line(&line, message)),
+        "assistant" => line.message.as_ref().map(|message| Said::of_line(&line, message)),
+        "user" if detail == Detail::All => line.message.as_ref().map(|message| Said::of_line(&line, message)),
         "progress" => line.data.as_ref().and_then(Said::of_subagent),
         _ => None,
     };

@@ -1,0 +1,278 @@
+//! One commit: what is waiting is joined to what is known, and then everything that follows from it is derived once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
+
+use ducat_ledger::{Fact, Incident, Key, Request, Session, ToolCall, Turn, UnixMs, owner};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::births::Births;
+use crate::rollups::RollupChanges;
+use crate::rows::{self, Owned, Stored};
+use crate::{Doing, EVENT_ID_DAYS, Event, FileCursor, Pricer, Receipt, StoreError, TenantId};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The facts touched in a commit.
+pub(crate) struct Batch<'c> {
+    connection: &'c Connection,
+    pricer: &'c dyn Pricer,
+    now: UnixMs,
+    requests: Touched<Request>,
+    tool_calls: Touched<ToolCall>,
+    turns: Touched<Turn>,
+    incidents: Touched<Incident>,
+    sessions: HashMap<(TenantId, Key), (Option<Session>, Session)>,
+    births: Births,
+}
+
+type Touched<F> = HashMap<(TenantId, Key), Touch<F>>;
+
+/// A fact before the commit and as it is believed now.
+struct Touch<F> {
+    before: Option<Stored<F>>,
+    after: F,
+}
+
+impl<'c> Batch<'c> {
+    /// `connection` is in a transaction.
+    pub fn new(connection: &'c Connection, pricer: &'c dyn Pricer, now: UnixMs) -> Self {
+        Self {
+            connection,
+            pricer,
+            now,
+            requests: HashMap::new(),
+            tool_calls: HashMap::new(),
+            turns: HashMap::new(),
+            incidents: HashMap::new(),
+            sessions: HashMap::new(),
+            births: Births::default(),
+        }
+    }
+
+    /// Whether an event's facts are to be believed; notes its id if so.
+    pub fn accept(&self, tenant: TenantId, event: &Event) -> Result<Receipt, StoreError> {
+        if event.at < self.now.saturating_sub(EVENT_ID_DAYS * DAY_MS) {
+            return Ok(Receipt::Stale);
+        }
+        // An event of the future is believed as told, but its id must not outlive its keeping.
+        let at = event.at.min(self.now);
+        let mut insert = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO event_ids VALUES (?1, ?2, ?3)")
+            .doing("writing an event's id")?;
+        let new = insert.execute(params![tenant.0, event.id, at]).doing("writing an event's id")?;
+        Ok(if new == 0 { Receipt::Duplicate } else { Receipt::Stored })
+    }
+
+    pub fn believe(&mut self, tenant: TenantId, fact: Fact) -> Result<(), StoreError> {
+        match fact {
+            Fact::Request(told) => join(&mut self.requests, self.connection, tenant, told),
+            Fact::ToolCall(told) => join(&mut self.tool_calls, self.connection, tenant, told),
+            Fact::Turn(told) => join(&mut self.turns, self.connection, tenant, told),
+            Fact::Incident(told) => join(&mut self.incidents, self.connection, tenant, told),
+            Fact::Session(told) => self.join_session(tenant, told),
+            Fact::Line(line) => self.births.see_line(self.connection, tenant, &line),
+        }
+    }
+
+    fn join_session(&mut self, tenant: TenantId, told: Session) -> Result<(), StoreError> {
+        if told.opened_at.is_told() {
+            self.births.see_opening(tenant, told.key);
+        }
+        match self.sessions.entry((tenant, told.key)) {
+            MapEntry::Occupied(mut known) => {
+                known.get_mut().1.join(&told);
+            }
+            MapEntry::Vacant(place) => {
+                let before = rows::load_session(self.connection, tenant, told.key)?;
+                let mut after = before.clone().unwrap_or_else(|| told.clone());
+                after.join(&told);
+                place.insert((before, after));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn keep_cursor(&self, tenant: TenantId, cursor: &FileCursor) -> Result<(), StoreError> {
+        let mut set = self
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO file_cursors VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+            .doing("writing a file's cursor")?;
+        // SQLite's integers are signed; the bits are what counts.
+        let (device, inode) = (cursor.identity.0 as i64, cursor.identity.1 as i64);
+        set.execute(params![tenant.0, cursor.path, device, inode, cursor.offset as i64, cursor.tail, cursor.state])
+            .doing("writing a file's cursor")?;
+        Ok(())
+    }
+
+    /// Derives owners, prices and roll-ups, and writes what changed.
+    pub fn settle(mut self) -> Result<(), StoreError> {
+        self.settle_births()?;
+        let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, mut births, .. } = self;
+        let mut rollups = RollupChanges::default();
+        for ((tenant, _), (before, after)) in sessions {
+            if before.as_ref() != Some(&after) {
+                rows::save_session(connection, tenant, &after)?;
+            }
+        }
+        for ((tenant, key), touch) in requests {
+            let after = own(connection, &mut births, tenant, &touch)?;
+            let known = if touch.before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
+            let before = touch.before.zip(known);
+            let priced = match &before {
+                // A new price moves no past cost by itself.
+                Some((stored, priced)) if price_terms(&stored.fact) == price_terms(&after.fact) => priced.clone(),
+                _ => pricer.price(&after.fact),
+            };
+            if before.as_ref().is_some_and(|(stored, known)| *stored == after && *known == priced) {
+                continue;
+            }
+            rows::save_request(connection, tenant, &after, &priced)?;
+            let before = before.map(|(stored, priced)| rows::request_rollup(&stored, &priced));
+            rollups.request(tenant, before, rows::request_rollup(&after, &priced));
+        }
+        for ((tenant, _), touch) in tool_calls {
+            let after = own(connection, &mut births, tenant, &touch)?;
+            if touch.before.as_ref() != Some(&after) {
+                rows::save(connection, tenant, &after)?;
+                rollups.tool(tenant, touch.before.as_ref().and_then(rows::tool_rollup), rows::tool_rollup(&after));
+            }
+        }
+        write_plain(connection, &mut births, turns)?;
+        write_plain(connection, &mut births, incidents)?;
+        rollups.write(connection)
+    }
+
+    /// Settles births that may have changed, and touches the facts whose owner hangs on them.
+    fn settle_births(&mut self) -> Result<(), StoreError> {
+        for (tenant, session) in self.births.take_stale() {
+            let opened_at = match self.sessions.get(&(tenant, session)) {
+                Some((_, known)) => known.opened_at.get().copied(),
+                None => rows::load_session(self.connection, tenant, session)?.and_then(|known| known.opened_at.get().copied()),
+            };
+            if !self.births.settle(self.connection, tenant, session, opened_at)? {
+                continue;
+            }
+            let mut shared = self
+                .connection
+                .prepare_cached("SELECT kind, key FROM shared WHERE tenant = ?1 AND session = ?2")
+                .doing("reading shared facts")?;
+            let mut found = shared.query(params![tenant.0, session.0]).doing("reading shared facts")?;
+            while let Some(row) = found.next().doing("reading shared facts")? {
+                let kind: String = row.get(0).doing("reading shared facts")?;
+                let key = Key(row.get(1).doing("reading shared facts")?);
+                match kind.as_str() {
+                    Request::TABLE => touch(&mut self.requests, self.connection, tenant, key)?,
+                    ToolCall::TABLE => touch(&mut self.tool_calls, self.connection, tenant, key)?,
+                    Turn::TABLE => touch(&mut self.turns, self.connection, tenant, key)?,
+                    _ => touch(&mut self.incidents, self.connection, tenant, key)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What of a request decides its price.
+fn price_terms(request: &Request) -> impl PartialEq + use<'_> {
+    (
+        request.usage(),
+        [&request.model, &request.provider, &request.service_tier, &request.inference_geo, &request.speed, &request.billing]
+            .map(|told| told.get()),
+        request.started_at.get(),
+    )
+}
+
+fn join<F: Owned>(touched: &mut Touched<F>, connection: &Connection, tenant: TenantId, told: F) -> Result<(), StoreError> {
+    match touched.entry((tenant, told.key())) {
+        MapEntry::Occupied(mut known) => {
+            known.get_mut().after.join(&told);
+        }
+        MapEntry::Vacant(place) => {
+            let before = rows::load::<F>(connection, tenant, told.key())?;
+            let mut after = before.as_ref().map_or_else(|| told.clone(), |stored| stored.fact.clone());
+            after.join(&told);
+            place.insert(Touch { before, after });
+        }
+    }
+    Ok(())
+}
+
+fn touch<F: Owned>(touched: &mut Touched<F>, connection: &Connection, tenant: TenantId, key: Key) -> Result<(), StoreError> {
+    if let MapEntry::Vacant(place) = touched.entry((tenant, key))
+        && let Some(before) = rows::load::<F>(connection, tenant, key)?
+    {
+        let after = before.fact.clone();
+        place.insert(Touch { before: Some(before), after });
+    }
+    Ok(())
+}
+
+/// The fact with its owner; notes new sharing.
+fn own<F: Owned>(
+    connection: &Connection,
+    births: &mut Births,
+    tenant: TenantId,
+    touch: &Touch<F>,
+) -> Result<Stored<F>, StoreError> {
+    let holders = touch.after.holders();
+    let mut born = HashMap::new();
+    if holders.len() > 1 {
+        for holder in holders.iter() {
+            born.insert(holder.session, births.birth(connection, tenant, holder.session)?);
+        }
+        if touch.before.as_ref().is_none_or(|stored| stored.fact.holders().len() < holders.len()) {
+            let mut insert = connection
+                .prepare_cached("INSERT OR IGNORE INTO shared VALUES (?1, ?2, ?3, ?4)")
+                .doing("writing shared facts")?;
+            for holder in holders.iter() {
+                insert
+                    .execute(params![tenant.0, holder.session.0, F::TABLE, touch.after.key().0])
+                    .doing("writing shared facts")?;
+            }
+        }
+    }
+    let owner = owner(holders, touch.after.at(), |session| born.get(session).copied().flatten()).map(|holder| holder.session);
+    Ok(Stored { fact: touch.after.clone(), owner })
+}
+
+fn write_plain<F: Owned>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<(), StoreError> {
+    for ((tenant, _), touch) in touched {
+        let after = own(connection, births, tenant, &touch)?;
+        if touch.before.as_ref() != Some(&after) {
+            rows::save(connection, tenant, &after)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets event ids that are too old to be repeated; a few at a time.
+pub(crate) fn prune_event_ids(connection: &Connection, now: UnixMs) -> Result<usize, StoreError> {
+    let before = now.saturating_sub(EVENT_ID_DAYS * DAY_MS);
+    connection
+        .execute(
+            "DELETE FROM event_ids WHERE (tenant, id) IN (SELECT tenant, id FROM event_ids WHERE at < ?1 LIMIT 1000)",
+            [before],
+        )
+        .doing("forgetting event ids")
+}
+
+/// A file's cursor, if it was ever read.
+pub(crate) fn load_cursor(connection: &Connection, tenant: TenantId, path: &str) -> Result<Option<FileCursor>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT device, inode, offset, tail, state FROM file_cursors WHERE tenant = ?1 AND path = ?2")
+        .doing("reading a file's cursor")?;
+    statement
+        .query_row(params![tenant.0, path], |row| {
+            Ok(FileCursor {
+                path: path.to_owned(),
+                identity: (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64),
+                offset: row.get::<_, i64>(2)? as u64,
+                tail: row.get(3)?,
+                state: row.get(4)?,
+            })
+        })
+        .optional()
+        .doing("reading a file's cursor")
+}

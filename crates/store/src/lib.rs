@@ -1,0 +1,134 @@
+//! The ledger on disk: one writer, many readers, an embedded SQLite database.
+//!
+//! Facts are kept as JSON beside the columns that readers need. Each commit takes what is waiting, joins it to what is known, derives
+//! owner, price and roll-ups from the result, and only then acknowledges.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod batch;
+mod births;
+mod check;
+mod folder;
+mod reader;
+mod rollups;
+mod rows;
+mod schema;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ducat_ledger::{Fact, Priced, Request, UnixMs};
+
+pub use check::Mismatch;
+pub use folder::{DataFolder, FolderError};
+pub use reader::{Reader, SessionDetail, SessionSummary};
+pub use writer::Store;
+
+/// Whose facts; part of every key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(pub u32);
+
+impl TenantId {
+    /// The one tenant of an embedded database.
+    pub const LOCAL: Self = Self(1);
+}
+
+/// Which queue a write waits in: live events go before imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Live,
+    Bulk,
+}
+
+/// A delivery that must count once, however often it is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub id: [u8; 16],
+    pub at: UnixMs,
+}
+
+/// How far a file was read; stored with the last facts that it covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileCursor {
+    pub path: String,
+    /// Device and inode.
+    pub identity: (u64, u64),
+    pub offset: u64,
+    /// Hash of the 4 KiB before `offset`.
+    pub tail: [u8; 16],
+    /// What the decoder needs to go on.
+    pub state: String,
+}
+
+/// What is to be believed, at once.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub lane: Lane,
+    pub tenant: TenantId,
+    pub facts: Vec<Fact>,
+    pub event: Option<Event>,
+    pub cursors: Vec<FileCursor>,
+}
+
+/// What became of a write; it is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    Stored,
+    /// The event was stored before; nothing changed.
+    Duplicate,
+    /// The event is older than ids are kept, so it could be a repetition; nothing changed.
+    Stale,
+}
+
+/// How long event ids are kept.
+pub const EVENT_ID_DAYS: i64 = 30;
+
+/// What a request's model is called and what it costs.
+pub trait Pricer: Send + Sync {
+    fn price(&self, request: &Request) -> Priced;
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives the end of our process.
+    #[default]
+    Process,
+    /// It survives the loss of power.
+    Power,
+}
+
+pub struct StoreOptions {
+    /// The database file; its folder exists.
+    pub path: PathBuf,
+    pub durability: Durability,
+    pub pricer: Arc<dyn Pricer>,
+    pub clock: fn() -> UnixMs,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database was written by a newer Ducat (schema {found}, this one knows {known}); update Ducat")]
+    Newer { found: i64, known: i64 },
+    #[error("{what}: {source}")]
+    Sqlite { what: &'static str, source: rusqlite::Error },
+    #[error("a stored fact cannot be read: {0}")]
+    Fact(#[from] serde_json::Error),
+    #[error("too many writes are waiting")]
+    Busy,
+    #[error("the store is closed")]
+    Closed,
+    #[error("cannot start the writer: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Names what was being done when SQLite failed.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, rusqlite::Error> {
+    fn doing(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sqlite { what, source })
+    }
+}

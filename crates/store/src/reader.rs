@@ -1,0 +1,179 @@
+//! Reading the ledger.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ducat_ledger::{Incident, Key, Request, Session, ToolCall, Turn, UnixMs};
+use ducat_prices::NanoUsd;
+use ducat_report::{Report, RequestRow};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::rows::{Owned, Stored, owner_copy};
+use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
+
+/// A read-only connection; every call sees the state of one commit.
+pub struct Reader {
+    pub(crate) connection: Connection,
+}
+
+/// A session in a list, with the sums of what it owns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSummary {
+    pub session: Session,
+    pub requests: u64,
+    /// Sum of the known costs.
+    pub cost: NanoUsd,
+    pub unpriced_requests: u64,
+    pub tool_calls: u64,
+    pub turns: u64,
+}
+
+/// A session and all that it owns, each in the order of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionDetail {
+    pub session: Session,
+    pub turns: Vec<Turn>,
+    /// With canonical model and known cost.
+    pub requests: Vec<(Request, String, Option<NanoUsd>)>,
+    pub tool_calls: Vec<ToolCall>,
+    pub incidents: Vec<Incident>,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .doing("opening the database")?;
+        schema::configure_reader(&connection)?;
+        Ok(Self { connection })
+    }
+
+    /// Adds every request of a time range to a report, under its owner.
+    pub fn add_to(
+        &self,
+        tenant: TenantId,
+        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        report: &mut Report,
+    ) -> Result<(), StoreError> {
+        let sessions = self.session_ids(tenant)?;
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT fact, owner, model, cost_nano FROM requests WHERE tenant = ?1
+                 AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR started_at < ?3)",
+            )
+            .doing("reading requests")?;
+        let mut rows = statement.query(params![tenant.0, from, until]).doing("reading requests")?;
+        while let Some(row) = rows.next().doing("reading requests")? {
+            let fact =
+                row.get_ref(0).doing("reading requests")?.as_str().map_err(rusqlite::Error::from).doing("reading requests")?;
+            let owner: Option<[u8; 16]> = row.get(1).doing("reading requests")?;
+            let model: String = row.get(2).doing("reading requests")?;
+            let cost: Option<i64> = row.get(3).doing("reading requests")?;
+            let stored = Stored { fact: serde_json::from_str::<Request>(fact)?, owner: owner.map(Key) };
+            let copy = owner_copy(&stored);
+            let request = &stored.fact;
+            report.add(&RequestRow {
+                started_at: request.started_at.get().copied(),
+                session: stored.owner.and_then(|owner| sessions.get(&owner)).map_or("", String::as_str),
+                agent: &request.agent,
+                model: &model,
+                project: copy.and_then(|copy| copy.project.as_deref()),
+                branch: copy.and_then(|copy| copy.branch.as_deref()),
+                user: request.user.get().map(String::as_str),
+                team: request.team.get().map(String::as_str),
+                usage: &request.usage(),
+                cost: cost.map(NanoUsd),
+            });
+        }
+        Ok(())
+    }
+
+    fn session_ids(&self, tenant: TenantId) -> Result<HashMap<Key, String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT key, id FROM sessions WHERE tenant = ?1").doing("reading sessions")?;
+        let rows = statement.query_map([tenant.0], |row| Ok((Key(row.get(0)?), row.get(1)?))).doing("reading sessions")?;
+        rows.collect::<Result<_, _>>().doing("reading sessions")
+    }
+
+    /// Sessions by their last sign of life, the latest first.
+    pub fn sessions(&self, tenant: TenantId, offset: u64, limit: u64) -> Result<Vec<SessionSummary>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT fact,
+                 (SELECT COUNT(*) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key),
+                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key),
+                 (SELECT COUNT(*) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL),
+                 (SELECT COUNT(*) FROM tool_calls t WHERE t.tenant = s.tenant AND t.owner = s.key),
+                 (SELECT COUNT(*) FROM turns t WHERE t.tenant = s.tenant AND t.owner = s.key)
+                 FROM sessions s WHERE s.tenant = ?1 ORDER BY last_at DESC NULLS LAST, key LIMIT ?2 OFFSET ?3",
+            )
+            .doing("reading sessions")?;
+        let page = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![tenant.0, page(limit), page(offset)]).doing("reading sessions")?;
+        let mut sessions = Vec::new();
+        while let Some(row) = rows.next().doing("reading sessions")? {
+            let fact: String = row.get(0).doing("reading sessions")?;
+            let number = |place| row.get::<_, i64>(place).map(|value| value.max(0) as u64).doing("reading sessions");
+            sessions.push(SessionSummary {
+                session: serde_json::from_str(&fact)?,
+                requests: number(1)?,
+                cost: NanoUsd(row.get(2).doing("reading sessions")?),
+                unpriced_requests: number(3)?,
+                tool_calls: number(4)?,
+                turns: number(5)?,
+            });
+        }
+        Ok(sessions)
+    }
+
+    /// A session by its agent's id, or the beginning of it when that is told by one session only.
+    pub fn session(&self, tenant: TenantId, id: &str) -> Result<Option<SessionDetail>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT fact FROM sessions WHERE tenant = ?1 AND (id = ?2 OR substr(id, 1, length(?2)) = ?2) ORDER BY id != ?2 LIMIT 2")
+            .doing("reading a session")?;
+        let rows = statement.query_map(params![tenant.0, id], |row| row.get::<_, String>(0)).doing("reading a session")?;
+        let found: Vec<String> = rows.collect::<Result<_, _>>().doing("reading a session")?;
+        let sessions = found.iter().map(|fact| serde_json::from_str(fact)).collect::<Result<Vec<Session>, _>>()?;
+        let Some(session) =
+            sessions.iter().find(|session| session.id == id).or(if sessions.len() == 1 { sessions.first() } else { None })
+        else {
+            return Ok(None);
+        };
+        let requests = self.owned::<Request>(tenant, session.key)?;
+        let mut priced = Vec::new();
+        for request in requests {
+            let row = self
+                .connection
+                .query_row(
+                    "SELECT model, cost_nano FROM requests WHERE tenant = ?1 AND key = ?2",
+                    params![tenant.0, request.key.0],
+                    |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)),
+                )
+                .optional()
+                .doing("reading a request")?;
+            let (model, cost) = row.unwrap_or_default();
+            priced.push((request, model, cost.map(NanoUsd)));
+        }
+        Ok(Some(SessionDetail {
+            session: session.clone(),
+            turns: self.owned(tenant, session.key)?,
+            requests: priced,
+            tool_calls: self.owned(tenant, session.key)?,
+            incidents: self.owned(tenant, session.key)?,
+        }))
+    }
+
+    fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
+        let sql = format!("SELECT fact FROM {} WHERE tenant = ?1 AND owner = ?2 ORDER BY started_at, key", F::TABLE);
+        let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
+        let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;
+        rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading a session")?)?)).collect()
+    }
+
+    /// How far a file was read.
+    pub fn file_cursor(&self, tenant: TenantId, path: &str) -> Result<Option<FileCursor>, StoreError> {
+        batch::load_cursor(&self.connection, tenant, path)
+    }
+}

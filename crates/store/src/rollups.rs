@@ -1,0 +1,118 @@
+//! Roll-up rows: summed in memory for a commit, written once a touched row.
+
+use std::collections::HashMap;
+
+use ducat_ledger::{RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey};
+use rusqlite::{Connection, params};
+
+use crate::{Doing, StoreError, TenantId};
+
+/// New minus old of a commit.
+#[derive(Default)]
+pub(crate) struct RollupChanges {
+    requests: HashMap<(TenantId, RequestRollupKey), RequestRollup>,
+    tools: HashMap<(TenantId, ToolRollupKey), ToolRollup>,
+}
+
+impl RollupChanges {
+    pub fn request(
+        &mut self,
+        tenant: TenantId,
+        before: Option<(RequestRollupKey, RequestRollup)>,
+        after: (RequestRollupKey, RequestRollup),
+    ) {
+        if before.as_ref() == Some(&after) {
+            return;
+        }
+        if let Some((key, sums)) = before {
+            self.requests.entry((tenant, key)).or_default().subtract(&sums);
+        }
+        self.requests.entry((tenant, after.0)).or_default().add(&after.1);
+    }
+
+    pub fn tool(
+        &mut self,
+        tenant: TenantId,
+        before: Option<(ToolRollupKey, ToolRollup)>,
+        after: Option<(ToolRollupKey, ToolRollup)>,
+    ) {
+        if before == after {
+            return;
+        }
+        for (change, sign) in [(before, -1), (after, 1)] {
+            if let Some((key, sums)) = change {
+                let row = self.tools.entry((tenant, key)).or_default();
+                row.calls += sign * sums.calls;
+                row.duration_ms = row.duration_ms.saturating_add(sign * sums.duration_ms);
+                row.result_bytes = row.result_bytes.saturating_add(sign * sums.result_bytes);
+            }
+        }
+    }
+
+    pub fn write(self, connection: &Connection) -> Result<(), StoreError> {
+        let text = |name: &Option<String>| name.clone().unwrap_or_default();
+        let mut upsert = connection
+            .prepare_cached(
+                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                 ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
+                 output_tokens = output_tokens + excluded.output_tokens, reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+                 cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+                 cache_write_5m_tokens = cache_write_5m_tokens + excluded.cache_write_5m_tokens,
+                 cache_write_1h_tokens = cache_write_1h_tokens + excluded.cache_write_1h_tokens,
+                 web_search_requests = web_search_requests + excluded.web_search_requests, cost_nano = cost_nano + excluded.cost_nano,
+                 unpriced_requests = unpriced_requests + excluded.unpriced_requests",
+            )
+            .doing("writing a roll-up")?;
+        let mut emptied = Vec::new();
+        for ((tenant, key), sums) in self.requests {
+            let [requests, input, output, reasoning, read, write_5m, write_1h, searches, cost, unpriced] = sums.columns();
+            let (project, branch, user) = (text(&key.project), text(&key.branch), text(&key.user));
+            let (team, host, billing) = (text(&key.team), text(&key.host), text(&key.billing));
+            upsert
+                .execute(params![
+                    tenant.0, key.bucket, key.agent, key.model, project, branch, user, team, host, billing, requests, input,
+                    output, reasoning, read, write_5m, write_1h, searches, cost, unpriced
+                ])
+                .doing("writing a roll-up")?;
+            if requests < 1 {
+                emptied.push(("rollup_requests", "requests", tenant, key.bucket));
+            }
+        }
+        let mut upsert = connection
+            .prepare_cached(
+                "INSERT INTO rollup_tools VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, duration_ms = duration_ms + excluded.duration_ms,
+                 result_bytes = result_bytes + excluded.result_bytes",
+            )
+            .doing("writing a roll-up")?;
+        for ((tenant, key), sums) in self.tools {
+            let (project, user, team) = (text(&key.project), text(&key.user), text(&key.team));
+            upsert
+                .execute(params![
+                    tenant.0,
+                    key.bucket,
+                    key.agent,
+                    key.tool,
+                    key.outcome.name(),
+                    project,
+                    user,
+                    team,
+                    sums.calls,
+                    sums.duration_ms,
+                    sums.result_bytes
+                ])
+                .doing("writing a roll-up")?;
+            if sums.calls < 1 {
+                emptied.push(("rollup_tools", "calls", tenant, key.bucket));
+            }
+        }
+        for (table, count, tenant, bucket) in emptied {
+            let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND bucket = ?2 AND {count} = 0");
+            connection
+                .prepare_cached(&sql)
+                .and_then(|mut delete| delete.execute(params![tenant.0, bucket]))
+                .doing("writing a roll-up")?;
+        }
+        Ok(())
+    }
+}

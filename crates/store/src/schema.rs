@@ -1,0 +1,108 @@
+//! The tables, one migration a version; a migration that has shipped never changes.
+
+use rusqlite::Connection;
+
+use crate::{Doing, StoreError};
+
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE sessions (
+    tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
+    last_at INTEGER, fact TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) WITHOUT ROWID;
+CREATE INDEX sessions_by_time ON sessions (tenant, last_at);
+
+CREATE TABLE requests (
+    tenant INTEGER NOT NULL, key BLOB NOT NULL, owner BLOB, started_at INTEGER,
+    model TEXT NOT NULL, cost_nano INTEGER, fact TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) WITHOUT ROWID;
+CREATE INDEX requests_by_time ON requests (tenant, started_at);
+CREATE INDEX requests_by_owner ON requests (tenant, owner);
+
+CREATE TABLE tool_calls (
+    tenant INTEGER NOT NULL, key BLOB NOT NULL, owner BLOB, started_at INTEGER, fact TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) WITHOUT ROWID;
+CREATE INDEX tool_calls_by_owner ON tool_calls (tenant, owner);
+
+CREATE TABLE turns (
+    tenant INTEGER NOT NULL, key BLOB NOT NULL, owner BLOB, started_at INTEGER, fact TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) WITHOUT ROWID;
+CREATE INDEX turns_by_owner ON turns (tenant, owner);
+
+CREATE TABLE incidents (
+    tenant INTEGER NOT NULL, key BLOB NOT NULL, owner BLOB, started_at INTEGER, fact TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) WITHOUT ROWID;
+CREATE INDEX incidents_by_owner ON incidents (tenant, owner);
+
+-- Transcript lines by uuid: a line that one session holds only is one it wrote.
+CREATE TABLE lines (
+    tenant INTEGER NOT NULL, uuid BLOB NOT NULL, session BLOB NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, uuid, session)) WITHOUT ROWID;
+CREATE INDEX lines_by_session ON lines (tenant, session, at);
+
+-- A session's first line that it alone holds, or its opening, whichever is earlier.
+CREATE TABLE births (
+    tenant INTEGER NOT NULL, session BLOB NOT NULL, at INTEGER,
+    PRIMARY KEY (tenant, session)) WITHOUT ROWID;
+
+-- Facts that several sessions hold, by session: whose owner may change with a birth.
+CREATE TABLE shared (
+    tenant INTEGER NOT NULL, session BLOB NOT NULL, kind TEXT NOT NULL, key BLOB NOT NULL,
+    PRIMARY KEY (tenant, session, kind, key)) WITHOUT ROWID;
+
+CREATE TABLE event_ids (
+    tenant INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+CREATE INDEX event_ids_by_time ON event_ids (at);
+
+CREATE TABLE file_cursors (
+    tenant INTEGER NOT NULL, path TEXT NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
+    offset INTEGER NOT NULL, tail BLOB NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (tenant, path)) WITHOUT ROWID;
+
+-- Sums by quarter-hour since 1970 (the least integer for facts without a time); absent names are ''.
+CREATE TABLE rollup_requests (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, project TEXT NOT NULL,
+    branch TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL, host TEXT NOT NULL, billing TEXT NOT NULL,
+    requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
+    web_search_requests INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, model, project, branch, user, team, host, billing)) WITHOUT ROWID;
+
+CREATE TABLE rollup_tools (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL, outcome TEXT NOT NULL,
+    project TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL,
+    calls INTEGER NOT NULL, duration_ms INTEGER NOT NULL, result_bytes INTEGER NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, tool, outcome, project, user, team)) WITHOUT ROWID;
+"];
+
+/// Brings the database to this version's schema, each migration in a transaction of its own.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (version, sql) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
+        let transaction = connection.transaction().doing("migrating")?;
+        transaction.execute_batch(sql).doing("migrating")?;
+        transaction.pragma_update(None, "user_version", version).doing("migrating")?;
+        transaction.commit().doing("migrating")?;
+    }
+    Ok(())
+}
+
+/// Settings of every connection.
+pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(std::time::Duration::from_secs(10)).doing("opening the database")?;
+    connection.pragma_update(None, "journal_mode", "WAL").doing("opening the database")?;
+    connection.pragma_update(None, "temp_store", "MEMORY").doing("opening the database")?;
+    connection.pragma_update(None, "cache_size", -8192).doing("opening the database")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Settings of a connection that only reads.
+pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(std::time::Duration::from_secs(10)).doing("opening the database")?;
+    connection.pragma_update(None, "temp_store", "MEMORY").doing("opening the database")
+}

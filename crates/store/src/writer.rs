@@ -1,0 +1,292 @@
+//! The one thread that writes.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ducat_ledger::{Fact, UnixMs};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::batch::{Batch, prune_event_ids};
+use crate::reader::Reader;
+use crate::{Doing, Durability, FileCursor, Lane, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
+
+/// A live event waits for one bulk transaction at most, so those are cut at this.
+const BULK_SLICE: Duration = Duration::from_millis(5);
+/// Facts of a bulk write that are believed between two looks at the clock.
+const BULK_STEP: usize = 64;
+/// Live writes in one commit: more would make the first wait for the last.
+const LIVE_BATCH: usize = 1024;
+/// Writes that may wait in a lane.
+const LIVE_WAITING: usize = 65_536;
+const BULK_WAITING: usize = 64;
+/// While there are commits, the log is folded into the database this often.
+const FOLD_EVERY: Duration = Duration::from_millis(500);
+
+type Answer = Box<dyn FnOnce(Result<Receipt, StoreError>) + Send>;
+
+/// A handle to the ledger on disk; clones share it. The last one dropped ends the writer after what is waiting.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    /// Something waits, or it is time to end.
+    work: Condvar,
+    /// There is room in the bulk lane.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    live: VecDeque<(Write, Answer)>,
+    bulk: VecDeque<BulkJob>,
+    closed: bool,
+}
+
+/// A bulk write, perhaps begun.
+struct BulkJob {
+    tenant: TenantId,
+    facts: VecDeque<Fact>,
+    cursors: Vec<FileCursor>,
+    event: Option<crate::Event>,
+    answer: Answer,
+}
+
+impl Shared {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Opens the database, bringing it to this version's schema, and starts the writer.
+    pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(&options.path).doing("opening the database")?;
+        schema::configure(&connection)?;
+        schema::migrate(&mut connection)?;
+        let synchronous = if options.durability == Durability::Power { "FULL" } else { "NORMAL" };
+        connection.pragma_update(None, "synchronous", synchronous).doing("opening the database")?;
+        // Folding the log takes long and is done on a thread of its own.
+        connection.pragma_update(None, "wal_autocheckpoint", 0).doing("opening the database")?;
+        let shared = Arc::new(Shared { queues: Mutex::default(), work: Condvar::new(), room: Condvar::new() });
+        let (fold, folds) = mpsc::sync_channel(1);
+        let folder = Connection::open(&options.path).doing("opening the database")?;
+        schema::configure(&folder)?;
+        let checkpoints = thread::Builder::new().name("ducat-checkpoint".to_owned()).spawn(move || {
+            while folds.recv().is_ok() {
+                // A reader in the way is no fault: the next commit asks again.
+                let _ = folder.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            }
+        });
+        let checkpoints = checkpoints.map_err(StoreError::Thread)?;
+        let mut writer = Writer {
+            connection,
+            shared: shared.clone(),
+            pricer: options.pricer,
+            clock: options.clock,
+            fold,
+            folded_at: Instant::now(),
+            pruned_at: None,
+        };
+        let writing = thread::Builder::new().name("ducat-writer".to_owned()).spawn(move || writer.run());
+        let threads = vec![writing.map_err(StoreError::Thread)?, checkpoints];
+        Ok(Self(Arc::new(Inner { shared, path: options.path, threads: Mutex::new(threads) })))
+    }
+
+    /// Queues a write; `answer` is called after its commit, on the writer's thread. When the live lane is full it is called at once
+    /// with [`StoreError::Busy`]; a full bulk lane makes the caller wait.
+    pub fn submit(&self, write: Write, answer: impl FnOnce(Result<Receipt, StoreError>) + Send + 'static) {
+        let shared = &self.0.shared;
+        let mut queues = shared.queues();
+        while write.lane == Lane::Bulk && queues.bulk.len() >= BULK_WAITING && !queues.closed {
+            queues = shared.room.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queues.closed {
+            drop(queues);
+            return answer(Err(StoreError::Closed));
+        }
+        match write.lane {
+            Lane::Live if queues.live.len() >= LIVE_WAITING => {
+                drop(queues);
+                return answer(Err(StoreError::Busy));
+            }
+            Lane::Live => queues.live.push_back((write, Box::new(answer))),
+            Lane::Bulk => queues.bulk.push_back(BulkJob {
+                tenant: write.tenant,
+                facts: write.facts.into(),
+                cursors: write.cursors,
+                event: write.event,
+                answer: Box::new(answer),
+            }),
+        }
+        drop(queues);
+        shared.work.notify_one();
+    }
+
+    /// Queues a write and waits for its commit.
+    pub fn write(&self, write: Write) -> Result<Receipt, StoreError> {
+        let (tell, told) = mpsc::sync_channel(1);
+        self.submit(write, move |result| drop(tell.send(result)));
+        told.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// A connection of its own that only reads.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        Reader::open(&self.0.path)
+    }
+
+    /// Writes what is waiting, and ends; later writes are refused.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.shared.queues().closed = true;
+        self.shared.work.notify_all();
+        self.shared.room.notify_all();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    shared: Arc<Shared>,
+    pricer: Arc<dyn Pricer>,
+    clock: fn() -> UnixMs,
+    fold: mpsc::SyncSender<()>,
+    folded_at: Instant,
+    pruned_at: Option<Instant>,
+}
+
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+impl Writer {
+    fn run(&mut self) {
+        loop {
+            let live = {
+                let mut queues = self.shared.queues();
+                while queues.live.is_empty() && queues.bulk.is_empty() && !queues.closed {
+                    queues = self.shared.work.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                }
+                if queues.live.is_empty() && queues.bulk.is_empty() {
+                    return;
+                }
+                let size = queues.live.len().min(LIVE_BATCH);
+                queues.live.drain(..size).collect::<Vec<_>>()
+            };
+            if live.is_empty() {
+                self.commit_bulk();
+            } else {
+                self.commit_live(live);
+            }
+            self.look_after();
+        }
+    }
+
+    /// Commits live writes together; when that fails each alone, so that one bad write fails alone.
+    fn commit_live(&mut self, writes: Vec<(Write, Answer)>) {
+        let (writes, answers): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+        match self.transact(|batch| writes.iter().map(|write| believe(batch, write)).collect::<Result<Vec<_>, _>>()) {
+            Ok(receipts) => answers.into_iter().zip(receipts).for_each(|(answer, receipt)| answer(Ok(receipt))),
+            Err(_) if writes.len() > 1 => {
+                for (write, answer) in writes.into_iter().zip(answers) {
+                    answer(self.transact(|batch| believe(batch, &write)));
+                }
+            }
+            Err(error) => {
+                if let Some(answer) = answers.into_iter().next() {
+                    answer(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Commits a slice of the first bulk write.
+    fn commit_bulk(&mut self) {
+        let Some(mut job) = self.shared.queues().bulk.pop_front() else { return };
+        let begun = Instant::now();
+        let result = self.transact(|batch| {
+            if let Some(event) = &job.event {
+                let receipt = batch.accept(job.tenant, event)?;
+                if receipt != Receipt::Stored {
+                    job.facts.clear();
+                    return Ok(receipt);
+                }
+            }
+            // An event's facts are committed whole, or a crash between two slices would lose the rest of it.
+            let whole = job.event.is_some();
+            while !job.facts.is_empty() && (whole || begun.elapsed() < BULK_SLICE) {
+                for fact in job.facts.drain(..BULK_STEP.min(job.facts.len())) {
+                    batch.believe(job.tenant, fact)?;
+                }
+            }
+            if job.facts.is_empty() {
+                job.cursors.iter().try_for_each(|cursor| batch.keep_cursor(job.tenant, cursor))?;
+            }
+            Ok(Receipt::Stored)
+        });
+        if result.is_ok() && !job.facts.is_empty() {
+            self.shared.queues().bulk.push_front(job);
+            return;
+        }
+        self.shared.room.notify_one();
+        (job.answer)(result);
+    }
+
+    fn transact<T>(&mut self, work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).doing("beginning a commit")?;
+        let mut batch = Batch::new(&transaction, &*self.pricer, (self.clock)());
+        let value = work(&mut batch)?;
+        batch.settle()?;
+        transaction.commit().doing("committing")?;
+        Ok(value)
+    }
+
+    /// Has the log folded, and forgets old event ids now and then.
+    fn look_after(&mut self) {
+        if self.folded_at.elapsed() > FOLD_EVERY {
+            let _ = self.fold.try_send(());
+            self.folded_at = Instant::now();
+        }
+        if self.pruned_at.is_none_or(|at| at.elapsed() > PRUNE_EVERY) {
+            // What is left over is forgotten the next time.
+            let _ = prune_event_ids(&self.connection, (self.clock)());
+            self.pruned_at = Some(Instant::now());
+        }
+    }
+}
+
+fn believe(batch: &mut Batch<'_>, write: &Write) -> Result<Receipt, StoreError> {
+    if let Some(event) = &write.event {
+        let receipt = batch.accept(write.tenant, event)?;
+        if receipt != Receipt::Stored {
+            return Ok(receipt);
+        }
+    }
+    for fact in &write.facts {
+        batch.believe(write.tenant, fact.clone())?;
+    }
+    write.cursors.iter().try_for_each(|cursor| batch.keep_cursor(write.tenant, cursor))?;
+    Ok(Receipt::Stored)
+}

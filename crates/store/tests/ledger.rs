@@ -1,0 +1,292 @@
+//! The store against a plain model: whatever order, repetition and cutting, the same facts, owners and sums.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use ducat_ledger::{
+    Fact, FieldClass, Holder, Holders, Key, KeySpace, Line, Outcome, Priced, Request, Session, Told, ToolCall, Turn, UnixMs,
+    Witness, owner,
+};
+use ducat_prices::NanoUsd;
+use ducat_report::{Grouping, Report, ReportQuery};
+use ducat_store::{Durability, Event, FileCursor, Lane, Pricer, Receipt, Store, StoreError, StoreOptions, TenantId, Write};
+use proptest::prelude::*;
+
+const NOW: UnixMs = 1_795_000_000_000;
+const AGENT: &str = "claude-code";
+
+/// A nano-dollar a token; models named `x` are unknown.
+struct Flat;
+
+impl Pricer for Flat {
+    fn price(&self, request: &Request) -> Priced {
+        let usage = request.usage();
+        let model = request.model.get().cloned().unwrap_or_default();
+        let cost = (model != "x").then(|| NanoUsd((usage.input + usage.output) as i64));
+        Priced { model, cost }
+    }
+}
+
+fn open(folder: &Path) -> Result<Store, StoreError> {
+    Store::open(StoreOptions {
+        path: folder.join("ledger.db"),
+        durability: Durability::Process,
+        pricer: Arc::new(Flat),
+        clock: || NOW,
+    })
+}
+
+fn write(facts: Vec<Fact>, lane: Lane) -> Write {
+    Write { lane, tenant: TenantId::LOCAL, facts, event: None, cursors: Vec::new() }
+}
+
+fn session_key(session: u8) -> Key {
+    Key::of(KeySpace::Session, AGENT, &format!("session-{session}"))
+}
+
+fn holder(session: u8, live: bool) -> Holders {
+    Holders::one(Holder { session: session_key(session), live, project: Some(format!("/p{session}")), branch: None })
+}
+
+fn session(number: u8, opened_at: Option<UnixMs>) -> Fact {
+    let mut session = Session::new(session_key(number), AGENT, format!("session-{number}"));
+    session.opened_at = Told::maybe(1, opened_at);
+    session.last_at = Told::maybe(1, opened_at);
+    Fact::Session(session)
+}
+
+fn request(id: u8, session: u8, at: UnixMs, tokens: u64, live: bool) -> Fact {
+    let id = format!("req_{id}");
+    let mut request = Request::new(Key::of(KeySpace::Request, AGENT, &id), AGENT, id);
+    request.holders = holder(session, live);
+    request.model = Witness::Transcript.tells(FieldClass::Usage, if tokens.is_multiple_of(5) { "x" } else { "m" }.to_owned());
+    request.output_tokens = Witness::Transcript.tells(FieldClass::Usage, tokens);
+    request.started_at = Witness::Transcript.tells(FieldClass::Usage, at);
+    Fact::Request(request)
+}
+
+fn tool_call(id: u8, session: u8, at: UnixMs, outcome: Option<Outcome>) -> Fact {
+    let id = format!("toolu_{id}");
+    let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, AGENT, &id), AGENT, id);
+    call.holders = holder(session, false);
+    call.name = Witness::Hook.tells(FieldClass::Attribution, "Bash".to_owned());
+    call.started_at = Witness::Hook.tells(FieldClass::Timing, at);
+    call.outcome = Told::maybe(2, outcome);
+    Fact::ToolCall(call)
+}
+
+fn facts() -> impl Strategy<Value = Vec<Fact>> {
+    let session_of = 0_u8..4;
+    let at = 0_i64..40;
+    // One minute steps around a quarter-hour's edge.
+    let time = |minute: i64| 1_794_000_000_000 + minute * 60_000;
+    prop::collection::vec(
+        prop_oneof![
+            (session_of.clone(), prop::option::of(at.clone())).prop_map(move |(number, at)| session(number, at.map(time))),
+            (0_u8..6, session_of.clone(), at.clone(), 0_u64..50, prop::bool::weighted(0.1))
+                .prop_map(move |(id, number, at, tokens, live)| request(id, number, time(at), tokens, live)),
+            (0_u8..4, session_of.clone(), at.clone(), prop::option::of(prop::sample::select(Outcome::ALL.to_vec())))
+                .prop_map(move |(id, number, at, outcome)| tool_call(id, number, time(at), outcome)),
+            (0_u8..12, session_of, at).prop_map(move |(uuid, number, at)| {
+                Fact::Line(Line { session: session_key(number), uuid: [uuid; 16], at: time(at) })
+            }),
+        ],
+        1..40,
+    )
+}
+
+/// What the facts mean, by the definitions, all at once.
+fn model(facts: &[Fact]) -> BTreeMap<String, (Key, u64)> {
+    let mut requests: HashMap<Key, Request> = HashMap::new();
+    let mut lines: BTreeMap<[u8; 16], BTreeMap<Key, UnixMs>> = BTreeMap::new();
+    let mut births: HashMap<Key, UnixMs> = HashMap::new();
+    let mut born = |session: Key, at: UnixMs| {
+        births.entry(session).and_modify(|birth| *birth = at.min(*birth)).or_insert(at);
+    };
+    for fact in facts {
+        match fact {
+            Fact::Request(told) => drop(requests.entry(told.key).or_insert_with(|| told.clone()).join(told)),
+            Fact::Line(line) => {
+                lines
+                    .entry(line.uuid)
+                    .or_default()
+                    .entry(line.session)
+                    .and_modify(|at| *at = line.at.min(*at))
+                    .or_insert(line.at);
+            }
+            Fact::Session(told) => {
+                if let Some(at) = told.opened_at.get() {
+                    born(told.key, *at);
+                }
+            }
+            _ => {}
+        }
+    }
+    for holders in lines.values().filter(|holders| holders.len() == 1) {
+        holders.iter().for_each(|(session, at)| born(*session, *at));
+    }
+    let owned = requests.values().map(|request| {
+        let owner = owner(&request.holders, request.started_at.get().copied(), |session| births.get(session).copied()).unwrap();
+        (request.id.clone(), (owner.session, request.usage().output))
+    });
+    owned.collect()
+}
+
+fn stored(store: &Store) -> BTreeMap<String, (Key, u64)> {
+    let reader = store.reader().unwrap();
+    let mut owned = BTreeMap::new();
+    for number in 0..4 {
+        if let Some(detail) = reader.session(TenantId::LOCAL, &format!("session-{number}")).unwrap() {
+            for (request, ..) in detail.requests {
+                owned.insert(request.id.clone(), (detail.session.key, request.usage().output));
+            }
+        }
+    }
+    owned
+}
+
+fn report(store: &Store, by: Grouping) -> String {
+    let mut report = Report::new(ReportQuery { by, ..ReportQuery::default() });
+    store.reader().unwrap().add_to(TenantId::LOCAL, (None, None), &mut report).unwrap();
+    report.finish().to_json()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #[test]
+    fn any_order_repetition_and_cutting(facts in facts(), seed in any::<u64>(), size in 1_usize..8) {
+        let facts: Vec<Fact> = (0..4).map(|number| session(number, None)).chain(facts).collect();
+        let one = tempfile::tempdir().unwrap();
+        let store = open(one.path()).unwrap();
+        store.write(write(facts.clone(), Lane::Bulk)).unwrap();
+        prop_assert_eq!(stored(&store), model(&facts));
+        prop_assert_eq!(store.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+
+        let mut shuffled: Vec<Fact> = facts.iter().cloned().chain(facts.iter().take(7).cloned()).collect();
+        let mut state = seed;
+        for place in (1..shuffled.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            shuffled.swap(place, (state >> 33) as usize % (place + 1));
+        }
+        let other = tempfile::tempdir().unwrap();
+        let pieces = open(other.path()).unwrap();
+        for (number, piece) in shuffled.chunks(size).enumerate() {
+            pieces.write(write(piece.to_vec(), if number % 2 == 0 { Lane::Live } else { Lane::Bulk })).unwrap();
+        }
+        prop_assert_eq!(stored(&pieces), stored(&store));
+        prop_assert_eq!(pieces.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+        for by in Grouping::ALL {
+            prop_assert_eq!(report(&pieces, by), report(&store, by));
+        }
+    }
+}
+
+#[test]
+fn an_event_counts_once_and_not_when_it_is_too_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let event = |id: u8, at: UnixMs, output: u64| Write {
+        event: Some(Event { id: [id; 16], at }),
+        ..write(vec![session(0, None), request(id, 0, NOW, output, true)], Lane::Live)
+    };
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.write(event(1, NOW, 10)).unwrap(), Receipt::Stored);
+    assert_eq!(store.write(event(1, NOW, 99)).unwrap(), Receipt::Duplicate);
+    assert_eq!(store.write(event(2, NOW - 31 * 86_400_000, 10)).unwrap(), Receipt::Stale);
+    assert_eq!(store.write(event(3, NOW + 86_400_000_000, 10)).unwrap(), Receipt::Stored);
+    assert_eq!(store.write(Write { lane: Lane::Bulk, ..event(3, NOW, 99) }).unwrap(), Receipt::Duplicate);
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.write(event(1, NOW, 99)).unwrap(), Receipt::Duplicate);
+    assert_eq!(stored(&store).values().map(|(_, output)| *output).collect::<Vec<_>>(), [10, 10]);
+}
+
+#[test]
+fn every_kind_of_fact_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut turn = Turn::new(Key::of(KeySpace::Turn, AGENT, "p"), AGENT, "p");
+    turn.holders = holder(1, true);
+    turn.prompt_bytes = Told::by(1, 7);
+    let cursor = FileCursor { path: "/a b".into(), identity: (u64::MAX, 2), offset: 3, tail: [4; 16], state: "{}".into() };
+    let facts = vec![
+        session(1, Some(5)),
+        request(1, 1, 6, 12, false),
+        tool_call(1, 1, 7, Some(Outcome::Refused)),
+        Fact::Turn(turn.clone()),
+    ];
+    store.write(Write { cursors: vec![cursor.clone()], ..write(facts.clone(), Lane::Bulk) }).unwrap();
+    let reader = store.reader().unwrap();
+    let detail = reader.session(TenantId::LOCAL, "sess").unwrap().unwrap();
+    assert_eq!(Fact::Session(detail.session), facts[0]);
+    assert_eq!(Fact::Request(detail.requests[0].0.clone()), facts[1]);
+    assert_eq!((detail.requests[0].1.as_str(), detail.requests[0].2), ("m", Some(NanoUsd(12))));
+    assert_eq!(Fact::ToolCall(detail.tool_calls[0].clone()), facts[2]);
+    assert_eq!(detail.turns, [turn]);
+    assert_eq!(reader.file_cursor(TenantId::LOCAL, "/a b").unwrap(), Some(cursor));
+    assert_eq!(reader.session(TenantId(2), "session-1").unwrap(), None);
+    let listed = &reader.sessions(TenantId::LOCAL, 0, 10).unwrap()[0];
+    assert_eq!((listed.requests, listed.tool_calls, listed.turns, listed.cost), (1, 1, 1, NanoUsd(12)));
+    assert!(reader.sessions(TenantId::LOCAL, 1, 10).unwrap().is_empty());
+}
+
+#[test]
+fn databases_that_cannot_be_used_are_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()).unwrap());
+    let raw = rusqlite::Connection::open(dir.path().join("ledger.db")).unwrap();
+    raw.pragma_update(None, "user_version", 999).unwrap();
+    drop(raw);
+    assert!(open(dir.path()).err().unwrap().to_string().contains("newer Ducat (schema 999"));
+    std::fs::write(dir.path().join("ledger.db"), b"this is no database, whatever its name says".repeat(100)).unwrap();
+    assert!(open(dir.path()).err().unwrap().to_string().contains("not a database"));
+}
+
+#[test]
+fn a_closed_store_refuses() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    store.close();
+    assert!(matches!(store.write(write(Vec::new(), Lane::Live)), Err(StoreError::Closed)));
+}
+
+/// Run by the next test in a process of its own: writes and says what was acknowledged, until it is killed.
+#[test]
+fn writes_until_killed() {
+    let Some(folder) = std::env::var_os("DUCAT_TEST_WRITE_UNTIL_KILLED") else { return };
+    let store = open(Path::new(&folder)).unwrap();
+    for id in 0_u8..=255 {
+        store.write(write(vec![session(0, None), request(id, 0, NOW, 1, true)], Lane::Live)).unwrap();
+        println!("acknowledged {id}");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["writes_until_killed", "--exact", "--nocapture"])
+        .env("DUCAT_TEST_WRITE_UNTIL_KILLED", dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut acknowledged = BTreeSet::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        if let Some((_, id)) = line.split_once("acknowledged ") {
+            acknowledged.insert(format!("req_{id}"));
+        }
+        if acknowledged.len() == 100 {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let store = open(dir.path()).unwrap();
+    let kept: BTreeSet<String> = stored(&store).into_keys().collect();
+    assert_eq!(acknowledged.len(), 100);
+    assert!(kept.is_superset(&acknowledged));
+    assert_eq!(store.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+}
