@@ -74,10 +74,15 @@ impl Config {
     }
 }
 
+/// `DUCAT_DATA_DIR`, else `ducat` in the user's data folder.
+pub fn data_folder() -> Option<PathBuf> {
+    let told = env::var_os("DUCAT_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    told.or_else(|| user_folder("XDG_DATA_HOME", ".local/share"))
+}
+
 /// Where `ducat prices update` puts the table.
 pub fn updated_prices() -> Option<PathBuf> {
-    let told = env::var_os("DUCAT_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    told.or_else(|| user_folder("XDG_DATA_HOME", ".local/share")).map(|folder| folder.join("model_prices.json"))
+    data_folder().map(|folder| folder.join("model_prices.json"))
 }
 
 /// Where reports remember what they read.

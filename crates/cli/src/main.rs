@@ -3,8 +3,10 @@
 
 mod config;
 mod figures;
+mod import;
 mod prices;
 mod report;
+mod serve;
 mod table;
 
 use std::io::{self, Write};
@@ -21,6 +23,7 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
+  ducat serve                       the page at http://localhost:9090, fed as sessions go on
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
   ducat report project --json       the projects, for a program
@@ -30,6 +33,8 @@ Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.tom
 
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::Args),
+    Import(import::Args),
     Report(report::Args),
     Prices(prices::Args),
     /// Print a completion script for a shell
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Prices(args) => prices::run(args),
         Command::Completions { shell } => {

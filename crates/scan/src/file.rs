@@ -68,12 +68,12 @@ pub(crate) fn read_file(path: &Path, workspaces: &mut dyn Workspaces) -> io::Res
     let mut reading = Reading::default();
     let mut state = FileState::of(path);
     let mut workspaces = CwdAsProject(workspaces);
-    for_lines(File::open(path)?, |number, line| {
+    for_lines(File::open(path)?, |number, line, _| {
         let verdict = match line {
             FileLine::Line(bytes) => {
                 decode_line(bytes, &mut state, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact))
             }
-            FileLine::TooLong => LineVerdict::Unreadable("too long"),
+            FileLine::TooLong(_) => LineVerdict::Unreadable("too long"),
         };
         match verdict {
             LineVerdict::Unreadable(reason) => {

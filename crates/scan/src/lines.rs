@@ -11,17 +11,20 @@ pub const LONGEST_LINE: usize = 256 << 20;
 #[derive(Debug, PartialEq, Eq)]
 pub enum FileLine<'a> {
     Line(&'a [u8]),
-    TooLong,
+    /// Its length in bytes.
+    TooLong(u64),
 }
 
-/// Calls `each` with every line, the last one also without its line break; empty lines are left out. The number counts from 1.
-pub fn for_lines(mut input: impl Read, mut each: impl FnMut(u64, FileLine<'_>)) -> io::Result<()> {
+/// Calls `each` with every line, also empty ones: its number from 1, its bytes without the line break, and whether it has one. Only the
+/// last line can lack it.
+pub fn for_lines(mut input: impl Read, mut each: impl FnMut(u64, FileLine<'_>, bool)) -> io::Result<()> {
     let mut buffer = vec![0; FIRST_CAPACITY];
-    let (mut filled, mut number, mut skipping) = (0, 0, false);
+    let (mut filled, mut number, mut skipped) = (0, 0, 0_u64);
     loop {
         if filled == buffer.len() {
             if filled >= LONGEST_LINE {
-                (filled, skipping) = (0, true);
+                skipped += filled as u64;
+                filled = 0;
             } else {
                 buffer.resize(filled * 2, 0);
             }
@@ -33,20 +36,21 @@ pub fn for_lines(mut input: impl Read, mut each: impl FnMut(u64, FileLine<'_>)) 
         let searched = filled;
         filled += read;
         let mut start = 0;
-        let mut told = |line: &[u8], skipping: &mut bool| {
+        let mut told = |line: &[u8], is_whole: bool| {
             number += 1;
-            if std::mem::take(skipping) {
-                each(number, FileLine::TooLong);
-            } else if !line.trim_ascii().is_empty() {
-                each(number, FileLine::Line(line));
+            match std::mem::take(&mut skipped) {
+                0 => each(number, FileLine::Line(line), is_whole),
+                skipped => each(number, FileLine::TooLong(skipped + line.len() as u64), is_whole),
             }
         };
         for newline in memchr::memchr_iter(b'\n', &buffer[searched..filled]) {
-            told(&buffer[start..searched + newline], &mut skipping);
+            told(&buffer[start..searched + newline], true);
             start = searched + newline + 1;
         }
         if read == 0 {
-            told(&buffer[start..filled], &mut skipping);
+            if filled > start {
+                told(&buffer[start..filled], false);
+            }
             return Ok(());
         }
         buffer.copy_within(start..filled, 0);
@@ -76,12 +80,12 @@ mod tests {
         let text = format!("a\n\n{long}\nb\r\nc");
         for step in [1 << 16, 1_000_003, usize::MAX] {
             let mut lines = Vec::new();
-            for_lines(Drip(text.as_bytes(), step), |number, line| match line {
-                FileLine::Line(line) => lines.push((number, line.len())),
-                FileLine::TooLong => panic!(),
+            for_lines(Drip(text.as_bytes(), step), |number, line, is_whole| match line {
+                FileLine::Line(line) => lines.push((number, line.len(), is_whole)),
+                FileLine::TooLong(_) => panic!(),
             })
             .unwrap();
-            assert_eq!(lines, [(1, 1), (3, long.len()), (4, 2), (5, 1)]);
+            assert_eq!(lines, [(1, 1, true), (2, 0, true), (3, long.len(), true), (4, 2, true), (5, 1, false)]);
         }
     }
 }

@@ -11,8 +11,9 @@ use std::thread;
 use ducat_capture::claude_code;
 use ducat_capture::{Workspace, Workspaces};
 use ducat_ledger::{Key, Line, Request, UnixMs, owner};
-use ducat_prices::{PriceQuery, PriceTable};
+use ducat_prices::PriceTable;
 use ducat_report::{Report, RequestRow};
+use ducat_store::Pricer;
 
 use crate::cache::{Cache, Stamp};
 use crate::file::{FileFacts, FileRows, RequestSeen, SessionSeen, read_file};
@@ -223,29 +224,19 @@ impl Scanned {
     fn add_request(&self, request: &Request, sessions: &HashMap<Key, &SessionSeen>, report: &mut Report, prices: &PriceTable) {
         let started_at = request.started_at.get().copied();
         let owner = owner(&request.holders, started_at, |session| self.births.get(session).copied());
-        let text = |told: &ducat_ledger::Told<String>| told.get().cloned();
-        let (tier, geo, speed) = (text(&request.service_tier), text(&request.inference_geo), text(&request.speed));
-        let model = request.model.get().map_or("", String::as_str);
-        let query = PriceQuery {
-            model,
-            provider: request.provider.get().map(String::as_str),
-            inference_geo: geo.as_deref(),
-            service_tier: tier.as_deref(),
-            speed: speed.as_deref(),
-            at_unix_ms: started_at.unwrap_or(0),
-        };
+        let priced = prices.price(request);
         let usage = request.usage();
         report.add(&RequestRow {
             started_at,
             session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
             agent: claude_code::AGENT,
-            model: &prices.resolve(model, query.provider).canonical_model,
+            model: &priced.model,
             project: owner.and_then(|owner| owner.project.as_deref()),
             branch: owner.and_then(|owner| owner.branch.as_deref()),
             user: None,
             team: None,
             usage: &usage,
-            cost: prices.cost(&query, &usage).amount(),
+            cost: priced.cost,
         });
     }
 }

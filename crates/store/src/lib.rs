@@ -17,7 +17,8 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ducat_ledger::{Fact, Priced, Request, UnixMs};
+use ducat_ledger::{Fact, Priced, Request, Told, UnixMs};
+use ducat_prices::{PriceQuery, PriceTable};
 
 pub use check::Mismatch;
 pub use folder::{DataFolder, FolderError};
@@ -130,5 +131,23 @@ pub(crate) trait Doing<T> {
 impl<T> Doing<T> for Result<T, rusqlite::Error> {
     fn doing(self, what: &'static str) -> Result<T, StoreError> {
         self.map_err(|source| StoreError::Sqlite { what, source })
+    }
+}
+
+impl Pricer for PriceTable {
+    fn price(&self, request: &Request) -> Priced {
+        let text = |told: &Told<String>| told.get().cloned();
+        let (provider, tier) = (text(&request.provider), text(&request.service_tier));
+        let (geo, speed) = (text(&request.inference_geo), text(&request.speed));
+        let query = PriceQuery {
+            model: request.model.get().map_or("", String::as_str),
+            provider: provider.as_deref(),
+            inference_geo: geo.as_deref(),
+            service_tier: tier.as_deref(),
+            speed: speed.as_deref(),
+            at_unix_ms: request.started_at.or_default(),
+        };
+        let model = self.resolve(query.model, query.provider).canonical_model.clone();
+        Priced { model, cost: self.cost(&query, &request.usage()).amount() }
     }
 }

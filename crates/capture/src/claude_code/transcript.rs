@@ -6,6 +6,7 @@ use std::path::Path;
 use ducat_ledger::{
     Fact, FieldClass, Holder, Holders, Key, KeySpace, Request, Session, Told, ToolCall, UnixMs, Witness, Witnesses,
 };
+use serde::{Deserialize, Serialize};
 use sonic_rs::LazyValue;
 
 use super::line::{self, Line};
@@ -15,7 +16,7 @@ use super::{AGENT, incident, turn};
 use crate::{Workspaces, json};
 
 /// What is known of a file: by its path, and by the lines read so far. Keep it to go on where a reading ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileState {
     /// The sub-agent whose transcript it is.
     subagent: Option<String>,

@@ -1,0 +1,70 @@
+//! `ducat import`: transcripts into the ledger.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::ValueHint;
+use ducat_scan::{Home, Importer, claude_homes};
+use ducat_store::{DataFolder, Durability, Store, StoreOptions, TenantId};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+
+use crate::config::{Config, data_folder};
+use crate::figures;
+
+/// Read transcripts into the ledger
+///
+/// Goes on where the last import ended; importing twice changes nothing. Not needed beside `ducat serve`, which does it by itself.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ducat import\n  ducat import /backup/claude/projects")]
+pub struct Args {
+    /// Folders to read instead of the agents' homes
+    #[arg(value_hint = ValueHint::DirPath)]
+    paths: Vec<PathBuf>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let config = Config::load()?;
+    for folder in &args.paths {
+        std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    }
+    let homes = if args.paths.is_empty() { claude_homes() } else { args.paths.iter().cloned().map(Home).collect() };
+    if homes.is_empty() {
+        bail!("nothing to import: there is no ~/.claude/projects, no ~/.config/claude/projects and nothing in CLAUDE_CONFIG_DIR");
+    }
+    let (_folder, store) = open_ledger(&config)?;
+    let mut importer = Importer::new(store.clone(), TenantId::LOCAL, homes, config.excluded_folders());
+    let style = ProgressStyle::with_template("{spinner} importing {bar:30} {pos}/{len} files {elapsed}");
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    if io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    let imported = importer.look(&|done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    for problem in &imported.problems {
+        writeln!(io::stderr(), "ducat: skipped {problem}")?;
+    }
+    let (lines, changed, files) = (figures::count(imported.lines), imported.changed, imported.files);
+    writeln!(io::stdout(), "{lines} new lines in {changed} of {files} files.")?;
+    Ok(())
+}
+
+/// The data folder, locked, and the ledger in it.
+pub fn open_ledger(config: &Config) -> anyhow::Result<(DataFolder, Store)> {
+    let path = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
+    let folder = DataFolder::open(&path)?;
+    let store = Store::open(StoreOptions {
+        path: folder.database(),
+        durability: Durability::Process,
+        pricer: Arc::new(config.price_table()?),
+        clock: || Timestamp::now().as_millisecond(),
+    })
+    .with_context(|| format!("ledger {}", folder.database().display()))?;
+    Ok((folder, store))
+}

@@ -1,0 +1,123 @@
+//! `ducat serve`: the page and the API, over a ledger that follows the transcripts.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use ducat_scan::{Importer, claude_homes};
+use ducat_server::{Server, ServerConfig};
+use ducat_store::{Store, StoreError, TenantId};
+use notify::{RecursiveMode, Watcher};
+
+use crate::config::Config;
+use crate::import::open_ledger;
+
+/// Serve the page and the API, and follow the agents' transcripts
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ducat serve\n  ducat serve --port 9100\n  METRICS_API_KEY=… ducat serve --host 0.0.0.0 --host-name meter.example.org"
+)]
+pub struct Args {
+    /// Address to listen on; beyond loopback it needs METRICS_API_KEY or --insecure
+    #[arg(long, env = "METRICS_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    host: IpAddr,
+    #[arg(long, env = "METRICS_PORT", default_value_t = 9090)]
+    port: u16,
+    /// A name under which the server may be asked, beside localhost; repeatable
+    #[arg(long, value_name = "NAME")]
+    host_name: Vec<String>,
+    /// Listen beyond loopback without a key
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Files that no notice came for are found this often.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// A session writes many lines at once; they are read together.
+const SETTLE: Duration = Duration::from_millis(200);
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let config = Config::load()?;
+    let server_config = ServerConfig {
+        address: SocketAddr::new(args.host, args.port),
+        hosts: args.host_name.clone(),
+        api_key: std::env::var("METRICS_API_KEY").ok().filter(|key| !key.is_empty()),
+        insecure: args.insecure,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
+    runtime.block_on(async {
+        let (_folder, store) = open_ledger(&config)?;
+        let server = Server::bind(server_config, store.clone()).await?;
+        writeln!(io::stderr(), "ducat: the page is at http://{}", named(server.address()))?;
+        let excluded = config.excluded_folders();
+        let follower = store.clone();
+        thread::Builder::new().name("ducat-follow".to_owned()).spawn(move || follow(&follower, excluded)).context("starting")?;
+        server.run(ended()).await?;
+        store.close();
+        Ok(())
+    })
+}
+
+/// `localhost` reads better than the number.
+fn named(address: SocketAddr) -> String {
+    if address.ip().is_loopback() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
+/// SIGINT or SIGTERM; a second one ends the process at once.
+async fn ended() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    let _ = writeln!(io::stderr(), "ducat: ending; once more ends at once");
+    tokio::spawn(async {
+        let _ = tokio::signal::ctrl_c().await;
+        std::process::exit(130);
+    });
+}
+
+/// Imports what the agents write, until the store is closed.
+fn follow(store: &Store, excluded: Vec<std::path::PathBuf>) {
+    let (tell, told) = mpsc::channel();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Our own reading is told too.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            let _ = tell.send(());
+        }
+    })
+    .ok();
+    let mut watched = Vec::new();
+    let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded);
+    loop {
+        // Homes appear when an agent is first used.
+        let homes = claude_homes();
+        for home in &homes {
+            if let Some(watcher) = watcher.as_mut().filter(|_| !watched.contains(home))
+                && watcher.watch(&home.0, RecursiveMode::Recursive).is_ok()
+            {
+                watched.push(home.clone());
+            }
+        }
+        importer.set_homes(homes);
+        match importer.look(&|_, _| {}) {
+            Ok(imported) => imported.problems.iter().for_each(|problem| drop(writeln!(io::stderr(), "ducat: skipped {problem}"))),
+            Err(StoreError::Closed) => return,
+            Err(error) => drop(writeln!(io::stderr(), "ducat: reading transcripts: {error}; trying again")),
+        }
+        match told.recv_timeout(LOOK_EVERY) {
+            Ok(()) => thread::sleep(SETTLE),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(LOOK_EVERY),
+        }
+        while told.try_recv().is_ok() {}
+    }
+}

@@ -1,0 +1,161 @@
+//! The API that the page and programs read.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use ducat_ledger::{Told, UnixMs};
+use ducat_prices::NanoUsd;
+use ducat_report::{Report, ReportQuery};
+use ducat_store::{SessionDetail, SessionSummary, StoreError, TenantId};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::App;
+
+/// `{"error":"…"}`: what is wrong, with what, and what to do.
+pub(crate) fn error(status: StatusCode, what: &str) -> Response {
+    (status, Json(json!({ "error": what }))).into_response()
+}
+
+fn failed(cause: &StoreError) -> Response {
+    error(StatusCode::INTERNAL_SERVER_ERROR, &cause.to_string())
+}
+
+pub(crate) async fn not_found(uri: Uri) -> Response {
+    error(StatusCode::NOT_FOUND, &format!("there is nothing at {}", uri.path()))
+}
+
+pub(crate) async fn health(State(app): State<App>) -> Response {
+    let uptime = app.started.elapsed().as_secs_f64();
+    Json(json!({ "status": "healthy", "uptime": uptime, "timestamp": Timestamp::now().to_string() })).into_response()
+}
+
+/// 200 when the store can be read.
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    match off_the_runtime(move || app.store.reader()).await {
+        Ok(_) => Json(json!({ "status": "ready" })).into_response(),
+        Err(cause) => error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string()),
+    }
+}
+
+/// The report of `ducat report --json`, the same bytes.
+pub(crate) async fn report(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let query = match ReportQuery::parse(pairs, Timestamp::now()) {
+        Ok(query) => query,
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
+    };
+    let made = off_the_runtime(move || {
+        let range = query.time_range();
+        let mut report = Report::new(query);
+        app.store.reader()?.add_to(TenantId::LOCAL, range, &mut report)?;
+        Ok(report.finish().to_json())
+    });
+    match made.await {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(cause) => failed(&cause),
+    }
+}
+
+const PAGE: u64 = 50;
+const LARGEST_PAGE: u64 = 500;
+
+/// Sessions, the latest first; `offset` and `limit` (up to 500) page.
+pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
+    let (mut offset, mut limit) = (0, PAGE);
+    for (name, value) in &pairs {
+        let field = match name.as_str() {
+            "offset" => &mut offset,
+            "limit" => &mut limit,
+            other => return error(StatusCode::BAD_REQUEST, &format!("unknown parameter {other:?}; there are offset, limit")),
+        };
+        *field = match value.parse() {
+            Ok(number) => number,
+            Err(_) => return error(StatusCode::BAD_REQUEST, &format!("{name}: {value:?} is no whole number from 0")),
+        };
+    }
+    let limit = limit.min(LARGEST_PAGE);
+    match off_the_runtime(move || app.store.reader()?.sessions(TenantId::LOCAL, offset, limit)).await {
+        Ok(sessions) => {
+            Json(json!({ "schema_version": 1, "rows": sessions.iter().map(summary).collect::<Vec<_>>() })).into_response()
+        }
+        Err(cause) => failed(&cause),
+    }
+}
+
+/// A session with all that it owns; the id may be cut short while it is the only one to begin so.
+pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> Response {
+    let asked = id.clone();
+    match off_the_runtime(move || app.store.reader()?.session(TenantId::LOCAL, &asked)).await {
+        Ok(Some(found)) => Json(detail(&found)).into_response(),
+        Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {id:?}")),
+        Err(cause) => failed(&cause),
+    }
+}
+
+/// SQLite waits for the disk, so it is asked on a thread of its own.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))
+}
+
+fn time(at: &Told<UnixMs>) -> Option<String> {
+    at.get().and_then(|at| Timestamp::from_millisecond(*at).ok()).map(|at| format!("{at:.3}"))
+}
+
+fn usd(cost: Option<NanoUsd>) -> Value {
+    json!({ "cost_usd": cost.map(NanoUsd::as_usd), "cost_nano_usd": cost })
+}
+
+fn merged(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
+}
+
+fn summary(row: &SessionSummary) -> Value {
+    let session = &row.session;
+    let known = (row.requests == 0 || row.unpriced_requests < row.requests).then_some(row.cost);
+    let about = json!({
+        "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
+        "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
+        "turns": row.turns, "requests": row.requests, "tool_calls": row.tool_calls, "unpriced_requests": row.unpriced_requests,
+    });
+    merged(about, usd(known))
+}
+
+fn detail(found: &SessionDetail) -> Value {
+    let session = &found.session;
+    let turns = found.turns.iter().map(|turn| {
+        json!({ "turn": turn.key, "started_at": time(&turn.started_at), "ended_at": time(&turn.ended_at), "prompt_bytes": turn.prompt_bytes.get() })
+    });
+    let requests = found.requests.iter().map(|(request, model, cost)| {
+        let usage = request.usage();
+        let about = json!({
+            "request": request.id, "model": model, "turn": request.turn.get(), "subagent": request.subagent.get(),
+            "started_at": time(&request.started_at), "stop_reason": request.stop_reason.get(),
+            "input_tokens": usage.input, "output_tokens": usage.output, "cache_read_tokens": usage.cache_read,
+            "cache_write_5m_tokens": usage.cache_write_5m + usage.cache_write_unsplit, "cache_write_1h_tokens": usage.cache_write_1h,
+        });
+        merged(about, usd(*cost))
+    });
+    let tool_calls = found.tool_calls.iter().map(|call| {
+        json!({
+            "tool_call": call.id, "name": call.name.get(), "target": call.target.get(), "turn": call.turn.get(), "subagent": call.subagent.get(),
+            "outcome": call.outcome.get(), "error_kind": call.error_kind.get(), "started_at": time(&call.started_at),
+            "duration_ms": call.duration_ms(), "input_bytes": call.input_bytes.get(), "result_bytes": call.result_bytes.get(),
+        })
+    });
+    let incidents = found.incidents.iter().map(|incident| {
+        json!({ "kind": incident.kind.get(), "at": time(&incident.at), "value": incident.value.get(), "detail": incident.detail.get() })
+    });
+    json!({
+        "schema_version": 1, "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
+        "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
+        "turns": turns.collect::<Vec<_>>(), "requests": requests.collect::<Vec<_>>(),
+        "tool_calls": tool_calls.collect::<Vec<_>>(), "incidents": incidents.collect::<Vec<_>>(),
+    })
+}
