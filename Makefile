@@ -10,8 +10,8 @@ help: ## List the commands
 build: ## Build the release binary, target/release/ducat
 	$(CARGO) build --release --locked -p ducat-cli
 
-run: build ## Report what your Claude Code sessions cost, from their transcripts
-	target/release/ducat report
+run: build ## Serve the page at http://localhost:9090, fed by your Claude Code sessions
+	target/release/ducat serve
 
 test: ## Set up what the tests need and run all of them
 	scripts/setup-test

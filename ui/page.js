@@ -115,11 +115,12 @@ function sessionTable(rows, now) {
 async function refresh() {
   const now = new Date();
   const dated = spans(now);
+  const today = dated[0][1];
   const month = dated[2][1];
   const [reports, models, projects, sessions] = await Promise.all([
-    Promise.all(dated.map(([, since]) => ask("report", { since, timezone: zone }))),
-    ask("report", { by: "model", since: month, timezone: zone }),
-    ask("report", { by: "project", since: month, timezone: zone }),
+    Promise.all(dated.map(([, since]) => ask("report", { since, until: today, timezone: zone }))),
+    ask("report", { by: "model", since: month, until: today, timezone: zone }),
+    ask("report", { by: "project", since: month, until: today, timezone: zone }),
     ask("sessions", { limit: 12 }),
   ]);
   show("spans", ...dated.map(([title], place) => tile(title, reports[place].totals)));

@@ -50,8 +50,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for problem in &imported.problems {
         writeln!(io::stderr(), "ducat: skipped {problem}")?;
     }
+    let plural = if imported.lines == 1 { "" } else { "s" };
     let (lines, changed, files) = (figures::count(imported.lines), imported.changed, imported.files);
-    writeln!(io::stdout(), "{lines} new lines in {changed} of {files} files.")?;
+    writeln!(io::stdout(), "{lines} new line{plural} in {changed} of {files} files.")?;
     Ok(())
 }
 
