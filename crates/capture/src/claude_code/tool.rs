@@ -149,7 +149,7 @@ fn told<T>(value: Option<T>) -> Told<T> {
 const LONGEST_TARGET: usize = 1024;
 
 /// The file or folder a call works on, or the kind of sub-agent it starts.
-fn target(input: &LazyValue<'_>) -> Option<String> {
+pub fn target(input: &LazyValue<'_>) -> Option<String> {
     let mut target = None;
     json::for_fields(input, |name, value| {
         if matches!(name, "file_path" | "notebook_path" | "path" | "subagent_type") {

@@ -1,0 +1,15 @@
+//! What `ducat-hook` and the server share: an event's identity, its way over the socket, and the folder it waits in while the server is
+//! away. Only std, because every tool call of an agent starts a process of it.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod event;
+mod folder;
+mod frame;
+mod places;
+mod redact;
+
+pub use event::{EventId, now_ms};
+pub use folder::{Limits, Spool, Spooled};
+pub use frame::{Answer, Frame, FrameError, LARGEST_PAYLOAD, Status};
+pub use places::{data_folder, socket_paths, spool_folder};
+pub use redact::redact;
