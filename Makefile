@@ -7,8 +7,8 @@ DENY  := .tools/bin/cargo-deny
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-build: ## Build the release binary, target/release/ducat
-	$(CARGO) build --release --locked -p ducat-cli
+build: ## Build the release binaries, target/release/ducat and ducat-hook
+	$(CARGO) build --release --locked -p ducat-cli -p ducat-hook
 
 run: build ## Serve the page at http://localhost:9090, fed by your Claude Code sessions
 	target/release/ducat serve

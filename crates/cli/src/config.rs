@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use ducat_prices::{PriceOverrides, PriceTable};
+use ducat_spool::data_folder;
 use serde::Deserialize;
 
 /// `config.toml`.
@@ -72,12 +73,6 @@ impl Config {
         };
         Ok(table.with_overrides(self.prices.clone()))
     }
-}
-
-/// `DUCAT_DATA_DIR`, else `ducat` in the user's data folder.
-pub fn data_folder() -> Option<PathBuf> {
-    let told = env::var_os("DUCAT_DATA_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    told.or_else(|| user_folder("XDG_DATA_HOME", ".local/share"))
 }
 
 /// Where `ducat prices update` puts the table.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_scan::{Home, Importer, claude_homes};
+use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Durability, Store, StoreOptions, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
-use crate::config::{Config, data_folder};
+use crate::config::Config;
 use crate::figures;
 
 /// Read transcripts into the ledger

@@ -7,8 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use ducat_scan::{Importer, claude_homes};
-use ducat_server::{Server, ServerConfig};
+use ducat_capture::Workspaces;
+use ducat_scan::{Importer, WorkspaceResolver, claude_homes};
+use ducat_server::{PublicUrl, Server, ServerConfig};
+use ducat_spool::{Limits, Spool, data_folder, socket_paths, spool_folder};
 use ducat_store::{Store, StoreError, TenantId};
 use notify::{RecursiveMode, Watcher};
 
@@ -18,17 +20,18 @@ use crate::import::open_ledger;
 /// Serve the page and the API, and follow the agents' transcripts
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ducat serve\n  ducat serve --port 9100\n  METRICS_API_KEY=… ducat serve --host 0.0.0.0 --host-name meter.example.org"
+    after_help = "Examples:\n  ducat serve\n  ducat serve --port 9100\n  METRICS_API_KEY=… ducat serve --host 0.0.0.0 --public-url https://meter.example.org"
 )]
 pub struct Args {
     /// Address to listen on; beyond loopback it needs METRICS_API_KEY or --insecure
-    #[arg(long, env = "METRICS_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    #[arg(long, env = "METRICS_HOST", default_value = "localhost", value_parser = listening_address, value_name = "ADDRESS")]
     host: IpAddr,
+    /// Port to listen on; 0 takes any free one
     #[arg(long, env = "METRICS_PORT", default_value_t = 9090)]
     port: u16,
-    /// A name under which the server may be asked, beside localhost; repeatable
-    #[arg(long, value_name = "NAME")]
-    host_name: Vec<String>,
+    /// A URL under which the server may be asked, beside localhost; repeatable
+    #[arg(long, value_name = "URL")]
+    public_url: Vec<PublicUrl>,
     /// Listen beyond loopback without a key
     #[arg(long)]
     insecure: bool,
@@ -43,22 +46,37 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::load()?;
     let server_config = ServerConfig {
         address: SocketAddr::new(args.host, args.port),
-        hosts: args.host_name.clone(),
+        public_urls: args.public_url.clone(),
         api_key: std::env::var("METRICS_API_KEY").ok().filter(|key| !key.is_empty()),
         insecure: args.insecure,
+        sockets: data_folder().map(|data| socket_paths(&data)).unwrap_or_default(),
+        spool: data_folder().map(|data| Spool::new(spool_folder(&data), Limits::default())),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
     runtime.block_on(async {
         let (_folder, store) = open_ledger(&config)?;
-        let server = Server::bind(server_config, store.clone()).await?;
-        writeln!(io::stderr(), "ducat: the page is at http://{}", named(server.address()))?;
         let excluded = config.excluded_folders();
+        let resolvers = {
+            let excluded = excluded.clone();
+            Box::new(move || Box::new(WorkspaceResolver::new(excluded.clone())) as Box<dyn Workspaces + Send>)
+        };
+        let warn = |what: &str| drop(writeln!(io::stderr(), "ducat: {what}"));
+        let server = Server::bind(server_config, store.clone(), resolvers, warn).await?;
+        writeln!(io::stderr(), "ducat: the page is at http://{}", named(server.address()))?;
         let follower = store.clone();
         thread::Builder::new().name("ducat-follow".to_owned()).spawn(move || follow(&follower, excluded)).context("starting")?;
-        server.run(ended()).await?;
+        server.run(ended()).await;
         store.close();
         Ok(())
     })
+}
+
+/// An address, or `localhost`.
+fn listening_address(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| "must be an address of this machine (127.0.0.1, 0.0.0.0, ::) or localhost".to_owned())
 }
 
 /// `localhost` reads better than the number.

@@ -1,42 +1,85 @@
-//! The HTTP server: the page, the API, and who may ask.
+//! The server: the page, the API, hooks over their socket, and who may ask.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod api;
+mod failpoint;
+mod ingest;
+mod listen;
 mod page;
 mod security;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use ducat_capture::Workspaces;
+use ducat_spool::{LARGEST_PAYLOAD, Spool};
 use ducat_store::Store;
 use tokio::net::TcpListener;
+
+use ingest::EventCounts;
+use ingest::hooks::Resolved;
+use ingest::socket::Socket;
 
 /// Where to listen, and who may ask.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub address: SocketAddr,
-    /// Host names beside the loopback ones under which the server may be asked.
-    pub hosts: Vec<String>,
+    /// Under which the server may be asked beside loopback names and its own address.
+    pub public_urls: Vec<PublicUrl>,
     /// Without a key, only loopback addresses are listened on (see [`ServerConfig::insecure`]).
     pub api_key: Option<String>,
     /// Listen beyond loopback without a key.
     pub insecure: bool,
+    /// Unix sockets for `ducat-hook`.
+    pub sockets: Vec<PathBuf>,
+    /// What hooks leave while no server answers.
+    pub spool: Option<Spool>,
+}
+
+/// An origin such as `https://meter.example.org`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    pub fn origin(&self) -> &str {
+        &self.0
+    }
+
+    /// Host, and port where it is not the scheme's own.
+    pub fn authority(&self) -> &str {
+        self.0.split_once("://").map_or("", |(_, authority)| authority)
+    }
+}
+
+impl std::str::FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = text.trim_end_matches('/').to_ascii_lowercase();
+        let authority = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let is_authority = |authority: &str| !authority.is_empty() && !authority.contains(['/', '?', '#', '@', ' ']);
+        if authority.is_some_and(is_authority) {
+            Ok(Self(url))
+        } else {
+            Err("must be http://NAME[:PORT] or https://NAME[:PORT]".to_owned())
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("{address} is taken by another program; choose another port with --port or METRICS_PORT")]
+    #[error("{address} is taken by another program{}; choose another port with --port or METRICS_PORT", holder(*address))]
     PortTaken { address: SocketAddr },
     #[error("{address} can be reached from other machines: set METRICS_API_KEY, or say --insecure")]
     Open { address: SocketAddr },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("serving: {0}")]
-    Serve(std::io::Error),
 }
 
 pub(crate) struct Shared {
@@ -44,18 +87,28 @@ pub(crate) struct Shared {
     pub config: ServerConfig,
     pub address: SocketAddr,
     pub started: Instant,
+    pub resolved: Mutex<Resolved>,
+    pub events: EventCounts,
 }
 
 pub(crate) type App = Arc<Shared>;
 
-/// A server that has its port.
+/// A server that has its port and its sockets.
 pub struct Server {
     listener: TcpListener,
+    sockets: Vec<Socket>,
     app: App,
 }
 
 impl Server {
-    pub async fn bind(config: ServerConfig, store: Store) -> Result<Self, ServeError> {
+    /// `workspaces` makes a resolver of working directories on this machine; it is asked again now and then, because projects change.
+    /// A socket that cannot be had is told to `warn`; hooks that look for it spool.
+    pub async fn bind(
+        config: ServerConfig,
+        store: Store,
+        workspaces: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
+        warn: impl Fn(&str),
+    ) -> Result<Self, ServeError> {
         let address = config.address;
         if !address.ip().is_loopback() && config.api_key.is_none() && !config.insecure {
             return Err(ServeError::Open { address });
@@ -65,17 +118,44 @@ impl Server {
             _ => ServeError::Listen { address, source },
         })?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-        let app = Arc::new(Shared { store, config, address, started: Instant::now() });
-        Ok(Self { listener, app })
+        let mut sockets = Vec::new();
+        for path in &config.sockets {
+            match Socket::bind(path) {
+                Ok(socket) => sockets.push(socket),
+                Err(error) => warn(&format!("no hooks over {}: {error}", path.display())),
+            }
+        }
+        let app = Arc::new(Shared {
+            store,
+            config,
+            address,
+            started: Instant::now(),
+            resolved: Mutex::new(Resolved::new(workspaces)),
+            events: EventCounts::default(),
+        });
+        Ok(Self { listener, sockets, app })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.app.address
     }
 
+    /// Where hooks are taken.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        self.sockets.iter().map(|socket| socket.path().to_owned()).collect()
+    }
+
     /// Serves until `shutdown`, then finishes what is under way.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
-        axum::serve(self.listener, router(self.app)).with_graceful_shutdown(shutdown).await.map_err(ServeError::Serve)
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for socket in self.sockets {
+            tasks.spawn(socket.run(self.app.clone()));
+        }
+        if let Some(spool) = self.app.config.spool.clone() {
+            tasks.spawn(ingest::drain::run(self.app.clone(), spool));
+        }
+        listen::serve(self.listener, router(self.app), shutdown).await;
+        tasks.shutdown().await;
     }
 }
 
@@ -89,7 +169,29 @@ fn router(app: App) -> Router {
         .route("/api/v1/report", get(api::report))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/sessions/{id}", get(api::session))
+        .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
         .fallback(api::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
         .with_state(app)
+}
+
+/// `: NAME (process ID)` of the program that listens on an address of this machine, where the system tells.
+fn holder(address: SocketAddr) -> String {
+    let found = || {
+        let port = format!(":{:04X} ", address.port());
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+        // The local address comes second, state 0A listens, the socket's inode is the tenth field.
+        let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (format!("{} ", fields.get(1)?).ends_with(&port) && fields.get(3) == Some(&"0A")).then(|| fields.get(9).copied())?
+        })?;
+        let socket = PathBuf::from(format!("socket:[{inode}]"));
+        std::fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+            let holds = |fd: std::fs::DirEntry| std::fs::read_link(fd.path()).is_ok_and(|target| target == socket);
+            std::fs::read_dir(process.path().join("fd")).ok()?.flatten().any(holds).then_some(())?;
+            let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
+            Some(format!(": {} (process {})", name.trim(), process.file_name().to_string_lossy()))
+        })
+    };
+    found().unwrap_or_default()
 }

@@ -3,7 +3,9 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::App;
 use crate::api::error;
@@ -34,19 +36,17 @@ fn refusal(app: &App, request: &Request) -> Option<Response> {
     let headers = request.headers();
     let host = text(headers, header::HOST.as_str()).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if !host.is_some_and(|host| is_own_host(app, host)) {
-        let asked = host.unwrap_or("no host");
-        return Some(error(
-            StatusCode::MISDIRECTED_REQUEST,
-            &format!("{asked} is not a name of this server; use localhost, or name it with --host-name"),
-        ));
+        return Some(misdirected(headers, host.unwrap_or("no host")));
     }
     // Only a page that the user opens may come from a link elsewhere; it holds no data of its own.
     let opens_page = matches!(request.uri().path(), "/" | "/dashboard")
         && request.method() == Method::GET
         && text(headers, "sec-fetch-mode") == Some("navigate")
         && text(headers, "sec-fetch-dest") == Some("document");
-    let foreign_origin = text(headers, header::ORIGIN.as_str())
-        .is_some_and(|origin| Some(origin) != host.map(|host| format!("http://{host}")).as_deref());
+    let foreign_origin = text(headers, header::ORIGIN.as_str()).is_some_and(|origin| {
+        Some(origin) != host.map(|host| format!("http://{host}")).as_deref()
+            && !app.config.public_urls.iter().any(|url| url.origin() == origin)
+    });
     let foreign_site = matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site"));
     if (foreign_origin || foreign_site) && !opens_page {
         return Some(error(StatusCode::FORBIDDEN, "asked by a page of another origin"));
@@ -55,13 +55,32 @@ fn refusal(app: &App, request: &Request) -> Option<Response> {
     if let Some(key) = app.config.api_key.as_deref().filter(|_| !is_open)
         && !text(headers, header::AUTHORIZATION.as_str()).is_some_and(|told| shows_key(told, key))
     {
-        let mut refused =
-            error(StatusCode::UNAUTHORIZED, "Authorization: missing or wrong; send Bearer and the key in METRICS_API_KEY");
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let mut refused = error(
+            StatusCode::UNAUTHORIZED,
+            "Authorization: missing or wrong; send Bearer and the key in METRICS_API_KEY, or the key as the password",
+        );
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Ducat\""));
         return Some(refused);
     }
-    (request.method() != Method::GET && request.method() != Method::HEAD)
-        .then(|| (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "").into_response())
+    let is_json = text(headers, header::CONTENT_TYPE.as_str())
+        .is_some_and(|kind| kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json"));
+    if request.method() == Method::POST && !is_json {
+        // A form of a strange page cannot send this type without asking first.
+        return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: must be application/json"));
+    }
+    None
+}
+
+/// A page for people, an error for programs.
+fn misdirected(headers: &HeaderMap, asked: &str) -> Response {
+    let what = format!("{asked} is not a name of this server; use localhost, or start it with --public-url http://{asked}");
+    if !text(headers, header::ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/html")) {
+        return error(StatusCode::MISDIRECTED_REQUEST, &what);
+    }
+    let what = what.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+    let page =
+        format!("<!doctype html><meta charset=utf-8><title>Ducat</title><h1>421: not a name of this server</h1><p>{what}.</p>");
+    (StatusCode::MISDIRECTED_REQUEST, Html(page)).into_response()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -81,12 +100,14 @@ fn is_own_host(app: &App, host: &str) -> bool {
     name == "localhost"
         || name.ends_with(".localhost")
         || address.is_some_and(|address| address.is_loopback() || (address == app.address.ip() && !address.is_unspecified()))
-        || app.config.hosts.iter().any(|known| known.eq_ignore_ascii_case(&name))
+        || app.config.public_urls.iter().any(|url| url.authority().eq_ignore_ascii_case(host))
 }
 
-/// Takes the same time whatever part of the key is right.
+/// As `Bearer KEY`, or as the password of `Basic`, which browsers ask for. Takes the same time whatever part of the key is right.
 fn shows_key(told: &str, key: &str) -> bool {
-    let told = told.strip_prefix("Bearer ").unwrap_or("").as_bytes();
+    let basic = told.strip_prefix("Basic ").and_then(|pair| BASE64_STANDARD.decode(pair.trim()).ok());
+    let password = basic.as_deref().and_then(|pair| pair.splitn(2, |byte| *byte == b':').nth(1));
+    let told = password.unwrap_or_else(|| told.strip_prefix("Bearer ").unwrap_or("").as_bytes());
     let differs =
         told.iter().zip(key.as_bytes()).fold(told.len() ^ key.len(), |differs, (told, key)| differs | usize::from(told ^ key));
     differs == 0

@@ -89,34 +89,30 @@ impl Frame {
         bytes
     }
 
-    /// Length of the agent's name, from the first [`Frame::HEAD`] bytes.
-    fn agent_length(head: &[u8; HEAD]) -> Result<usize, FrameError> {
-        if head[..4] != MAGIC {
+    /// How many bytes behind these the event has at least; 0 when it is whole. A payload above [`LARGEST_PAYLOAD`] is refused unread.
+    pub fn missing(bytes: &[u8]) -> Result<usize, FrameError> {
+        if !MAGIC.starts_with(&bytes[..bytes.len().min(4)]) && !bytes.starts_with(&MAGIC) {
             return Err(FrameError::Malformed("not an event of ducat-hook"));
         }
-        Ok(head[HEAD - 1] as usize)
-    }
-
-    /// Reads one event. A payload above [`LARGEST_PAYLOAD`] is refused unread.
-    pub fn read(mut from: impl Read) -> Result<Self, FrameError> {
-        let mut head = [0; HEAD];
-        from.read_exact(&mut head)?;
-        let mut agent = vec![0; Self::agent_length(&head)?];
-        from.read_exact(&mut agent)?;
-        let agent = String::from_utf8(agent).map_err(|_| FrameError::Malformed("the agent's name is not UTF-8"))?;
-        let mut length = [0; 4];
-        from.read_exact(&mut length)?;
-        let length = u32::from_le_bytes(length);
+        let Some(agent) = bytes.get(HEAD - 1) else { return Ok(HEAD - bytes.len()) };
+        let payload = HEAD + *agent as usize + 4;
+        let Some(length) = bytes.get(payload - 4..payload) else { return Ok(payload - bytes.len()) };
+        let length = u32::from_le_bytes(array(length));
         if length > LARGEST_PAYLOAD {
             return Err(FrameError::Malformed("the payload is too large"));
         }
-        // The length is a claim: memory follows what really comes.
-        let mut payload = Vec::new();
-        from.take(u64::from(length)).read_to_end(&mut payload)?;
-        if payload.len() != length as usize {
-            return Err(FrameError::Malformed("the payload is cut short"));
+        Ok((payload + length as usize).saturating_sub(bytes.len()))
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        if Self::missing(bytes)? > 0 {
+            return Err(FrameError::Malformed("the event is cut short"));
         }
-        Ok(Self { id: EventId(array(&head[4..20])), at_ms: u64::from_le_bytes(array(&head[20..28])), agent, payload })
+        let (agent, rest) = bytes[HEAD..].split_at(bytes[HEAD - 1] as usize);
+        let agent = str::from_utf8(agent).map_err(|_| FrameError::Malformed("the agent's name is not UTF-8"))?.to_owned();
+        let length = u32::from_le_bytes(array(rest)) as usize;
+        let (id, at_ms) = (EventId(array(&bytes[4..20])), u64::from_le_bytes(array(&bytes[20..28])));
+        Ok(Self { id, at_ms, agent, payload: rest[4..4 + length].to_vec() })
     }
 }
 
@@ -164,18 +160,18 @@ mod tests {
         #[test]
         fn frames_read_back(at_ms: u64, agent in "[a-z-]{0,40}", payload: Vec<u8>, status in 0_u8..6) {
             let frame = Frame { id: EventId::new(), at_ms, agent, payload: payload.clone() };
-            prop_assert_eq!(Frame::read(&frame.encode()[..]).unwrap(), frame.clone());
+            prop_assert_eq!(Frame::decode(&frame.encode()).unwrap(), frame.clone());
             let answer = Answer { id: frame.id, status: Status::from_code(status).unwrap(), body: payload };
             prop_assert_eq!(Answer::read(&answer.encode()[..]).unwrap(), answer);
         }
 
         #[test]
         fn garbage_is_refused(bytes: Vec<u8>, cut in 0_usize..60) {
-            let _ = Frame::read(&bytes[..]);
+            let _ = Frame::decode(&bytes);
             let _ = Answer::read(&bytes[..]);
             let mut frame = Frame { id: EventId::new(), at_ms: 1, agent: "claude-code".into(), payload: bytes }.encode();
             frame.truncate(frame.len().saturating_sub(cut + 1));
-            prop_assert!(Frame::read(&frame[..]).is_err());
+            prop_assert!(Frame::decode(&frame).is_err());
         }
     }
 }

@@ -1,122 +1,10 @@
 //! `ducat serve` and `ducat import` as a user runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::fs;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A user's machine: a home with transcripts, and a data folder.
-struct Machine(TempDir);
-
-impl Machine {
-    fn new() -> Self {
-        let machine = Self(TempDir::new().unwrap());
-        fs::create_dir_all(machine.projects()).unwrap();
-        machine
-    }
-
-    fn projects(&self) -> PathBuf {
-        self.0.path().join("claude/projects")
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ducat"));
-        command.args(args).env_clear().env("HOME", self.0.path()).env("CLAUDE_CONFIG_DIR", self.0.path().join("claude"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn import(&self) -> String {
-        let output = self.run(&["import"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn serve(&self) -> Server {
-        let mut child = self.command(&["serve", "--port", "0"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut words = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        words.read_line(&mut line).unwrap();
-        let port = line.trim().rsplit(':').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
-        std::thread::spawn(move || words.read_to_end(&mut Vec::new()));
-        Server { child, port }
-    }
-
-    /// The report from transcripts, whose bytes every other way must give.
-    fn report(&self, by: &str) -> String {
-        let output = self.run(&["report", by, "--timezone", "UTC", "--json"]);
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    }
-}
-
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    /// Status and body of a GET with these header lines beside `Host`.
-    fn ask(&self, path: &str, host: Option<&str>, headers: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let host = host.map_or_else(|| format!("localhost:{}", self.port), str::to_owned);
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    fn get(&self, path: &str) -> String {
-        let (status, body) = self.ask(path, None, "");
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
-
-    /// Asks until the answer is this one: the server follows the files on its own time.
-    fn comes_to(&self, path: &str, expected: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.get(path) != expected {
-            assert!(Instant::now() < end, "{path}: {} instead of {expected}", self.get(path));
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn request(session: &str, id: u64, output: u64) -> String {
-    let line = json!({
-        "type": "assistant", "sessionId": session, "uuid": format!("00000000-0000-0000-0000-{id:012}"), "cwd": "/somewhere/app",
-        "timestamp": format!("2026-01-02T10:{:02}:00.000Z", id % 60), "requestId": format!("req_{id}"),
-        "message": { "id": format!("msg_{id}"), "role": "assistant", "model": "claude-opus-4-8",
-            "content": [{ "type": "tool_use", "id": format!("toolu_{id}"), "name": "Bash", "input": {} }],
-            "usage": { "input_tokens": 10, "output_tokens": output } },
-    });
-    format!("{line}\n")
-}
-
-fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
-fn append(path: &Path, text: &str) {
-    File::options().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
-}
+use ducat_end_to_end::{Machine, Server, append, request, write};
+use serde_json::Value;
 
 const GROUPINGS: [&str; 7] = ["daily", "weekly", "monthly", "session", "project", "model", "branch"];
 
@@ -156,18 +44,18 @@ fn imports_repeat_without_effect_and_files_that_vanish_leave_their_facts() {
     let machine = Machine::new();
     let file = machine.projects().join("app/a.jsonl");
     write(&file, &(1..=3).map(|id| request("a", id, 100)).collect::<String>());
-    assert_eq!(machine.import(), "3 new lines in 1 of 1 files.\n");
-    assert_eq!(machine.import(), "0 new lines in 0 of 1 files.\n");
+    assert_eq!(machine.prints(&["import"]), "3 new lines in 1 of 1 files.\n");
+    assert_eq!(machine.prints(&["import"]), "0 new lines in 0 of 1 files.\n");
     append(&file, &request("a", 4, 100));
-    assert_eq!(machine.import(), "1 new line in 1 of 1 files.\n");
+    assert_eq!(machine.prints(&["import"]), "1 new line in 1 of 1 files.\n");
     let before = machine.report("daily");
     // Rewritten shorter, and moved: read anew, and nothing counts twice.
     write(&file, &request("a", 1, 100));
-    assert_eq!(machine.import(), "1 new line in 1 of 1 files.\n");
+    assert_eq!(machine.prints(&["import"]), "1 new line in 1 of 1 files.\n");
     fs::rename(&file, machine.projects().join("app/b.jsonl")).unwrap();
-    machine.import();
+    machine.prints(&["import"]);
     fs::remove_file(machine.projects().join("app/b.jsonl")).unwrap();
-    machine.import();
+    machine.prints(&["import"]);
     let server = machine.serve();
     assert_eq!(server.get("/api/v1/report?timezone=UTC"), before);
 }
@@ -218,7 +106,7 @@ fn a_second_server_and_an_open_address_are_refused_in_words() {
     assert!(words.contains(&format!("in use by process {}", server.child.id())), "{words}");
     let other = Machine::new();
     let words = refused(&other, &["serve", "--port", &server.port.to_string()]);
-    assert!(words.contains("is taken by another program; choose another port"), "{words}");
+    assert!(words.contains("is taken by another program: ducat (process") && words.contains("choose another port"), "{words}");
     let words = refused(&other, &["serve", "--host", "0.0.0.0", "--port", "0"]);
     assert!(words.contains("METRICS_API_KEY"), "{words}");
 }
@@ -226,13 +114,39 @@ fn a_second_server_and_an_open_address_are_refused_in_words() {
 #[test]
 fn a_key_is_asked_for_when_there_is_one() {
     let machine = Machine::new();
-    let mut child =
-        machine.command(&["serve", "--port", "0"]).env("METRICS_API_KEY", "secret").stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    let server = Server { child, port: line.trim().rsplit(':').next().unwrap().parse().unwrap() };
+    let server = machine.serve_with(&[("METRICS_API_KEY", "secret")]);
     assert_eq!(server.ask("/api/v1/sessions", None, "").0, 401);
     assert_eq!(server.ask("/api/v1/sessions", None, "Authorization: Bearer secres\r\n").0, 401);
     assert_eq!(server.ask("/api/v1/sessions", None, "Authorization: Bearer secret\r\n").0, 200);
+    // What browsers and Prometheus send: any name, and the key as the password.
+    assert_eq!(server.ask("/api/v1/sessions", None, "Authorization: Basic bWU6c2VjcmV0\r\n").0, 200);
+    assert_eq!(server.ask("/api/v1/sessions", None, "Authorization: Basic bWU6c2VjcmV\r\n").0, 401);
     assert_eq!(server.ask("/health", None, "").0, 200);
+}
+
+#[test]
+fn a_public_url_is_a_name_and_an_origin() {
+    let machine = Machine::new();
+    let server = Server::start(&mut machine.command(&["serve", "--port", "0", "--public-url", "https://meter.example.org"]));
+    let host = Some("meter.example.org");
+    assert_eq!(server.ask("/health", host, "Origin: https://meter.example.org\r\n").0, 200);
+    assert_eq!(server.ask("/health", host, "Origin: https://evil.example.org\r\n").0, 403);
+    let (status, body) = server.ask("/", Some("<b>.example"), "Accept: text/html\r\n");
+    assert!(status == 421 && body.contains("&lt;b>.example") && body.contains("--public-url"), "{status} {body}");
+    let words = String::from_utf8(machine.run(&["serve", "--public-url", "meter"]).stderr).unwrap();
+    assert!(words.contains("http://NAME"), "{words}");
+}
+
+#[test]
+fn only_json_is_posted_and_only_in_measure() {
+    let machine = Machine::new();
+    let server = machine.serve();
+    let post = |headers: &str, body: &str| server.talk("POST", "/api/v1/hooks/claude-code", None, headers, body);
+    assert_eq!(post("", "{}").0, 415);
+    assert_eq!(post("Content-Type: text/plain\r\n", "{}").0, 415);
+    assert_eq!(post("Content-Type: application/json\r\n", "{}").0, 400);
+    let (status, _, body) = post("Content-Type: application/json; charset=utf-8\r\nX-Ducat-Event-Id: 7\r\n", "{}");
+    assert!(status == 400 && body.contains("x-ducat-event-id"), "{body}");
+    assert_eq!(server.ask("/api/v1/hooks/claude-code", None, "").0, 405);
+    assert_eq!(server.ask("/health", None, &format!("X-Long: {}\r\n", "x".repeat(1_000_000))).0, 431);
 }

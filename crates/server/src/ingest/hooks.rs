@@ -1,0 +1,123 @@
+//! One hook event: decoded, stored once, answered after its commit.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ducat_capture::Workspaces;
+use ducat_capture::claude_code::{self, HookVerdict, decode_hook};
+use ducat_spool::{EventId, Frame, Status, now_ms};
+use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
+use tokio::sync::oneshot;
+
+use super::Way;
+use crate::api::error;
+use crate::{App, Shared};
+
+/// Repositories and `.ducatignore` files may change; what was found of them is kept this long.
+const WORKSPACES_LAST: Duration = Duration::from_secs(5);
+
+/// Projects of working directories, looked up at most every few seconds.
+pub(crate) struct Resolved {
+    make: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
+    current: Box<dyn Workspaces + Send>,
+    since: Instant,
+}
+
+impl Resolved {
+    pub fn new(make: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>) -> Self {
+        Self { current: make(), make, since: Instant::now() }
+    }
+
+    fn current(&mut self) -> &mut dyn Workspaces {
+        if self.since.elapsed() > WORKSPACES_LAST {
+            self.current = (self.make)();
+            self.since = Instant::now();
+        }
+        &mut *self.current
+    }
+}
+
+/// What became of an event, and why it cannot be read when it cannot.
+pub(crate) struct Taken {
+    pub status: Status,
+    pub fault: Option<String>,
+}
+
+/// Believes one event; returns after its facts are on disk.
+pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
+    let taken = store(app, frame, way).await;
+    app.events.count(way, taken.status);
+    taken
+}
+
+async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
+    let malformed = |fault: String| Taken { status: Status::Malformed, fault: Some(fault) };
+    let plain = |status| Taken { status, fault: None };
+    if frame.agent != claude_code::AGENT {
+        return malformed(format!("agent: {:?} is not known; there is {:?}", frame.agent, claude_code::AGENT));
+    }
+    let Ok(at) = i64::try_from(frame.at_ms) else { return malformed("event time: out of range".to_owned()) };
+    let mut facts = Vec::new();
+    let verdict = {
+        let mut resolved = app.resolved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        decode_hook(&frame.payload, at, resolved.current(), &mut |fact| facts.push(fact))
+    };
+    match verdict {
+        HookVerdict::Decoded => {}
+        // Nothing to lose, so nothing to write.
+        HookVerdict::NoFacts => return plain(Status::Stored),
+        HookVerdict::Excluded => return plain(Status::Excluded),
+        HookVerdict::Malformed(reason) => return malformed(reason.to_owned()),
+    }
+    let lane = if way == Way::Spool { Lane::Bulk } else { Lane::Live };
+    let event = Some(Event { id: frame.id.0, at });
+    let write = Write { lane, tenant: TenantId::LOCAL, facts, event, cursors: Vec::new() };
+    match commit(app, write).await {
+        Ok(Receipt::Stored) => plain(Status::Stored),
+        Ok(Receipt::Duplicate) => plain(Status::Already),
+        Ok(Receipt::Stale) => plain(Status::Stale),
+        Err(_) => plain(Status::Busy),
+    }
+}
+
+/// Waits for a write's commit without holding a thread.
+pub(crate) async fn commit(app: &Shared, write: Write) -> Result<Receipt, StoreError> {
+    let (tell, told) = oneshot::channel();
+    let submit = move |store: &ducat_store::Store| store.submit(write, move |result| drop(tell.send(result)));
+    submit(&app.store);
+    told.await.unwrap_or(Err(StoreError::Closed))
+}
+
+pub(crate) const EVENT_ID: &str = "x-ducat-event-id";
+const EVENT_TIME: &str = "x-ducat-event-time";
+const EVENT_STATUS: &str = "x-ducat-event-status";
+
+/// An event over HTTP: from `ducat-hook` with an id and a time, or from the agent itself without.
+pub(crate) async fn post(State(app): State<App>, Path(agent): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let id = match text(EVENT_ID).map(EventId::parse) {
+        Some(None) => return error(StatusCode::BAD_REQUEST, "x-ducat-event-id: not 32 hex digits"),
+        Some(Some(id)) => id,
+        None => EventId::new(),
+    };
+    let at_ms = match text(EVENT_TIME).map(str::parse) {
+        Some(Err(_)) => return error(StatusCode::BAD_REQUEST, "x-ducat-event-time: not milliseconds since 1970"),
+        Some(Ok(at_ms)) => at_ms,
+        None => now_ms(),
+    };
+    let taken = take(&app, &Frame { id, at_ms, agent, payload: body.into() }, Way::Http).await;
+    let mut response = match (taken.status, taken.fault) {
+        (Status::Malformed, fault) => error(StatusCode::BAD_REQUEST, &fault.unwrap_or_default()),
+        (Status::Busy, _) => error(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting to be written; try again"),
+        // What an agent may read as an answer says nothing to it.
+        _ => ([(header::CONTENT_TYPE, "application/json")], "{}").into_response(),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(EVENT_ID, value);
+    }
+    response.headers_mut().insert(EVENT_STATUS, HeaderValue::from(u16::from(taken.status as u8)));
+    response
+}

@@ -1,0 +1,52 @@
+//! Events in: hooks over the socket, over HTTP and from the spool, and the first version's API.
+
+pub(crate) mod drain;
+pub(crate) mod hooks;
+pub(crate) mod socket;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ducat_spool::Status;
+
+/// The way an event came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Socket,
+    Http,
+    Spool,
+}
+
+impl Way {
+    pub const ALL: [Self; 3] = [Self::Socket, Self::Http, Self::Spool];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Http => "http",
+            Self::Spool => "spool",
+        }
+    }
+}
+
+/// What became of events since the start, for the metrics of our own process.
+#[derive(Default)]
+pub(crate) struct EventCounts([[AtomicU64; 6]; 3]);
+
+impl EventCounts {
+    pub const STATUSES: [(Status, &'static str); 6] = [
+        (Status::Stored, "stored"),
+        (Status::Already, "already_stored"),
+        (Status::Stale, "stale"),
+        (Status::Malformed, "malformed"),
+        (Status::Busy, "busy"),
+        (Status::Excluded, "excluded"),
+    ];
+
+    pub fn count(&self, way: Way, status: Status) {
+        self.0[way as usize][status as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn get(&self, way: Way, status: Status) -> u64 {
+        self.0[way as usize][status as usize].load(Ordering::Relaxed)
+    }
+}
