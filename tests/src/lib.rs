@@ -1,6 +1,8 @@
 //! A user's machine for the tests: a home of its own, the real programs in it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod claude_code;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -7,6 +7,7 @@ mod import;
 mod prices;
 mod report;
 mod serve;
+mod setup;
 mod table;
 
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   ducat serve                       the page at http://localhost:9090, fed as sessions go on
+  ducat setup claude-code           have Claude Code report each tool call as it happens
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
   ducat report project --json       the projects, for a program
@@ -34,6 +36,7 @@ Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.tom
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Setup(setup::Args),
     Import(import::Args),
     Report(report::Args),
     Prices(prices::Args),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Setup(args) => setup::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Prices(args) => prices::run(args),

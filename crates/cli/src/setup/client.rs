@@ -1,0 +1,99 @@
+//! The installed Claude Code: where it keeps its settings, which version it is.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// Three numbers, as `claude --version` begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut numbers = text.split('.').map(|part| part.parse::<u32>().ok());
+        match (numbers.next().flatten(), numbers.next().flatten(), numbers.next().flatten(), numbers.next()) {
+            (Some(major), Some(minor), Some(patch), None) => Ok(Self(major, minor, patch)),
+            _ => Err("must be three numbers, such as 2.1.197".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// The program on the `PATH`.
+pub fn find() -> Option<PathBuf> {
+    let places = env::var_os("PATH")?;
+    env::split_paths(&places).map(|folder| folder.join("claude")).find(|path| path.is_file())
+}
+
+pub fn version(program: &Path) -> anyhow::Result<Version> {
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("running {} --version", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.split_whitespace().next().unwrap_or_default();
+    first
+        .parse()
+        .map_err(|_| anyhow::anyhow!("{} --version said {:?}; name it with --client-version", program.display(), text.trim()))
+}
+
+/// The folder of the user's settings and transcripts.
+pub fn config_folder() -> anyhow::Result<PathBuf> {
+    if let Some(told) = env::var("CLAUDE_CONFIG_DIR").ok().filter(|told| !told.is_empty()) {
+        return Ok(PathBuf::from(told.split(',').next().unwrap_or_default().trim()));
+    }
+    let home = env::var_os("HOME").filter(|home| !home.is_empty()).context("there is no HOME to find ~/.claude in")?;
+    Ok(PathBuf::from(home).join(".claude"))
+}
+
+/// Where an administrator's settings stand.
+const MANAGED: [&str; 2] =
+    ["/etc/claude-code/managed-settings.json", "/Library/Application Support/ClaudeCode/managed-settings.json"];
+
+/// Why no hook of a user's would run, if an administrator or the file itself says so.
+pub fn silenced_by(settings: &Value) -> Option<String> {
+    let says = |settings: &Value, what: &str| settings.get(what).and_then(Value::as_bool) == Some(true);
+    if says(settings, "disableAllHooks") {
+        return Some("it says disableAllHooks".to_owned());
+    }
+    MANAGED.iter().find_map(|path| {
+        let managed: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        ["allowManagedHooksOnly", "disableAllHooks"]
+            .iter()
+            .find(|what| says(&managed, what))
+            .map(|what| format!("{path} says {what}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_order_by_number() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        assert!(version("2.1.9") < version("2.1.10") && version("1.99.0") < version("2.0.0"));
+        for bad in ["", "2", "2.1", "2.1.x", "2.1.1.1"] {
+            assert!(bad.parse::<Version>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_that_silence_hooks_are_seen() {
+        assert!(silenced_by(&serde_json::json!({ "disableAllHooks": true })).is_some());
+        assert!(silenced_by(&serde_json::json!({ "disableAllHooks": false })).is_none());
+    }
+}
