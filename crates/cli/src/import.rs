@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_scan::{Home, Importer, claude_homes};
 use ducat_spool::data_folder;
-use ducat_store::{DataFolder, Durability, Store, StoreOptions, TenantId};
+use ducat_store::{DataFolder, Durability, Listener, Store, StoreOptions, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if homes.is_empty() {
         bail!("nothing to import: there is no ~/.claude/projects, no ~/.config/claude/projects and nothing in CLAUDE_CONFIG_DIR");
     }
-    let (_folder, store) = open_ledger(&config)?;
+    let (_folder, store) = open_ledger(&config, None)?;
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, homes, config.excluded_folders());
     let style = ProgressStyle::with_template("{spinner} importing {bar:30} {pos}/{len} files {elapsed}");
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// The data folder, locked, and the ledger in it.
-pub fn open_ledger(config: &Config) -> anyhow::Result<(DataFolder, Store)> {
+pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyhow::Result<(DataFolder, Store)> {
     let path = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
     let folder = DataFolder::open(&path)?;
     let store = Store::open(StoreOptions {
@@ -66,6 +66,7 @@ pub fn open_ledger(config: &Config) -> anyhow::Result<(DataFolder, Store)> {
         durability: Durability::Process,
         pricer: Arc::new(config.price_table()?),
         clock: || Timestamp::now().as_millisecond(),
+        listener,
     })
     .with_context(|| format!("ledger {}", folder.database().display()))?;
     Ok((folder, store))

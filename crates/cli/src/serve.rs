@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
     runtime.block_on(async {
-        let (_folder, store) = open_ledger(&config)?;
+        let (_folder, store) = open_ledger(&config, None)?;
         let excluded = config.excluded_folders();
         let resolvers = {
             let excluded = excluded.clone();

@@ -170,8 +170,10 @@ fact! {
         at: UnixMs, smallest;
         /// Kind-specific size: tokens before a compaction, HTTP status of an API error, milliseconds of a hook, nano-USD of a revenue.
         value: i64, largest;
-        /// Kind-specific bounded word: `auto` or `manual`, an error type, a hook type.
+        /// Kind-specific bounded word: `auto` or `manual`, an error type, a hook type, the source of a revenue.
         detail: String, largest;
+        /// What it is about: the tool of a suggestion or an expired call, the business of a revenue.
+        subject: String, largest;
         user: String, largest;
         team: String, largest;
     }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 
-use ducat_ledger::{Fact, Incident, Key, Request, Session, ToolCall, Turn, UnixMs, owner};
+use ducat_ledger::{Change, Fact, Holder, Incident, Key, Request, Session, ToolCall, Turn, UnixMs, owner};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::births::Births;
+use crate::heard::Heard;
 use crate::rollups::RollupChanges;
 use crate::rows::{self, Owned, Stored};
 use crate::{Doing, EVENT_ID_DAYS, Event, FileCursor, Pricer, Receipt, StoreError, TenantId};
@@ -106,16 +107,15 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Derives owners, prices and roll-ups, and writes what changed.
-    pub fn settle(mut self) -> Result<(), StoreError> {
+    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it.
+    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<(), StoreError> {
         self.settle_births()?;
         let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, mut births, .. } = self;
         let mut rollups = RollupChanges::default();
-        for ((tenant, _), (before, after)) in sessions {
-            if before.as_ref() != Some(&after) {
-                rows::save_session(connection, tenant, &after)?;
-            }
-        }
+        let ids = |tenant: TenantId, owner: Option<&Holder>| {
+            let (_, session) = sessions.get(&(tenant, owner?.session))?;
+            Some(session.id.as_str())
+        };
         for ((tenant, key), touch) in requests {
             let after = own(connection, &mut births, tenant, &touch)?;
             let known = if touch.before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
@@ -129,6 +129,13 @@ impl<'c> Batch<'c> {
                 continue;
             }
             rows::save_request(connection, tenant, &after, &priced)?;
+            let owner = rows::owner_copy(&after);
+            let known = before.as_ref().map(|(stored, priced)| (&stored.fact, priced));
+            heard.hear(
+                tenant,
+                &Change::Request { before: known, after: &after.fact, priced: &priced, owner },
+                ids(tenant, owner),
+            );
             let before = before.map(|(stored, priced)| rows::request_rollup(&stored, &priced));
             rollups.request(tenant, before, rows::request_rollup(&after, &priced));
         }
@@ -136,11 +143,23 @@ impl<'c> Batch<'c> {
             let after = own(connection, &mut births, tenant, &touch)?;
             if touch.before.as_ref() != Some(&after) {
                 rows::save(connection, tenant, &after)?;
+                let (owner, before) = (rows::owner_copy(&after), touch.before.as_ref().map(|stored| &stored.fact));
+                heard.hear(tenant, &Change::ToolCall { before, after: &after.fact, owner }, ids(tenant, owner));
                 rollups.tool(tenant, touch.before.as_ref().and_then(rows::tool_rollup), rows::tool_rollup(&after));
             }
         }
-        write_plain(connection, &mut births, turns)?;
-        write_plain(connection, &mut births, incidents)?;
+        write_plain(connection, &mut births, turns, |tenant, before, after, owner| {
+            heard.hear(tenant, &Change::Turn { before, after, owner }, ids(tenant, owner));
+        })?;
+        write_plain(connection, &mut births, incidents, |tenant, before, after, owner| {
+            heard.hear(tenant, &Change::Incident { before, after, owner }, ids(tenant, owner));
+        })?;
+        for ((tenant, _), (before, after)) in &sessions {
+            if before.as_ref() != Some(after) {
+                rows::save_session(connection, *tenant, after)?;
+                heard.hear(*tenant, &Change::Session { before: before.as_ref(), after }, Some(&after.id));
+            }
+        }
         rollups.write(connection)
     }
 
@@ -237,11 +256,17 @@ fn own<F: Owned>(
     Ok(Stored { fact: touch.after.clone(), owner })
 }
 
-fn write_plain<F: Owned>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<(), StoreError> {
+fn write_plain<F: Owned>(
+    connection: &Connection,
+    births: &mut Births,
+    touched: Touched<F>,
+    mut hear: impl FnMut(TenantId, Option<&F>, &F, Option<&Holder>),
+) -> Result<(), StoreError> {
     for ((tenant, _), touch) in touched {
         let after = own(connection, births, tenant, &touch)?;
         if touch.before.as_ref() != Some(&after) {
             rows::save(connection, tenant, &after)?;
+            hear(tenant, touch.before.as_ref().map(|stored| &stored.fact), &after.fact, rows::owner_copy(&after));
         }
     }
     Ok(())

@@ -7,7 +7,9 @@
 mod batch;
 mod births;
 mod check;
+mod counters;
 mod folder;
+mod heard;
 mod reader;
 mod rollups;
 mod rows;
@@ -17,10 +19,11 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ducat_ledger::{Fact, Priced, Request, Told, UnixMs};
+use ducat_ledger::{Fact, Incident, Priced, Request, Session, Told, ToolCall, Turn, UnixMs};
 use ducat_prices::{PriceQuery, PriceTable};
 
 pub use check::Mismatch;
+pub use counters::Counters;
 pub use folder::{DataFolder, FolderError};
 pub use reader::{Reader, SessionDetail, SessionSummary};
 pub use writer::Store;
@@ -99,12 +102,40 @@ pub enum Durability {
     Power,
 }
 
+/// A fact that happened just now, as it is believed after a commit.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub tenant: TenantId,
+    pub at: UnixMs,
+    /// The owner's id, where the commit knew it.
+    pub session: Option<String>,
+    pub project: Option<String>,
+    pub fact: LiveFact,
+}
+
+#[derive(Clone, Debug)]
+pub enum LiveFact {
+    Session(Box<Session>),
+    Turn(Box<Turn>),
+    Request(Box<Request>, Priced),
+    ToolCall(Box<ToolCall>),
+    Incident(Box<Incident>),
+}
+
+/// Hears what happens, on the writer's thread: it must not wait.
+pub trait Listener: Send + Sync {
+    /// Whether anybody would hear it now; asked before each commit.
+    fn wants_news(&self) -> bool;
+    fn hear(&self, news: Vec<News>);
+}
+
 pub struct StoreOptions {
     /// The database file; its folder exists.
     pub path: PathBuf,
     pub durability: Durability,
     pub pricer: Arc<dyn Pricer>,
     pub clock: fn() -> UnixMs,
+    pub listener: Option<Arc<dyn Listener>>,
 }
 
 #[derive(Debug, thiserror::Error)]

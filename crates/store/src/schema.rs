@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -73,6 +73,14 @@ CREATE TABLE rollup_tools (
     project TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL,
     calls INTEGER NOT NULL, duration_ms INTEGER NOT NULL, result_bytes INTEGER NOT NULL,
     PRIMARY KEY (tenant, bucket, agent, tool, outcome, project, user, team)) WITHOUT ROWID;
+", "
+-- Single values: `counts_since`, the time from which facts enter the counters (ms since 1970).
+CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Series of the metrics; `amounts` is a JSON array: a counter's value, or a histogram's sum and the counts of its buckets.
+CREATE TABLE series (
+    tenant INTEGER NOT NULL, family INTEGER NOT NULL, label_values TEXT NOT NULL, created_at INTEGER NOT NULL, amounts TEXT NOT NULL,
+    PRIMARY KEY (tenant, family, label_values)) WITHOUT ROWID;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.

@@ -8,11 +8,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ducat_ledger::{Fact, UnixMs};
+use ducat_metrics::{Counting, LabelValues};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::batch::{Batch, prune_event_ids};
+use crate::counters::{self, Counters};
+use crate::heard::Heard;
 use crate::reader::Reader;
-use crate::{Doing, Durability, FileCursor, Lane, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
+use crate::{Doing, Durability, FileCursor, Lane, Listener, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
 
 /// A live event waits for one bulk transaction at most, so those are cut at this.
 const BULK_SLICE: Duration = Duration::from_millis(5);
@@ -34,6 +37,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
+    counters: Arc<Mutex<Counters>>,
     path: PathBuf,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -89,7 +93,14 @@ impl Store {
             }
         });
         let checkpoints = checkpoints.map_err(StoreError::Thread)?;
+        let since = counters::counts_since(&connection, (options.clock)())?;
+        let (series, labels) = counters::restore(&connection)?;
+        let counters = Arc::new(Mutex::new(Counters { series, ..Counters::default() }));
         let mut writer = Writer {
+            counters: counters.clone(),
+            labels,
+            since,
+            listener: options.listener,
             connection,
             shared: shared.clone(),
             pricer: options.pricer,
@@ -100,7 +111,7 @@ impl Store {
         };
         let writing = thread::Builder::new().name("ducat-writer".to_owned()).spawn(move || writer.run());
         let threads = vec![writing.map_err(StoreError::Thread)?, checkpoints];
-        Ok(Self(Arc::new(Inner { shared, path: options.path, threads: Mutex::new(threads) })))
+        Ok(Self(Arc::new(Inner { shared, counters, path: options.path, threads: Mutex::new(threads) })))
     }
 
     /// Queues a write; `answer` is called after its commit, on the writer's thread. When the live lane is full it is called at once
@@ -140,6 +151,17 @@ impl Store {
         told.recv().unwrap_or(Err(StoreError::Closed))
     }
 
+    /// The series of the metrics as of the last commit.
+    pub fn counters(&self) -> Counters {
+        self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many writes wait: live, and bulk.
+    pub fn waiting(&self) -> (usize, usize) {
+        let queues = self.0.shared.queues();
+        (queues.live.len(), queues.bulk.len())
+    }
+
     /// A connection of its own that only reads.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         Reader::open(&self.0.path)
@@ -176,6 +198,11 @@ struct Writer {
     fold: mpsc::SyncSender<()>,
     folded_at: Instant,
     pruned_at: Option<Instant>,
+    counters: Arc<Mutex<Counters>>,
+    labels: LabelValues,
+    /// Facts from before it enter no counter.
+    since: UnixMs,
+    listener: Option<Arc<dyn Listener>>,
 }
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -254,12 +281,28 @@ impl Writer {
     }
 
     fn transact<T>(&mut self, work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let now = (self.clock)();
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).doing("beginning a commit")?;
-        let mut batch = Batch::new(&transaction, &*self.pricer, (self.clock)());
+        let mut batch = Batch::new(&transaction, &*self.pricer, now);
         let value = work(&mut batch)?;
-        batch.settle()?;
+        let mut counting = Counting::new(&mut self.labels, self.since, now);
+        let mut heard = Heard::new(&mut counting, self.listener.as_deref(), now);
+        batch.settle(&mut heard)?;
+        let news = heard.news;
+        let increments = counting.into_increments();
+        let lock = || self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = lock().series.after(&increments, now);
+        counters::save(&transaction, &rows)?;
         transaction.commit().doing("committing")?;
+        if !increments.is_empty() {
+            let mut counters = lock();
+            counters.series.apply(increments, now);
+            counters.overflows.clone_from(self.labels.overflows());
+        }
+        if let Some(listener) = self.listener.as_deref().filter(|_| !news.is_empty()) {
+            listener.hear(news);
+        }
         Ok(value)
     }
 

@@ -9,6 +9,7 @@ use ducat_ledger::{
     Fact, FieldClass, Holder, Holders, Key, KeySpace, Line, Outcome, Priced, Request, Session, Told, ToolCall, Turn, UnixMs,
     Witness, owner,
 };
+use ducat_metrics::Family;
 use ducat_prices::NanoUsd;
 use ducat_report::{Grouping, Report, ReportQuery};
 use ducat_store::{Durability, Event, FileCursor, Lane, Pricer, Receipt, Store, StoreError, StoreOptions, TenantId, Write};
@@ -35,6 +36,7 @@ fn open(folder: &Path) -> Result<Store, StoreError> {
         durability: Durability::Process,
         pricer: Arc::new(Flat),
         clock: || NOW,
+        listener: None,
     })
 }
 
@@ -241,6 +243,28 @@ fn databases_that_cannot_be_used_are_refused_in_words() {
     assert!(open(dir.path()).err().unwrap().to_string().contains("newer Ducat (schema 999"));
     std::fs::write(dir.path().join("ledger.db"), b"this is no database, whatever its name says".repeat(100)).unwrap();
     assert!(open(dir.path()).err().unwrap().to_string().contains("not a database"));
+}
+
+#[test]
+fn counters_go_on_where_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let sum = |store: &Store, family| store.counters().series.sums(1, family).iter().map(|(_, sum, _)| sum).sum::<u64>();
+    let counts = |store: &Store| [Family::Requests, Family::Tokens, Family::Corrections].map(|family| sum(store, family));
+    let store = open(dir.path()).unwrap();
+    let facts = vec![session(0, None), request(1, 0, NOW, 10, true), request(2, 0, NOW - 1, 99, false)];
+    store.write(write(facts.clone(), Lane::Live)).unwrap();
+    // The second is from before the ledger: in it, not in the counters.
+    assert_eq!(counts(&store), [1, 10, 1]);
+    store.write(write(facts, Lane::Bulk)).unwrap();
+    assert_eq!(counts(&store), [1, 10, 1], "told twice, counted once");
+    let before = store.counters();
+    store.close();
+    let store = open(dir.path()).unwrap();
+    for (family, sums) in [Family::Requests, Family::Tokens, Family::Cost].map(|family| (family, before.series.sums(1, family))) {
+        assert_eq!(store.counters().series.sums(1, family), sums);
+    }
+    store.write(write(vec![session(0, None), request(1, 0, NOW, 12, true), request(3, 0, NOW, 5, true)], Lane::Live)).unwrap();
+    assert_eq!(counts(&store), [2, 17, 1], "growth, and a new one");
 }
 
 #[test]
