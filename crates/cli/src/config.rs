@@ -16,6 +16,20 @@ use serde::Deserialize;
 pub struct Config {
     pub capture: Capture,
     pub prices: PriceOverrides,
+    pub first_version: FirstVersion,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FirstVersion {
+    /// Seconds after which a started call without an end is given up.
+    pub tool_call_lasts_s: u64,
+}
+
+impl Default for FirstVersion {
+    fn default() -> Self {
+        Self { tool_call_lasts_s: 3600 }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -45,6 +59,9 @@ impl Config {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let config: Self = toml::from_str(text)?;
         config.prices.validate()?;
+        if !(1..=604_800).contains(&config.first_version.tool_call_lasts_s) {
+            bail!("first_version.tool_call_lasts_s: must be from 1 to 604800 (a week)");
+        }
         for folder in &config.capture.exclude {
             if !folder.starts_with(['/', '~']) {
                 bail!("capture.exclude: {folder:?} must start at / or ~");

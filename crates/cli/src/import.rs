@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_scan::{Home, Importer, claude_homes};
 use ducat_spool::data_folder;
-use ducat_store::{DataFolder, Durability, Listener, Store, StoreOptions, TenantId};
+use ducat_store::{DataFolder, Durability, Listener, Pricer, Store, StoreOptions, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if homes.is_empty() {
         bail!("nothing to import: there is no ~/.claude/projects, no ~/.config/claude/projects and nothing in CLAUDE_CONFIG_DIR");
     }
-    let (_folder, store) = open_ledger(&config, None)?;
+    let (_folder, store, _) = open_ledger(&config, None)?;
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, homes, config.excluded_folders());
     let style = ProgressStyle::with_template("{spinner} importing {bar:30} {pos}/{len} files {elapsed}");
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
@@ -57,17 +57,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The data folder, locked, and the ledger in it.
-pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyhow::Result<(DataFolder, Store)> {
+/// The data folder, locked, the ledger in it, and the prices it uses.
+pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyhow::Result<(DataFolder, Store, Arc<dyn Pricer>)> {
     let path = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
     let folder = DataFolder::open(&path)?;
+    let pricer: Arc<dyn Pricer> = Arc::new(config.price_table()?);
     let store = Store::open(StoreOptions {
         path: folder.database(),
         durability: Durability::Process,
-        pricer: Arc::new(config.price_table()?),
+        pricer: pricer.clone(),
         clock: || Timestamp::now().as_millisecond(),
         listener,
     })
     .with_context(|| format!("ledger {}", folder.database().display()))?;
-    Ok((folder, store))
+    Ok((folder, store, pricer))
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ducat_capture::Workspaces;
 use ducat_scan::{Importer, WorkspaceResolver, claude_homes};
-use ducat_server::{PublicUrl, Server, ServerConfig};
+use ducat_server::{LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped};
 use ducat_spool::{Limits, Spool, data_folder, socket_paths, spool_folder};
 use ducat_store::{Store, StoreError, TenantId};
 use notify::{RecursiveMode, Watcher};
@@ -51,20 +52,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         insecure: args.insecure,
         sockets: data_folder().map(|data| socket_paths(&data)).unwrap_or_default(),
         spool: data_folder().map(|data| Spool::new(spool_folder(&data), Limits::default())),
+        tool_call_lasts: Duration::from_secs(config.first_version.tool_call_lasts_s),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
     runtime.block_on(async {
-        let (_folder, store) = open_ledger(&config, None)?;
+        let live = Arc::new(LiveHub::default());
+        let (_folder, store, pricer) = open_ledger(&config, Some(live.clone()))?;
         let excluded = config.excluded_folders();
         let resolvers = {
             let excluded = excluded.clone();
             Box::new(move || Box::new(WorkspaceResolver::new(excluded.clone())) as Box<dyn Workspaces + Send>)
         };
         let warn = |what: &str| drop(writeln!(io::stderr(), "ducat: {what}"));
-        let server = Server::bind(server_config, store.clone(), resolvers, warn).await?;
+        let skipped = Arc::new(Skipped::default());
+        let parts = Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone() };
+        let server = Server::bind(server_config, parts, warn).await?;
         writeln!(io::stderr(), "ducat: the page is at http://{}", named(server.address()))?;
         let follower = store.clone();
-        thread::Builder::new().name("ducat-follow".to_owned()).spawn(move || follow(&follower, excluded)).context("starting")?;
+        thread::Builder::new()
+            .name("ducat-follow".to_owned())
+            .spawn(move || follow(&follower, excluded, &skipped))
+            .context("starting")?;
         server.run(ended()).await;
         store.close();
         Ok(())
@@ -104,7 +112,7 @@ async fn ended() {
 }
 
 /// Imports what the agents write, until the store is closed.
-fn follow(store: &Store, excluded: Vec<std::path::PathBuf>) {
+fn follow(store: &Store, excluded: Vec<std::path::PathBuf>, skipped: &Skipped) {
     let (tell, told) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Our own reading is told too.
@@ -127,7 +135,10 @@ fn follow(store: &Store, excluded: Vec<std::path::PathBuf>) {
         }
         importer.set_homes(homes);
         match importer.look(&|_, _| {}) {
-            Ok(imported) => imported.problems.iter().for_each(|problem| drop(writeln!(io::stderr(), "ducat: skipped {problem}"))),
+            Ok(imported) => {
+                imported.problems.iter().for_each(|problem| drop(writeln!(io::stderr(), "ducat: skipped {problem}")));
+                imported.unreadable.iter().for_each(|(reason, lines)| skipped.count(reason, *lines));
+            }
             Err(StoreError::Closed) => return,
             Err(error) => drop(writeln!(io::stderr(), "ducat: reading transcripts: {error}; trying again")),
         }

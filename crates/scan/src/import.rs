@@ -1,6 +1,6 @@
 //! Transcripts into the store, going on where the last reading of each file ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -39,6 +39,8 @@ pub struct Imported {
     pub changed: usize,
     pub lines: u64,
     pub problems: Vec<Problem>,
+    /// Lines that could not be read, by reason.
+    pub unreadable: BTreeMap<&'static str, u64>,
 }
 
 impl Importer {
@@ -128,6 +130,7 @@ impl Importer {
             imported.lines += 1;
             if let LineVerdict::Unreadable(reason) = verdict {
                 unreadable_lines += 1;
+                *imported.unreadable.entry(reason).or_default() += 1;
                 unreadable.get_or_insert((offset, reason));
             }
             offset += length + 1;

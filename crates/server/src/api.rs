@@ -18,7 +18,7 @@ pub(crate) fn error(status: StatusCode, what: &str) -> Response {
     (status, Json(json!({ "error": what }))).into_response()
 }
 
-fn failed(cause: &StoreError) -> Response {
+pub(crate) fn failed(cause: &StoreError) -> Response {
     error(StatusCode::INTERNAL_SERVER_ERROR, &cause.to_string())
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> R
 }
 
 /// SQLite waits for the disk, so it is asked on a thread of its own.
-async fn off_the_runtime<T: Send + 'static>(
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))

@@ -5,6 +5,8 @@ mod api;
 mod failpoint;
 mod ingest;
 mod listen;
+mod live;
+mod metrics;
 mod page;
 mod security;
 
@@ -12,19 +14,27 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
 use ducat_spool::{LARGEST_PAYLOAD, Spool};
-use ducat_store::Store;
+use ducat_store::{Pricer, Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use ingest::EventCounts;
+use ingest::first_version::Running;
 use ingest::hooks::Resolved;
 use ingest::socket::Socket;
+
+pub use ingest::Skipped;
+pub use live::LiveHub;
+
+/// Body of a call of the first version's API, in bytes.
+const LARGEST_CALL: usize = 256 << 10;
 
 /// Where to listen, and who may ask.
 #[derive(Clone, Debug)]
@@ -40,6 +50,8 @@ pub struct ServerConfig {
     pub sockets: Vec<PathBuf>,
     /// What hooks leave while no server answers.
     pub spool: Option<Spool>,
+    /// After this a started call of the first version's API is given up.
+    pub tool_call_lasts: Duration,
 }
 
 /// An origin such as `https://meter.example.org`.
@@ -80,6 +92,20 @@ pub enum ServeError {
     Open { address: SocketAddr },
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error("reading the ledger: {0}")]
+    Ledger(#[from] StoreError),
+}
+
+/// What the server works with, beside its configuration.
+pub struct Parts {
+    pub store: Store,
+    pub pricer: Arc<dyn Pricer>,
+    /// Makes a resolver of working directories on this machine; asked again now and then, because projects change.
+    pub workspaces: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
+    /// The listener of the store, for live events.
+    pub live: Option<Arc<LiveHub>>,
+    /// What importing skipped.
+    pub skipped: Arc<Skipped>,
 }
 
 pub(crate) struct Shared {
@@ -89,6 +115,12 @@ pub(crate) struct Shared {
     pub started: Instant,
     pub resolved: Mutex<Resolved>,
     pub events: EventCounts,
+    pub pricer: Arc<dyn Pricer>,
+    pub running: Running,
+    pub live: Option<Arc<LiveHub>>,
+    pub skipped: Arc<Skipped>,
+    /// Told when the server ends, so that endless answers do.
+    pub ending: watch::Sender<()>,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -101,14 +133,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// `workspaces` makes a resolver of working directories on this machine; it is asked again now and then, because projects change.
     /// A socket that cannot be had is told to `warn`; hooks that look for it spool.
-    pub async fn bind(
-        config: ServerConfig,
-        store: Store,
-        workspaces: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
-        warn: impl Fn(&str),
-    ) -> Result<Self, ServeError> {
+    pub async fn bind(config: ServerConfig, parts: Parts, warn: impl Fn(&str)) -> Result<Self, ServeError> {
         let address = config.address;
         if !address.ip().is_loopback() && config.api_key.is_none() && !config.insecure {
             return Err(ServeError::Open { address });
@@ -125,12 +151,18 @@ impl Server {
                 Err(error) => warn(&format!("no hooks over {}: {error}", path.display())),
             }
         }
+        let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
-            store,
+            store: parts.store,
+            pricer: parts.pricer,
+            running,
+            live: parts.live,
+            skipped: parts.skipped,
+            ending: watch::Sender::new(()),
             config,
             address,
             started: Instant::now(),
-            resolved: Mutex::new(Resolved::new(workspaces)),
+            resolved: Mutex::new(Resolved::new(parts.workspaces)),
             events: EventCounts::default(),
         });
         Ok(Self { listener, sockets, app })
@@ -154,6 +186,12 @@ impl Server {
         if let Some(spool) = self.app.config.spool.clone() {
             tasks.spawn(ingest::drain::run(self.app.clone(), spool));
         }
+        tasks.spawn(ingest::first_version::expire(self.app.clone(), self.app.config.tool_call_lasts));
+        let app = self.app.clone();
+        let shutdown = async move {
+            shutdown.await;
+            let _ = app.ending.send(());
+        };
         listen::serve(self.listener, router(self.app), shutdown).await;
         tasks.shutdown().await;
     }
@@ -170,9 +208,29 @@ fn router(app: App) -> Router {
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/sessions/{id}", get(api::session))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
+        .route("/api/v1/live", get(live::live))
+        .route("/metrics", get(metrics::metrics))
+        .route("/metrics/summary", get(metrics::summary))
+        .merge(first_version_routes())
         .fallback(api::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
         .with_state(app)
+}
+
+fn first_version_routes() -> Router<App> {
+    use ingest::first_version as first;
+    Router::new()
+        .route("/metrics/tool/start", post(first::tool_start))
+        .route("/metrics/tool/end", post(first::tool_end))
+        .route("/metrics/tokens/used", post(first::tokens_used))
+        .route("/metrics/prompt/analysis", post(first::prompt_analysis))
+        .route("/metrics/session/start", post(first::session_start))
+        .route("/metrics/session/end", post(first::session_end))
+        .route("/metrics/optimization/suggestion", post(first::optimization_suggestion))
+        .route("/metrics/hook/performance", post(first::hook_performance))
+        .route("/metrics/business/revenue", post(first::revenue))
+        .route("/metrics/revenue", post(first::revenue))
+        .layer(DefaultBodyLimit::max(LARGEST_CALL))
 }
 
 /// `: NAME (process ID)` of the program that listens on an address of this machine, where the system tells.

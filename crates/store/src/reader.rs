@@ -106,7 +106,7 @@ impl Reader {
                  (SELECT COUNT(*) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL),
                  (SELECT COUNT(*) FROM tool_calls t WHERE t.tenant = s.tenant AND t.owner = s.key),
                  (SELECT COUNT(*) FROM turns t WHERE t.tenant = s.tenant AND t.owner = s.key)
-                 FROM sessions s WHERE s.tenant = ?1 ORDER BY last_at DESC NULLS LAST, key LIMIT ?2 OFFSET ?3",
+                 FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
             )
             .doing("reading sessions")?;
         let page = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -163,6 +163,31 @@ impl Reader {
             tool_calls: self.owned(tenant, session.key)?,
             incidents: self.owned(tenant, session.key)?,
         }))
+    }
+
+    /// Tool calls of an agent, in no session, that started since a time and have not ended.
+    pub fn open_tool_calls(&self, tenant: TenantId, agent: &str, since: UnixMs) -> Result<Vec<ToolCall>, StoreError> {
+        // Compared as text first: most have ended, and reading each would take long.
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT fact FROM tool_calls WHERE tenant = ?1 AND owner IS NULL AND started_at >= ?2 AND fact NOT LIKE '%\"outcome\":%'",
+            )
+            .doing("reading open tool calls")?;
+        let rows =
+            statement.query_map(params![tenant.0, since], |row| row.get::<_, String>(0)).doing("reading open tool calls")?;
+        let calls = rows.map(|fact| Ok(serde_json::from_str::<ToolCall>(&fact.doing("reading open tool calls")?)?));
+        calls.filter(|call| call.as_ref().map_or(true, |call| call.agent == agent && call.outcome.is_untold())).collect()
+    }
+
+    /// Sessions that showed a sign of life since a time.
+    pub fn sessions_since(&self, tenant: TenantId, since: UnixMs) -> Result<Vec<Session>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT fact FROM sessions WHERE tenant = ?1 AND last_at >= ?2 ORDER BY last_at")
+            .doing("reading sessions")?;
+        let rows = statement.query_map(params![tenant.0, since], |row| row.get::<_, String>(0)).doing("reading sessions")?;
+        rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading sessions")?)?)).collect()
     }
 
     fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {

@@ -1,10 +1,13 @@
 //! Events in: hooks over the socket, over HTTP and from the spool, and the first version's API.
 
 pub(crate) mod drain;
+pub(crate) mod first_version;
 pub(crate) mod hooks;
 pub(crate) mod socket;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ducat_spool::Status;
 
@@ -48,5 +51,19 @@ impl EventCounts {
 
     pub fn get(&self, way: Way, status: Status) -> u64 {
         self.0[way as usize][status as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// What an importer could not read, by reason, since the start; shared with whoever imports.
+#[derive(Debug, Default)]
+pub struct Skipped(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Skipped {
+    pub fn count(&self, reason: &'static str, lines: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += lines;
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -1,0 +1,480 @@
+//! The API of the first version, whose clients are in use: the same calls and answers, on the ledger.
+//!
+//! Its facts have the agent `first-version` and never merge with those of agents. Every answer follows its commit.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ducat_ledger::{
+    Fact, FieldClass, Incident, IncidentKind, Key, KeySpace, Outcome, Request, Session, ToolCall, Turn, UnixMs, Witness,
+    Witnesses,
+};
+use ducat_spool::EventId;
+use ducat_store::{Event, Lane, StoreError, TenantId, Write};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::hooks::commit;
+use crate::api::error;
+use crate::{App, Shared};
+
+/// Their name in the ledger.
+pub(crate) const AGENT: &str = "first-version";
+const MISSING: &str = "Missing required fields";
+/// Bytes of a name or id; no client sends longer ones.
+const LONGEST_NAME: usize = 256;
+const MOST_TOKENS: u64 = 1_000_000_000_000;
+/// Separates what a client calls a thing from what makes it unique.
+const MARK: char = '#';
+/// How far back the start looks for what is open.
+const LOOK_BACK_MS: i64 = 24 * 3_600_000;
+
+/// What has started and not ended, kept in memory and made anew from the ledger at the start.
+#[derive(Default)]
+pub(crate) struct Running(Mutex<Open>);
+
+/// A call, and when it was heard of: its own time is the client's to tell.
+#[derive(Clone)]
+struct OpenCall {
+    call: ToolCall,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Open {
+    calls: HashMap<String, OpenCall>,
+    /// By citizen, the latest last.
+    sessions: HashMap<String, Vec<Session>>,
+}
+
+impl Running {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds in the ledger what was open when the last server ended.
+    pub fn restore(store: &ducat_store::Store, now: UnixMs) -> Result<Self, StoreError> {
+        let reader = store.reader()?;
+        let mut open = Open::default();
+        for call in reader.open_tool_calls(TenantId::LOCAL, AGENT, now - LOOK_BACK_MS)? {
+            open.calls.insert(told_id(&call.id).to_owned(), OpenCall { call, since: Instant::now() });
+        }
+        for session in reader.sessions_since(TenantId::LOCAL, now - LOOK_BACK_MS)? {
+            if session.agent == AGENT && session.ended_at.is_untold() {
+                open.sessions.entry(told_id(&session.id).to_owned()).or_default().push(session);
+            }
+        }
+        Ok(Self(Mutex::new(open)))
+    }
+}
+
+/// The client's own id, without what makes it unique.
+fn told_id(id: &str) -> &str {
+    id.rsplit_once(MARK).map_or(id, |(told, _)| told)
+}
+
+fn unique_id(told: &str) -> String {
+    format!("{told}{MARK}{}", EventId::new())
+}
+
+/// The fields of a body; each fault names its field.
+struct Body(serde_json::Map<String, Value>);
+
+type Refused = (StatusCode, String);
+
+fn bad(what: impl Into<String>) -> Refused {
+    (StatusCode::BAD_REQUEST, what.into())
+}
+
+impl Body {
+    fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(bad("body: must be a JSON object")),
+            Err(fault) => Err(bad(format!("body: not JSON: {fault}"))),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&str>, Refused> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.len() > LONGEST_NAME => {
+                Err(bad(format!("{name}: longer than {LONGEST_NAME} bytes")))
+            }
+            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+            Some(_) => Err(bad(format!("{name}: must be a string"))),
+        }
+    }
+
+    fn required(&self, name: &str) -> Result<&str, Refused> {
+        self.text(name)?.ok_or_else(|| bad(MISSING))
+    }
+
+    /// A number from 0, not too large to be kept exactly in thousandths.
+    fn number(&self, name: &str) -> Result<Option<f64>, Refused> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_f64() {
+                Some(number) if (0.0..=1e12).contains(&number) => Ok(Some(number)),
+                Some(_) => Err(bad(format!("{name}: must be from 0 to 10^12"))),
+                None => Err(bad(format!("{name}: must be a number"))),
+            },
+        }
+    }
+
+    fn count(&self, name: &str) -> Result<Option<u64>, Refused> {
+        match self.number(name)? {
+            None => Ok(None),
+            Some(number) if number.fract() == 0.0 => Ok(Some(number as u64)),
+            Some(_) => Err(bad(format!("{name}: must be a whole number"))),
+        }
+    }
+
+    /// The user the agent works for; `user` is the same.
+    fn citizen(&self) -> Result<&str, Refused> {
+        match self.text("citizen")? {
+            Some(citizen) => Ok(citizen),
+            None => self.required("user"),
+        }
+    }
+
+    /// That user's team; `team` is the same.
+    fn team(&self) -> Result<&str, Refused> {
+        Ok(self.text("citizenClass")?.or(self.text("team")?).unwrap_or("unknown"))
+    }
+
+    /// RFC 3339, or without a zone: then UTC.
+    fn timestamp(&self) -> Result<Option<UnixMs>, Refused> {
+        let Some(text) = self.text("timestamp")? else { return Ok(None) };
+        let zoned = text.parse::<Timestamp>().ok();
+        let plain = || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+        match zoned.or_else(plain) {
+            Some(at) => Ok(Some(at.as_millisecond())),
+            None => Err(bad("timestamp: must be ISO 8601, such as 2026-01-31T12:00:00Z")),
+        }
+    }
+}
+
+fn told<T>(value: T) -> ducat_ledger::Told<T> {
+    Witness::Api.tells(FieldClass::Attribution, value)
+}
+
+fn witnesses() -> Witnesses {
+    Witnesses::only(Witness::Api)
+}
+
+fn now() -> UnixMs {
+    Timestamp::now().as_millisecond()
+}
+
+/// Stores facts of a call; a call repeated with its `Idempotency-Key` is stored once.
+async fn store(app: &Shared, headers: &HeaderMap, facts: Vec<Fact>) -> Result<(), Refused> {
+    let event = match headers.get("idempotency-key") {
+        None => None,
+        Some(key) if key.len() > LONGEST_NAME => return Err(bad(format!("Idempotency-Key: longer than {LONGEST_NAME} bytes"))),
+        // Hashed, so that any text is an id.
+        Some(key) => {
+            Some(Event { id: Key::of(KeySpace::Incident, AGENT, &String::from_utf8_lossy(key.as_bytes())).0, at: now() })
+        }
+    };
+    let write = Write { lane: Lane::Live, tenant: TenantId::LOCAL, facts, event, cursors: Vec::new() };
+    match commit(app, write).await {
+        Ok(_) => Ok(()),
+        Err(cause) => Err((StatusCode::SERVICE_UNAVAILABLE, cause.to_string())),
+    }
+}
+
+fn answer(result: Result<Value, Refused>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err((status, what)) => error(status, &what),
+    }
+}
+
+pub(crate) async fn tool_start(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(start_tool(&app, &headers, &body).await)
+}
+
+async fn start_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let (tool, tracking) = (body.required("toolName")?, body.required("trackingId")?);
+    let (citizen, team) = (body.citizen()?, body.team()?);
+    let started_at = body.timestamp()?.unwrap_or_else(now);
+    let id = unique_id(tracking);
+    let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, AGENT, &id), AGENT, id);
+    call.witnesses = witnesses();
+    call.name = told(tool.to_owned());
+    call.started_at = told(started_at);
+    call.user = told(citizen.to_owned());
+    call.team = told(team.to_owned());
+    let is_new = {
+        let mut open = app.running.open();
+        // The same id while the call runs is the same call.
+        let is_new = !open.calls.contains_key(tracking);
+        if is_new {
+            open.calls.insert(tracking.to_owned(), OpenCall { call: call.clone(), since: Instant::now() });
+        }
+        is_new
+    };
+    if is_new && let Err(refused) = store(app, headers, vec![Fact::ToolCall(call)]).await {
+        app.running.open().calls.remove(tracking);
+        return Err(refused);
+    }
+    Ok(json!({ "success": true, "trackingId": tracking }))
+}
+
+pub(crate) async fn tool_end(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(end_tool(&app, &headers, &body).await)
+}
+
+async fn end_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let tracking = body.required("trackingId")?;
+    let success = match body.get("success") {
+        None => true,
+        Some(Value::Bool(success)) => *success,
+        Some(_) => return Err(bad("success: must be true or false")),
+    };
+    let duration = body.number("duration")?.filter(|duration| *duration > 0.0);
+    let result_bytes = body.count("resultSize")?;
+    let failure = match body.get("error") {
+        None => None,
+        Some(Value::String(text)) => Some(error_kind(text)),
+        Some(_) => return Err(bad("error: must be a string or null")),
+    };
+    let Some(started) = app.running.open().calls.remove(tracking) else {
+        return Err((StatusCode::NOT_FOUND, "Tracking ID not found".to_owned()));
+    };
+    let ended_at = now();
+    let measured = || ended_at.saturating_sub(started.call.started_at.or_default()).max(0).unsigned_abs();
+    let duration_ms = duration.map_or_else(measured, |duration| duration.round() as u64);
+    let mut ended = started.call.clone();
+    ended.ended_at = told(ended_at);
+    ended.duration_ms = told(duration_ms);
+    ended.outcome = told(if success { Outcome::Ok } else { Outcome::Error });
+    if let Some(bytes) = result_bytes {
+        ended.result_bytes = told(bytes);
+    }
+    if !success {
+        ended.error_kind = told(failure.unwrap_or_else(|| "error".to_owned()));
+    }
+    if let Err(refused) = store(app, headers, vec![Fact::ToolCall(ended)]).await {
+        app.running.open().calls.insert(tracking.to_owned(), started);
+        return Err(refused);
+    }
+    match duration {
+        Some(duration) => Ok(json!({ "success": true, "duration": number(duration) })),
+        None => Ok(json!({ "success": true, "duration": duration_ms })),
+    }
+}
+
+/// Whole numbers as they came.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 { json!(value as u64) } else { json!(value) }
+}
+
+/// The name an error begins with (`TimeoutError: …`); the text itself is content.
+fn error_kind(text: &str) -> String {
+    let first = text.split([':', ' ', '\n']).next().unwrap_or("");
+    let is_name =
+        !first.is_empty() && first.len() <= 40 && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_name { first.to_owned() } else { "error".to_owned() }
+}
+
+pub(crate) async fn tokens_used(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(use_tokens(&app, &headers, &body).await)
+}
+
+async fn use_tokens(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let citizen = body.citizen()?;
+    let tokens = body.count("tokens")?.filter(|tokens| *tokens > 0).ok_or_else(|| bad(MISSING))?;
+    if tokens > MOST_TOKENS {
+        return Err(bad("tokens: must be from 0 to 10^12"));
+    }
+    let kind = body.text("type")?.unwrap_or("completion");
+    let id = unique_id(citizen);
+    let mut request = Request::new(Key::of(KeySpace::Request, AGENT, &id), AGENT, id);
+    request.witnesses = witnesses();
+    request.model = told(body.text("model")?.unwrap_or("claude").to_owned());
+    request.user = told(citizen.to_owned());
+    request.team = told(body.team()?.to_owned());
+    request.started_at = told(now());
+    match kind {
+        "completion" => request.output_tokens = told(tokens),
+        "prompt" => request.input_tokens = told(tokens),
+        _ => return Err(bad("type: must be completion or prompt")),
+    }
+    let cost = app.pricer.price(&request).cost;
+    store(app, headers, vec![Fact::Request(request)]).await?;
+    let (usd, formatted) = match cost {
+        Some(cost) => (json!(cost.as_usd()), format!("${:.4}", cost.as_usd())),
+        // Unknown is not nothing.
+        None => (Value::Null, "unknown".to_owned()),
+    };
+    Ok(json!({ "success": true, "cost": usd, "costFormatted": formatted }))
+}
+
+pub(crate) async fn prompt_analysis(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(analyse_prompt(&app, &headers, &body).await)
+}
+
+async fn analyse_prompt(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let citizen = body.citizen()?;
+    let score = body.number("complexityScore")?.ok_or_else(|| bad(MISSING))?;
+    if score > 1e9 {
+        return Err(bad("complexityScore: must be from 0 to 10^9"));
+    }
+    let id = unique_id(citizen);
+    let mut turn = Turn::new(Key::of(KeySpace::Turn, AGENT, &id), AGENT, id);
+    turn.witnesses = witnesses();
+    turn.started_at = told(now());
+    turn.complexity_milli = told((score * 1000.0).round() as u64);
+    turn.thinking_mode = told(body.text("thinkingMode")?.unwrap_or("standard").to_owned());
+    if let Some(length) = body.count("promptLength")? {
+        turn.prompt_bytes = told(length);
+    }
+    turn.user = told(citizen.to_owned());
+    turn.team = told(body.team()?.to_owned());
+    store(app, headers, vec![Fact::Turn(turn)]).await?;
+    Ok(json!({ "success": true }))
+}
+
+pub(crate) async fn session_start(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(start_session(&app, &headers, &body).await)
+}
+
+async fn start_session(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let citizen = body.citizen().map_err(missing_citizen)?;
+    let id = unique_id(citizen);
+    let mut session = Session::new(Key::of(KeySpace::Session, AGENT, &id), AGENT, id);
+    session.witnesses = witnesses();
+    session.started_at = told(now());
+    session.last_at = told(now());
+    session.user = told(citizen.to_owned());
+    session.team = told(body.team()?.to_owned());
+    store(app, headers, vec![Fact::Session(session.clone())]).await?;
+    app.running.open().sessions.entry(citizen.to_owned()).or_default().push(session);
+    Ok(json!({ "success": true }))
+}
+
+pub(crate) async fn session_end(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(end_session(&app, &headers, &body).await)
+}
+
+/// Ends the citizen's latest session; one that never started was begun before our time.
+async fn end_session(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let citizen = body.citizen().map_err(missing_citizen)?;
+    let started = app.running.open().sessions.get_mut(citizen).and_then(Vec::pop);
+    if let Some(mut session) = started {
+        let before = session.clone();
+        session.ended_at = told(now());
+        session.last_at = told(now());
+        if let Err(refused) = store(app, headers, vec![Fact::Session(session)]).await {
+            app.running.open().sessions.entry(citizen.to_owned()).or_default().push(before);
+            return Err(refused);
+        }
+    }
+    Ok(json!({ "success": true }))
+}
+
+fn missing_citizen(refused: Refused) -> Refused {
+    if refused.1 == MISSING { bad("Missing citizen field") } else { refused }
+}
+
+fn incident(kind: IncidentKind, id: &str, user: &str) -> Incident {
+    let id = format!("{}/{id}", kind.name());
+    let mut incident = Incident::new(Key::of(KeySpace::Incident, AGENT, &id), AGENT, id);
+    incident.witnesses = witnesses();
+    incident.kind = told(kind);
+    incident.at = told(now());
+    incident.user = told(user.to_owned());
+    incident
+}
+
+/// Dollars to nano-USD.
+fn nano(dollars: f64) -> i64 {
+    // The largest number taken is 10^12: 10^21 would not fit.
+    (dollars.min(9e9) * 1e9).round() as i64
+}
+
+pub(crate) async fn optimization_suggestion(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(suggest(&app, &headers, &body).await)
+}
+
+async fn suggest(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let (kind, citizen) = (body.required("type")?, body.citizen()?);
+    let mut suggestion = incident(IncidentKind::OptimizationSuggestion, &unique_id(citizen), citizen);
+    suggestion.detail = told(kind.to_owned());
+    suggestion.subject = told(body.text("tool")?.unwrap_or("general").to_owned());
+    suggestion.value = told(nano(body.number("potentialSavings")?.unwrap_or(0.0)));
+    store(app, headers, vec![Fact::Incident(suggestion)]).await?;
+    Ok(json!({ "success": true }))
+}
+
+pub(crate) async fn hook_performance(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(time_hook(&app, &headers, &body).await)
+}
+
+async fn time_hook(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let (kind, citizen) = (body.required("hookType")?, body.citizen()?);
+    let duration = body.number("duration")?.ok_or_else(|| bad(MISSING))?;
+    let mut timed = incident(IncidentKind::HookPerformance, &unique_id(citizen), citizen);
+    timed.detail = told(kind.to_owned());
+    timed.value = told((duration * 1000.0).round() as i64);
+    store(app, headers, vec![Fact::Incident(timed)]).await?;
+    Ok(json!({ "success": true }))
+}
+
+pub(crate) async fn revenue(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(earn(&app, &headers, &body).await)
+}
+
+async fn earn(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+    let body = Body::parse(body)?;
+    let citizen = body.citizen()?;
+    let amount = body.number("amount")?.ok_or_else(|| bad(MISSING))?;
+    let mut earned = incident(IncidentKind::Revenue, &unique_id(citizen), citizen);
+    earned.subject = told(body.text("business")?.unwrap_or("unknown").to_owned());
+    earned.detail = told(body.text("source")?.unwrap_or("unknown").to_owned());
+    earned.value = told(nano(amount));
+    store(app, headers, vec![Fact::Incident(earned)]).await?;
+    Ok(json!({ "success": true }))
+}
+
+/// Gives up calls that started longer ago than `lasts`; each is an incident.
+pub(crate) async fn expire(app: App, lasts: Duration) {
+    let mut turns = tokio::time::interval((lasts / 4).clamp(Duration::from_millis(100), Duration::from_secs(30)));
+    loop {
+        turns.tick().await;
+        let expired: Vec<(String, OpenCall)> =
+            app.running.open().calls.extract_if(|_, open| open.since.elapsed() > lasts).collect();
+        let facts = expired.iter().map(|(_, OpenCall { call, .. })| {
+            let mut given_up =
+                incident(IncidentKind::ExpiredToolCall, &call.id, call.user.get().map_or("unknown", String::as_str));
+            given_up.subject = call.name.clone();
+            Fact::Incident(given_up)
+        });
+        let facts: Vec<Fact> = facts.collect();
+        if !facts.is_empty() && store(&app, &HeaderMap::new(), facts).await.is_err() {
+            app.running.open().calls.extend(expired);
+        }
+    }
+}
