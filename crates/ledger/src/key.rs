@@ -26,7 +26,8 @@ impl KeySpace {
     }
 }
 
-/// The identity of a fact within a tenant.
+/// The identity of a fact within a tenant: a hash ([`Key::of`]) of the id that an agent gave, or, where nobody gave one, 16 bytes that
+/// whoever took the fact made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 16]);
 

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 3] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -81,6 +81,16 @@ CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHO
 CREATE TABLE series (
     tenant INTEGER NOT NULL, family INTEGER NOT NULL, label_values TEXT NOT NULL, created_at INTEGER NOT NULL, amounts TEXT NOT NULL,
     PRIMARY KEY (tenant, family, label_values)) WITHOUT ROWID;
+", "
+-- What no session owns is looked for by no owner, and would cost a page of the index each.
+DROP INDEX requests_by_owner;
+DROP INDEX tool_calls_by_owner;
+DROP INDEX turns_by_owner;
+DROP INDEX incidents_by_owner;
+CREATE INDEX requests_by_owner ON requests (tenant, owner) WHERE owner IS NOT NULL;
+CREATE INDEX tool_calls_by_owner ON tool_calls (tenant, owner) WHERE owner IS NOT NULL;
+CREATE INDEX turns_by_owner ON turns (tenant, owner) WHERE owner IS NOT NULL;
+CREATE INDEX incidents_by_owner ON incidents (tenant, owner) WHERE owner IS NOT NULL;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -86,10 +87,15 @@ impl Store {
         let (fold, folds) = mpsc::sync_channel(1);
         let folder = Connection::open(&options.path).doing("opening the database")?;
         schema::configure(&folder)?;
-        let checkpoints = thread::Builder::new().name("ducat-checkpoint".to_owned()).spawn(move || {
-            while folds.recv().is_ok() {
-                // A reader in the way is no fault: the next commit asks again.
-                let _ = folder.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let rest_is_small = Arc::new(AtomicBool::new(false));
+        let checkpoints = thread::Builder::new().name("ducat-checkpoint".to_owned()).spawn({
+            let rest_is_small = rest_is_small.clone();
+            move || {
+                while folds.recv().is_ok() {
+                    // A reader in the way is no fault: the next commit asks again.
+                    let folded = fold_log(&folder);
+                    rest_is_small.store(folded.is_ok_and(|pages| pages >= LONG_LOG), Ordering::Relaxed);
+                }
             }
         });
         let checkpoints = checkpoints.map_err(StoreError::Thread)?;
@@ -106,6 +112,7 @@ impl Store {
             pricer: options.pricer,
             clock: options.clock,
             fold,
+            rest_is_small,
             folded_at: Instant::now(),
             pruned_at: None,
         };
@@ -196,6 +203,8 @@ struct Writer {
     pricer: Arc<dyn Pricer>,
     clock: fn() -> UnixMs,
     fold: mpsc::SyncSender<()>,
+    /// The log was just folded but for what came meanwhile.
+    rest_is_small: Arc<AtomicBool>,
     folded_at: Instant,
     pruned_at: Option<Instant>,
     counters: Arc<Mutex<Counters>>,
@@ -203,6 +212,14 @@ struct Writer {
     /// Facts from before it enter no counter.
     since: UnixMs,
     listener: Option<Arc<dyn Listener>>,
+}
+
+/// Pages of the log that are worth starting anew for.
+const LONG_LOG: i64 = 2000;
+
+/// Folds the log into the database as far as no reader is in the way; how many pages of it are folded.
+fn fold_log(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))
 }
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -311,6 +328,11 @@ impl Writer {
         if self.folded_at.elapsed() > FOLD_EVERY {
             let _ = self.fold.try_send(());
             self.folded_at = Instant::now();
+        }
+        if self.rest_is_small.swap(false, Ordering::Relaxed) {
+            // With nobody writing meanwhile the fold reaches the log's end, and the log begins anew instead of growing for ever: new
+            // pages of a file cost more than writing them.
+            let _ = fold_log(&self.connection);
         }
         if self.pruned_at.is_none_or(|at| at.elapsed() > PRUNE_EVERY) {
             // What is left over is forgotten the next time.

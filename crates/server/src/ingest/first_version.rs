@@ -81,8 +81,10 @@ fn told_id(id: &str) -> &str {
     id.rsplit_once(MARK).map_or(id, |(told, _)| told)
 }
 
-fn unique_id(told: &str) -> String {
-    format!("{told}{MARK}{}", EventId::new())
+/// An id and key of their own. The key is ordered by time, so that what happens together lies together on disk.
+fn identity(told: &str) -> (Key, String) {
+    let unique = EventId::new();
+    (Key(unique.0), format!("{told}{MARK}{unique}"))
 }
 
 /// The fields of a body; each fault names its field.
@@ -212,8 +214,8 @@ async fn start_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Va
     let (tool, tracking) = (body.required("toolName")?, body.required("trackingId")?);
     let (citizen, team) = (body.citizen()?, body.team()?);
     let started_at = body.timestamp()?.unwrap_or_else(now);
-    let id = unique_id(tracking);
-    let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, AGENT, &id), AGENT, id);
+    let (key, id) = identity(tracking);
+    let mut call = ToolCall::new(key, AGENT, id);
     call.witnesses = witnesses();
     call.name = told(tool.to_owned());
     call.started_at = told(started_at);
@@ -305,8 +307,8 @@ async fn use_tokens(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Va
         return Err(bad("tokens: must be from 0 to 10^12"));
     }
     let kind = body.text("type")?.unwrap_or("completion");
-    let id = unique_id(citizen);
-    let mut request = Request::new(Key::of(KeySpace::Request, AGENT, &id), AGENT, id);
+    let (key, id) = identity(citizen);
+    let mut request = Request::new(key, AGENT, id);
     request.witnesses = witnesses();
     request.model = told(body.text("model")?.unwrap_or("claude").to_owned());
     request.user = told(citizen.to_owned());
@@ -338,8 +340,8 @@ async fn analyse_prompt(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Resul
     if score > 1e9 {
         return Err(bad("complexityScore: must be from 0 to 10^9"));
     }
-    let id = unique_id(citizen);
-    let mut turn = Turn::new(Key::of(KeySpace::Turn, AGENT, &id), AGENT, id);
+    let (key, id) = identity(citizen);
+    let mut turn = Turn::new(key, AGENT, id);
     turn.witnesses = witnesses();
     turn.started_at = told(now());
     turn.complexity_milli = told((score * 1000.0).round() as u64);
@@ -360,8 +362,8 @@ pub(crate) async fn session_start(State(app): State<App>, headers: HeaderMap, bo
 async fn start_session(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
     let body = Body::parse(body)?;
     let citizen = body.citizen().map_err(missing_citizen)?;
-    let id = unique_id(citizen);
-    let mut session = Session::new(Key::of(KeySpace::Session, AGENT, &id), AGENT, id);
+    let (key, id) = identity(citizen);
+    let mut session = Session::new(key, AGENT, id);
     session.witnesses = witnesses();
     session.started_at = told(now());
     session.last_at = told(now());
@@ -397,9 +399,9 @@ fn missing_citizen(refused: Refused) -> Refused {
     if refused.1 == MISSING { bad("Missing citizen field") } else { refused }
 }
 
-fn incident(kind: IncidentKind, id: &str, user: &str) -> Incident {
-    let id = format!("{}/{id}", kind.name());
-    let mut incident = Incident::new(Key::of(KeySpace::Incident, AGENT, &id), AGENT, id);
+fn incident(kind: IncidentKind, user: &str) -> Incident {
+    let (key, id) = identity(user);
+    let mut incident = Incident::new(key, AGENT, format!("{}/{id}", kind.name()));
     incident.witnesses = witnesses();
     incident.kind = told(kind);
     incident.at = told(now());
@@ -420,7 +422,7 @@ pub(crate) async fn optimization_suggestion(State(app): State<App>, headers: Hea
 async fn suggest(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
     let body = Body::parse(body)?;
     let (kind, citizen) = (body.required("type")?, body.citizen()?);
-    let mut suggestion = incident(IncidentKind::OptimizationSuggestion, &unique_id(citizen), citizen);
+    let mut suggestion = incident(IncidentKind::OptimizationSuggestion, citizen);
     suggestion.detail = told(kind.to_owned());
     suggestion.subject = told(body.text("tool")?.unwrap_or("general").to_owned());
     suggestion.value = told(nano(body.number("potentialSavings")?.unwrap_or(0.0)));
@@ -436,7 +438,7 @@ async fn time_hook(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Val
     let body = Body::parse(body)?;
     let (kind, citizen) = (body.required("hookType")?, body.citizen()?);
     let duration = body.number("duration")?.ok_or_else(|| bad(MISSING))?;
-    let mut timed = incident(IncidentKind::HookPerformance, &unique_id(citizen), citizen);
+    let mut timed = incident(IncidentKind::HookPerformance, citizen);
     timed.detail = told(kind.to_owned());
     timed.value = told((duration * 1000.0).round() as i64);
     store(app, headers, vec![Fact::Incident(timed)]).await?;
@@ -451,7 +453,7 @@ async fn earn(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, R
     let body = Body::parse(body)?;
     let citizen = body.citizen()?;
     let amount = body.number("amount")?.ok_or_else(|| bad(MISSING))?;
-    let mut earned = incident(IncidentKind::Revenue, &unique_id(citizen), citizen);
+    let mut earned = incident(IncidentKind::Revenue, citizen);
     earned.subject = told(body.text("business")?.unwrap_or("unknown").to_owned());
     earned.detail = told(body.text("source")?.unwrap_or("unknown").to_owned());
     earned.value = told(nano(amount));
@@ -467,8 +469,7 @@ pub(crate) async fn expire(app: App, lasts: Duration) {
         let expired: Vec<(String, OpenCall)> =
             app.running.open().calls.extract_if(|_, open| open.since.elapsed() > lasts).collect();
         let facts = expired.iter().map(|(_, OpenCall { call, .. })| {
-            let mut given_up =
-                incident(IncidentKind::ExpiredToolCall, &call.id, call.user.get().map_or("unknown", String::as_str));
+            let mut given_up = incident(IncidentKind::ExpiredToolCall, call.user.get().map_or("unknown", String::as_str));
             given_up.subject = call.name.clone();
             Fact::Incident(given_up)
         });
