@@ -150,3 +150,24 @@ fn only_json_is_posted_and_only_in_measure() {
     assert_eq!(server.ask("/api/v1/hooks/claude-code", None, "").0, 405);
     assert_eq!(server.ask("/health", None, &format!("X-Long: {}\r\n", "x".repeat(1_000_000))).0, 431);
 }
+
+#[test]
+fn sessions_read_the_same_with_and_without_a_server() {
+    let machine = Machine::new();
+    write(&machine.projects().join("app/a.jsonl"), &(1..=3).map(|id| request("a-session", id, 100)).collect::<String>());
+    write(&machine.projects().join("app/b.jsonl"), &request("b-session", 9, 100));
+    let commands: [&[&str]; 5] = [
+        &["sessions", "--timezone", "UTC"],
+        &["sessions", "--json"],
+        &["sessions", "--csv", "--limit", "1"],
+        &["session", "a-", "--timezone", "UTC"],
+        &["session", "a-session", "--json"],
+    ];
+    let without = commands.map(|args| machine.prints(args));
+    assert!(without[0].contains("a-sessio") && without[3].contains("├─ Bash · no result yet") || without[3].contains("└─ Bash · no result yet"), "{without:?}");
+    let server = machine.serve();
+    assert_eq!(commands.map(|args| machine.prints(args)), without);
+    assert_eq!(serde_json::from_str::<Value>(&without[4]).unwrap(), server.get_json("/api/v1/sessions/a-session"));
+    let words = String::from_utf8(machine.run(&["session", "none"]).stderr).unwrap();
+    assert!(words.contains("ducat sessions"), "{words}");
+}

@@ -7,6 +7,7 @@ mod import;
 mod prices;
 mod report;
 mod serve;
+mod sessions;
 mod setup;
 mod table;
 
@@ -28,6 +29,7 @@ const EXAMPLES: &str = "Examples:
   ducat setup claude-code           have Claude Code report each tool call as it happens
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
+  ducat sessions                    the last sessions; `ducat session ID` shows one
   ducat report project --json       the projects, for a program
   ducat prices list opus            the prices of all models with opus in their name
 
@@ -39,6 +41,8 @@ enum Command {
     Setup(setup::Args),
     Import(import::Args),
     Report(report::Args),
+    Sessions(sessions::ListArgs),
+    Session(sessions::ShowArgs),
     Prices(prices::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat")]
@@ -70,6 +74,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Setup(args) => setup::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Sessions(args) => sessions::list(&args),
+        Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

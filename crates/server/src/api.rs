@@ -77,9 +77,7 @@ pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(St
     }
     let limit = limit.min(LARGEST_PAGE);
     match off_the_runtime(move || app.store.reader()?.sessions(TenantId::LOCAL, offset, limit)).await {
-        Ok(sessions) => {
-            Json(json!({ "schema_version": 1, "rows": sessions.iter().map(summary).collect::<Vec<_>>() })).into_response()
-        }
+        Ok(sessions) => Json(sessions_json(&sessions)).into_response(),
         Err(cause) => failed(&cause),
     }
 }
@@ -88,7 +86,7 @@ pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(St
 pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> Response {
     let asked = id.clone();
     match off_the_runtime(move || app.store.reader()?.session(TenantId::LOCAL, &asked)).await {
-        Ok(Some(found)) => Json(detail(&found)).into_response(),
+        Ok(Some(found)) => Json(session_json(&found)).into_response(),
         Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {id:?}")),
         Err(cause) => failed(&cause),
     }
@@ -116,6 +114,11 @@ fn merged(mut object: Value, more: Value) -> Value {
     object
 }
 
+/// A list of sessions.
+pub fn sessions_json(sessions: &[SessionSummary]) -> Value {
+    json!({ "schema_version": 1, "rows": sessions.iter().map(summary).collect::<Vec<_>>() })
+}
+
 fn summary(row: &SessionSummary) -> Value {
     let session = &row.session;
     let known = (row.requests == 0 || row.unpriced_requests < row.requests).then_some(row.cost);
@@ -127,7 +130,8 @@ fn summary(row: &SessionSummary) -> Value {
     merged(about, usd(known))
 }
 
-fn detail(found: &SessionDetail) -> Value {
+/// One session and all that it owns.
+pub fn session_json(found: &SessionDetail) -> Value {
     let session = &found.session;
     let turns = found.turns.iter().map(|turn| {
         json!({ "turn": turn.key, "started_at": time(&turn.started_at), "ended_at": time(&turn.ended_at), "prompt_bytes": turn.prompt_bytes.get() })

@@ -30,6 +30,7 @@ use ingest::first_version::Running;
 use ingest::hooks::Resolved;
 use ingest::socket::Socket;
 
+pub use api::{session_json, sessions_json};
 pub use ingest::Skipped;
 pub use live::LiveHub;
 

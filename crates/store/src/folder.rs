@@ -67,7 +67,12 @@ impl DataFolder {
     }
 
     pub fn database(&self) -> PathBuf {
-        self.path.join("ledger.db")
+        Self::database_in(&self.path)
+    }
+
+    /// Where the database is in a data folder, also in one that another process holds.
+    pub fn database_in(folder: &Path) -> PathBuf {
+        folder.join("ledger.db")
     }
 }
 

@@ -40,7 +40,8 @@ pub struct SessionDetail {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens a database that another process may be writing.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .doing("opening the database")?;
         schema::configure_reader(&connection)?;
