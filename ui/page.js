@@ -1,7 +1,11 @@
-// The first page: what was spent, on what, and by which sessions. Asks the API anew every few seconds while it is looked at.
+// The first page: what was spent, on what, and by which sessions. Asks the API anew when something
+// happened, and now and then, while it is looked at.
 import { ago, exactUsd, tokens, usd } from "./figures.js";
+import { ticker } from "./ticker.js";
 
-const EVERY_MS = 5000;
+const EVERY_MS = 15000;
+/** What happens at once is read once. */
+const SETTLE_MS = 700;
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 
 function element(name, attributes = {}, ...children) {
@@ -130,7 +134,10 @@ async function refresh() {
   show("sessions", ...sessionTable(sessions.rows, now));
 }
 
+let next = 0;
+
 async function run() {
+  clearTimeout(next);
   const state = document.getElementById("state");
   if (!document.hidden) {
     try {
@@ -142,7 +149,17 @@ async function run() {
       state.className = "fault";
     }
   }
-  setTimeout(run, EVERY_MS);
+  clearTimeout(next);
+  next = setTimeout(run, EVERY_MS);
 }
 
+function soon() {
+  clearTimeout(next);
+  next = setTimeout(run, SETTLE_MS);
+}
+
+document.addEventListener("visibilitychange", () => document.hidden || run());
+ticker(document.getElementById("ticker"), soon, (is) => {
+  document.getElementById("live").textContent = is ? "" : "(not connected)";
+});
 run();

@@ -164,7 +164,11 @@ fn sessions_read_the_same_with_and_without_a_server() {
         &["session", "a-session", "--json"],
     ];
     let without = commands.map(|args| machine.prints(args));
-    assert!(without[0].contains("a-sessio") && without[3].contains("├─ Bash · no result yet") || without[3].contains("└─ Bash · no result yet"), "{without:?}");
+    assert!(
+        without[0].contains("a-sessio") && without[3].contains("├─ Bash · no result yet")
+            || without[3].contains("└─ Bash · no result yet"),
+        "{without:?}"
+    );
     let server = machine.serve();
     assert_eq!(commands.map(|args| machine.prints(args)), without);
     assert_eq!(serde_json::from_str::<Value>(&without[4]).unwrap(), server.get_json("/api/v1/sessions/a-session"));

@@ -92,9 +92,10 @@ impl Of<'_, '_> {
         if self.live(after) {
             return Some(!was_live);
         }
-        match before {
-            None => self.correct(fact, "history"),
-            Some(_) => self.correct(fact, "changed"),
+        if before.is_none() {
+            self.correct(fact, "history");
+        } else if was_live {
+            self.correct(fact, "changed");
         }
         None
     }

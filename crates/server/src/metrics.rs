@@ -238,6 +238,11 @@ fn summarize(reading: &Reading) -> Value {
     })
 }
 
+/// A number without `.0`.
+fn plain(number: &Value) -> String {
+    number.as_f64().map_or_else(String::new, |number| number.to_string())
+}
+
 fn page(summary: &Value) -> String {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut body = String::new();
@@ -265,9 +270,9 @@ fn page(summary: &Value) -> String {
                     .map(|label| format!("<td>{}</td>", escaped(value["labels"][label.as_str()].as_str().unwrap_or(""))))
                     .collect();
                 let amounts = if is_histogram {
-                    format!("<td class=n>{}</td><td class=n>{}</td>", value["count"], value["sum"])
+                    format!("<td class=n>{}</td><td class=n>{}</td>", value["count"], plain(&value["sum"]))
                 } else {
-                    format!("<td class=n>{}</td>", value["value"])
+                    format!("<td class=n>{}</td>", plain(&value["value"]))
                 };
                 format!("<tr>{cells}{amounts}</tr>")
             })

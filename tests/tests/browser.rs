@@ -1,0 +1,95 @@
+//! A real browser: strangers are refused, the page shows what happens.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ducat_end_to_end::{Machine, Server, eventually, request, write};
+use serde_json::{Value, json};
+
+/// `node` with a script of `tests/browser`; without the browser and its driver says that the test skips.
+fn script(name: &str, server: &Server) -> Option<Command> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
+    let modules = root.join("../.tools/browser");
+    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+    if !modules.join("node_modules/playwright-core").exists() || !Path::new(&chromium).exists() {
+        eprintln!("skipped: no browser or no playwright-core (make test installs both)");
+        return None;
+    }
+    let mut command = Command::new("node");
+    command.arg(root.join("browser").join(name)).arg(server.port.to_string());
+    command.env("BROWSER_MODULES", modules.canonicalize().unwrap()).env("CHROMIUM", chromium);
+    Some(command)
+}
+
+#[test]
+fn a_page_of_another_origin_reads_and_writes_nothing() {
+    let machine = Machine::new();
+    write(&machine.projects().join("app/a.jsonl"), &request("a", 1, 100));
+    let server = machine.serve();
+    let Some(mut script) = script("strangers.mjs", &server) else { return };
+    let output = script.output().unwrap();
+    let saw: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    for (attempt, came) in saw["attempts"].as_object().unwrap() {
+        // A beacon tells its sender nothing; whether it wrote shows below.
+        assert!(came.as_str().unwrap().starts_with("refused") || attempt == "beacon", "{attempt}: {came}");
+    }
+    assert_eq!(saw["statuses"]["POST /metrics/tool/start"], 403, "the form");
+    assert_eq!((&saw["rebound"]["page"], &saw["reboundFetch"], &saw["reboundPost"]), (&json!(421), &json!(421), &json!(421)));
+    assert!(saw["rebound"]["text"].as_str().unwrap().contains("--public-url"));
+    assert!(!saw["framed"].as_str().unwrap().contains("Ducat\n"), "{}", saw["framed"]);
+    assert_eq!(saw["own"], json!({ "faults": [], "title": "Ducat" }));
+    // Nothing of it was written: the call cannot be ended.
+    assert_eq!(server.post("/metrics/tool/end", &json!({ "trackingId": "evil" })).0, 404);
+}
+
+#[test]
+fn the_page_shows_what_happens() {
+    let machine = Machine::new();
+    let server = machine.serve();
+    let Some(mut script) = script("page.mjs", &server) else { return };
+    let mut browser = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut orders = browser.stdin.take().unwrap();
+    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let mut look = || {
+        writeln!(orders, "look").unwrap();
+        serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()
+    };
+    let saw = look();
+    assert_eq!(
+        (&saw["phone-dark"]["tiles"], &saw["phone-dark"]["sessions"]),
+        (&json!(["$0.00", "$0.00", "$0.00"]), &json!(0)),
+        "empty"
+    );
+    assert_eq!(
+        server.post("/metrics/tokens/used", &json!({ "citizen": "ana", "tokens": 5000, "model": "claude-opus-4-8" })).0,
+        200
+    );
+    let event = |name: &str| {
+        json!({ "session_id": "s", "cwd": "/home/ana/a-project-with-a-very-long-name-that-fits-no-phone", "hook_event_name": name, "tool_name": "Read",
+            "tool_use_id": "t", "tool_input": { "file_path": "/home/ana/a-file-with-a-very-long-name-that-fits-no-phone.txt" }, "duration_ms": 1250 })
+    };
+    machine.hook(&event("PreToolUse"), &[]);
+    machine.hook(&event("PostToolUse"), &[]);
+    let saw = eventually(|| {
+        let saw = look();
+        let (today, rows) = (&saw["desktop-light"]["tiles"][0], saw["phone-dark"]["ticker"].as_array().unwrap().len());
+        if *today == "$0.1250" && rows == 2 && saw["phone-light"]["sessions"] == 1 { Ok(saw) } else { Err(saw.to_string()) }
+    });
+    assert_eq!(
+        saw["desktop-dark"]["ticker"],
+        json!([
+            "Read|a-file-with-a-very-long-name-that-fits-no-phone.txt|a-project-with-a-very-long-name-that-fits-no-phone|ok, 1.3 s",
+            "request|claude-opus-4-8|first-version|5.00 k out, $0.1250"
+        ])
+    );
+    for page in ["desktop-light", "desktop-dark", "phone-light", "phone-dark"] {
+        assert_eq!(saw[page]["sideways"], false, "{page} scrolls sideways");
+    }
+    assert_eq!(saw["faults"], json!([]));
+    drop(server);
+    writeln!(orders, "end").unwrap();
+    browser.wait().unwrap();
+}
