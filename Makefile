@@ -20,8 +20,12 @@ test: ## Set up what the tests need and run all of them
 test-long: ## Property tests with many more cases; PROPTEST_CASES sets how many
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --locked
 
-bench: build ## Time ducat report against ccusage over the same transcripts
+bench: build ## Measure side by side with peers: reports, events, hooks, sessions, an idle server
 	scripts/bench-report
+	scripts/bench-events
+	scripts/bench-hook
+	scripts/bench-session
+	scripts/bench-idle
 
 lint: ## Formatting, clippy with warnings denied, licences and sources of dependencies
 	$(CARGO) fmt --all --check

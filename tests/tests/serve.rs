@@ -175,3 +175,38 @@ fn sessions_read_the_same_with_and_without_a_server() {
     let words = String::from_utf8(machine.run(&["session", "none"]).stderr).unwrap();
     assert!(words.contains("ducat sessions"), "{words}");
 }
+
+#[test]
+fn the_description_of_the_api_is_true() {
+    let machine = Machine::new();
+    write(&machine.projects().join("app/a.jsonl"), &request("a", 1, 100));
+    let server = machine.serve();
+    let document = server.get_json("/api/v1/openapi.json");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let place = path.replace("{id}", "none").replace("{agent}", "claude-code");
+        for method in methods.as_object().unwrap().keys().filter(|_| path != "/api/v1/live") {
+            let (status, _, body) = server.talk(
+                &method.to_uppercase(),
+                &place,
+                None,
+                "Content-Type: application/json\r\n",
+                if method == "post" { "{}" } else { "" },
+            );
+            assert!(
+                methods[method]["responses"].get(status.to_string()).is_some(),
+                "{method} {path}: {status} {body} is not described"
+            );
+        }
+    }
+    server.comes_to("/api/v1/report?timezone=UTC", &machine.report("daily"));
+    for (schema, rows) in [("Totals", "/api/v1/report"), ("Session", "/api/v1/sessions")] {
+        let row = server.get_json(rows)["rows"][0].clone();
+        let properties = document["components"]["schemas"][schema]["properties"].as_object().unwrap();
+        for name in properties.keys() {
+            assert!(row.get(name).is_some(), "{name} is not in {row}");
+        }
+        for name in row.as_object().unwrap().keys().filter(|name| *name != "date") {
+            assert!(properties.contains_key(name), "{name} is not described");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ducat_spool::{Answer, EventId, Frame, FrameError, Status, socket_paths};
 
-use crate::peer;
+use crate::os;
 
 /// Where the server is.
 pub enum Target {
@@ -48,6 +48,11 @@ impl Target {
         }
     }
 
+    /// Looking a name up cannot be given a time limit.
+    pub fn may_wait(&self) -> bool {
+        matches!(self, Self::Http { .. })
+    }
+
     pub fn deliver(&self, frame: &Frame, deadline: Instant) -> Outcome {
         let result = match self {
             Self::Sockets(paths) => over_socket(paths, frame, deadline),
@@ -68,10 +73,16 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 }
 
 fn over_socket(paths: &[PathBuf], frame: &Frame, deadline: Instant) -> io::Result<Answer> {
-    let mut stream = paths
-        .iter()
-        .find_map(|path| UnixStream::connect(path).ok().filter(peer::is_trusted))
-        .ok_or(io::ErrorKind::NotConnected)?;
+    let mut stream = Err(io::ErrorKind::NotConnected.into());
+    for path in paths {
+        stream = os::connect_at_once(path)
+            .and_then(|stream| if os::is_trusted(&stream) { Ok(stream) } else { Err(io::ErrorKind::PermissionDenied.into()) });
+        if stream.is_ok() {
+            break;
+        }
+    }
+    // A full queue is a server that hangs.
+    let mut stream: UnixStream = stream?;
     stream.set_write_timeout(Some(left(deadline)?))?;
     stream.write_all(&frame.encode())?;
     stream.set_read_timeout(Some(left(deadline)?))?;

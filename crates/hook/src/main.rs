@@ -2,15 +2,17 @@
 //! and never disturbs the agent: it exits 0 and prints nothing unless the server answers with something for the agent.
 //!
 //! The payload comes on standard input. The one optional argument is the agent's name, `claude-code` when absent.
+#![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod deliver;
-mod peer;
+mod os;
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::panic;
 use std::process;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,7 +38,20 @@ It always exits 0, and what could not be delivered waits in the spool.
   DUCAT_SPOOL_CONTENT=1   spool content too, not only its length and hash
   DUCAT_DATA_DIR          the data folder with the spool";
 
-fn main() {
+#[cfg(not(test))]
+/// C's `main`: what std does before its own takes longer than all that is done here (reading `/proc/self/maps` for a guard page, signal
+/// stacks), on every tool call.
+#[allow(unsafe_code)]
+// SAFETY: the one `main` of this program, with C's signature but for arguments that it leaves alone.
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    os::ignore_broken_pipes();
+    // Whatever is wrong is no affair of the agent's.
+    let _ = panic::catch_unwind(run);
+    0
+}
+
+fn run() {
     let begun = Instant::now();
     let (id, at_ms) = (EventId::new(), now_ms());
     let agent = env::args().nth(1).unwrap_or_else(|| "claude-code".to_owned());
@@ -53,73 +68,98 @@ fn main() {
     let Some(data) = data_folder() else { return };
     let spool = Spool::new(spool_folder(&data), Limits::default());
 
-    // On a thread of its own, because a connect to a full queue or a read of standard input cannot be given a time limit. Its end is not
-    // waited for: the process ends with main.
-    let (tell, told) = mpsc::channel();
     let target = Target::from_environment(&data);
     let tries = target.is_some() && spool.may_deliver();
-    let worker = thread::Builder::new().spawn({
-        let agent = agent.clone();
-        move || {
-            let payload = read_input();
-            let sent = if payload.len() > LARGEST_WHOLE { redact(&payload) } else { payload.clone() };
-            let _ = tell.send(Step::Read(payload));
-            if let Some(target) = target.filter(|_| tries) {
-                let outcome = target.deliver(&Frame { id, at_ms, agent, payload: sent }, deadline);
-                let _ = tell.send(Step::Tried(outcome));
+    let event = Arc::new(Event { id, at_ms, agent: agent_name(&agent), spool, tries, payload: Mutex::new(None) });
+
+    if target.as_ref().is_some_and(Target::may_wait) {
+        // A second thread ends the process when the deadline is missed.
+        let watched = event.clone();
+        let watch = thread::Builder::new().spawn(move || {
+            while Instant::now() < deadline || watched.lock().is_none() {
+                thread::sleep(Duration::from_millis(1));
             }
+            watched.end(&if tries { Outcome::Late } else { Outcome::Away });
+        });
+        if watch.is_err() {
+            return;
         }
-    });
-    if worker.is_err() {
-        return;
     }
-    // The deadline is for the server; an agent on a busy machine may write late, and what is not read cannot even be spooled.
-    let Some(Step::Read(payload)) = receive(&told, deadline.max(begun + LONGEST_INPUT)) else { return };
-    let outcome = match (tries, receive(&told, deadline)) {
-        (false, _) => Outcome::Away,
-        (true, Some(Step::Tried(outcome))) => outcome,
-        (true, _) => Outcome::Late,
+    // An agent that writes nothing leaves nothing to deliver.
+    let Some(payload) = read_input(begun + LONGEST_INPUT) else { return };
+    let sent = if payload.len() > LARGEST_WHOLE { redact(&payload) } else { payload.clone() };
+    *event.lock() = Some(payload);
+    let outcome = match target.filter(|_| tries) {
+        Some(target) => target.deliver(&Frame { id, at_ms, agent, payload: sent }, deadline),
+        None => Outcome::Away,
     };
-    match outcome {
-        Outcome::Delivered(body) => {
-            spool.mark_answering();
-            if !body.is_empty() {
-                let _ = io::stdout().write_all(&body);
-            }
-        }
-        Outcome::Away | Outcome::Late => {
-            if matches!(outcome, Outcome::Late) {
-                spool.mark_hanging();
-            } else if tries {
-                // Nobody hangs where nobody listens.
-                spool.mark_answering();
-            }
-            let keeps_content = env::var_os("DUCAT_SPOOL_CONTENT").is_some_and(|value| value == "1");
-            let kept = if keeps_content { payload } else { redact(&payload) };
-            // A full disk is no reason to disturb the agent.
-            let _ = spool.put(id, at_ms, &agent_name(&agent), &kept);
-        }
+    event.end(&outcome);
+}
+
+/// The one event of this process.
+struct Event {
+    id: EventId,
+    at_ms: u64,
+    agent: String,
+    spool: Spool,
+    /// The server is asked at all.
+    tries: bool,
+    /// Once it is read. Who ends the process keeps it locked.
+    payload: Mutex<Option<Vec<u8>>>,
+}
+
+impl Event {
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.payload.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    process::exit(0);
+
+    /// Spools what was not delivered, and ends the process, whatever the other thread is doing.
+    fn end(&self, outcome: &Outcome) -> ! {
+        let payload = self.lock();
+        match outcome {
+            Outcome::Delivered(body) => {
+                self.spool.mark_answering();
+                if !body.is_empty() {
+                    let _ = io::stdout().write_all(body);
+                }
+            }
+            Outcome::Away | Outcome::Late => {
+                if matches!(outcome, Outcome::Late) {
+                    self.spool.mark_hanging();
+                } else if self.tries {
+                    // Nobody hangs where nobody listens.
+                    self.spool.mark_answering();
+                }
+                if let Some(payload) = &*payload {
+                    let keeps_content = env::var_os("DUCAT_SPOOL_CONTENT").is_some_and(|value| value == "1");
+                    let redacted = if keeps_content { None } else { Some(redact(payload)) };
+                    // A full disk is no reason to disturb the agent.
+                    let _ = self.spool.put(self.id, self.at_ms, &self.agent, redacted.as_ref().unwrap_or(payload));
+                }
+            }
+        }
+        process::exit(0)
+    }
 }
 
-/// What the worker has done.
-enum Step {
-    Read(Vec<u8>),
-    Tried(Outcome),
-}
-
-fn receive(from: &mpsc::Receiver<Step>, deadline: Instant) -> Option<Step> {
-    from.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-}
-
-fn read_input() -> Vec<u8> {
+/// The event, unless the agent does not get to its end in time.
+fn read_input(until: Instant) -> Option<Vec<u8>> {
     let mut payload = Vec::new();
     let mut input = io::stdin().lock();
-    let _ = (&mut input).take(u64::from(LARGEST_PAYLOAD)).read_to_end(&mut payload);
-    // The agent must not find its pipe closed.
-    let _ = io::copy(&mut input, &mut io::sink());
-    payload
+    let mut part = [0; 16 << 10];
+    loop {
+        if !os::input_comes(until.saturating_duration_since(Instant::now())) {
+            return None;
+        }
+        match input.read(&mut part) {
+            Ok(0) => return Some(payload),
+            // What is too much is taken and dropped: the agent must not find its pipe closed.
+            Ok(read) if payload.len() < LARGEST_PAYLOAD as usize => payload.extend_from_slice(&part[..read]),
+            Ok(_) => {}
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// A name that can stand in a file's.

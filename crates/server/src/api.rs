@@ -31,6 +31,11 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
     Json(json!({ "status": "healthy", "uptime": uptime, "timestamp": Timestamp::now().to_string() })).into_response()
 }
 
+/// The API's description.
+pub(crate) async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}
+
 /// 200 when the store can be read.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     match off_the_runtime(move || app.store.reader()).await {

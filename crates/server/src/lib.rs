@@ -209,6 +209,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/sessions/{id}", get(api::session))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
+        .route("/api/v1/openapi.json", get(api::openapi))
         .route("/api/v1/live", get(live::live))
         .route("/metrics", get(metrics::metrics))
         .route("/metrics/summary", get(metrics::summary))

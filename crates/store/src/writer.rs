@@ -1,7 +1,7 @@
 //! The one thread that writes.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,10 +18,11 @@ use crate::heard::Heard;
 use crate::reader::Reader;
 use crate::{Doing, Durability, FileCursor, Lane, Listener, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
 
-/// A live event waits for one bulk transaction at most, so those are cut at this.
-const BULK_SLICE: Duration = Duration::from_millis(5);
-/// Facts of a bulk write that are believed between two looks at the clock.
-const BULK_STEP: usize = 64;
+/// A live event waits for one bulk commit at most, so those are cut to take 5 ms at most. Facts differ in what they take: this is aimed at.
+const BULK_SLICE: Duration = Duration::from_millis(3);
+/// Facts of a bulk write in one commit.
+const SMALLEST_SLICE: usize = 16;
+const LARGEST_SLICE: usize = 2048;
 /// Live writes in one commit: more would make the first wait for the last.
 const LIVE_BATCH: usize = 1024;
 /// Writes that may wait in a lane.
@@ -29,6 +30,10 @@ const LIVE_WAITING: usize = 65_536;
 const BULK_WAITING: usize = 64;
 /// While there are commits, the log is folded into the database this often.
 const FOLD_EVERY: Duration = Duration::from_millis(500);
+/// An import reads that long between two writes.
+const IMPORT_PAUSES: Duration = Duration::from_secs(2);
+/// Bytes that the log may grow to while an import runs.
+const LARGEST_LOG: u64 = 512 << 20;
 
 type Answer = Box<dyn FnOnce(Result<Receipt, StoreError>) + Send>;
 
@@ -93,8 +98,15 @@ impl Store {
             move || {
                 while folds.recv().is_ok() {
                     // A reader in the way is no fault: the next commit asks again.
-                    let folded = fold_log(&folder);
-                    rest_is_small.store(folded.is_ok_and(|pages| pages >= LONG_LOG), Ordering::Relaxed);
+                    let mut folded = fold_log(&folder).ok();
+                    // What came meanwhile; each round is shorter than the one before.
+                    for _ in 0..3 {
+                        if folded.is_some_and(|(log, done)| log - done > SHORT_REST) {
+                            folded = fold_log(&folder).ok();
+                        }
+                    }
+                    let nearly = folded.is_some_and(|(log, done)| log >= LONG_LOG && log - done <= SHORT_REST);
+                    rest_is_small.store(nearly, Ordering::Relaxed);
                 }
             }
         });
@@ -111,10 +123,13 @@ impl Store {
             shared: shared.clone(),
             pricer: options.pricer,
             clock: options.clock,
+            log: log_of(&options.path),
             fold,
             rest_is_small,
             folded_at: Instant::now(),
+            bulk_at: None,
             pruned_at: None,
+            slice: SMALLEST_SLICE,
         };
         let writing = thread::Builder::new().name("ducat-writer".to_owned()).spawn(move || writer.run());
         let threads = vec![writing.map_err(StoreError::Thread)?, checkpoints];
@@ -202,11 +217,17 @@ struct Writer {
     shared: Arc<Shared>,
     pricer: Arc<dyn Pricer>,
     clock: fn() -> UnixMs,
+    /// The log's file.
+    log: PathBuf,
     fold: mpsc::SyncSender<()>,
     /// The log was just folded but for what came meanwhile.
     rest_is_small: Arc<AtomicBool>,
     folded_at: Instant,
+    /// The last bulk commit.
+    bulk_at: Option<Instant>,
     pruned_at: Option<Instant>,
+    /// Facts of a bulk write that fit into a slice.
+    slice: usize,
     counters: Arc<Mutex<Counters>>,
     labels: LabelValues,
     /// Facts from before it enter no counter.
@@ -214,12 +235,21 @@ struct Writer {
     listener: Option<Arc<dyn Listener>>,
 }
 
+fn log_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
 /// Pages of the log that are worth starting anew for.
 const LONG_LOG: i64 = 2000;
 
-/// Folds the log into the database as far as no reader is in the way; how many pages of it are folded.
-fn fold_log(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2))
+/// Pages that the writer may fold without keeping a live event waiting.
+const SHORT_REST: i64 = 200;
+
+/// Folds the log into the database as far as no reader is in the way; how many pages it has, and how many of them are folded.
+fn fold_log(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -268,7 +298,8 @@ impl Writer {
     /// Commits a slice of the first bulk write.
     fn commit_bulk(&mut self) {
         let Some(mut job) = self.shared.queues().bulk.pop_front() else { return };
-        let begun = Instant::now();
+        self.bulk_at = Some(Instant::now());
+        let (begun, slice, waiting) = (Instant::now(), self.slice, job.facts.len());
         let result = self.transact(|batch| {
             if let Some(event) = &job.event {
                 let receipt = batch.accept(job.tenant, event)?;
@@ -278,17 +309,19 @@ impl Writer {
                 }
             }
             // An event's facts are committed whole, or a crash between two slices would lose the rest of it.
-            let whole = job.event.is_some();
-            while !job.facts.is_empty() && (whole || begun.elapsed() < BULK_SLICE) {
-                for fact in job.facts.drain(..BULK_STEP.min(job.facts.len())) {
-                    batch.believe(job.tenant, fact)?;
-                }
+            let size = if job.event.is_some() { job.facts.len() } else { slice.min(job.facts.len()) };
+            for fact in job.facts.drain(..size) {
+                batch.believe(job.tenant, fact)?;
             }
             if job.facts.is_empty() {
                 job.cursors.iter().try_for_each(|cursor| batch.keep_cursor(job.tenant, cursor))?;
             }
             Ok(Receipt::Stored)
         });
+        // How many facts fit is known from the last slice: settling and writing them takes longer than taking them in.
+        let done = (waiting - job.facts.len()).max(1) as f64;
+        let fitting = done * BULK_SLICE.as_secs_f64() / begun.elapsed().as_secs_f64().max(1e-6);
+        self.slice = (fitting as usize).clamp(self.slice / 2, self.slice * 2).clamp(SMALLEST_SLICE, LARGEST_SLICE);
         if result.is_ok() && !job.facts.is_empty() {
             self.shared.queues().bulk.push_front(job);
             return;
@@ -326,8 +359,12 @@ impl Writer {
     /// Has the log folded, and forgets old event ids now and then.
     fn look_after(&mut self) {
         if self.folded_at.elapsed() > FOLD_EVERY {
-            let _ = self.fold.try_send(());
             self.folded_at = Instant::now();
+            // Folding syncs the log, and an append to a file that is being synced waits: live events between bulk commits would too.
+            let is_importing = self.bulk_at.is_some_and(|at| at.elapsed() < IMPORT_PAUSES);
+            if !is_importing || std::fs::metadata(&self.log).is_ok_and(|meta| meta.len() > LARGEST_LOG) {
+                let _ = self.fold.try_send(());
+            }
         }
         if self.rest_is_small.swap(false, Ordering::Relaxed) {
             // With nobody writing meanwhile the fold reaches the log's end, and the log begins anew instead of growing for ever: new
