@@ -38,9 +38,9 @@ It always exits 0, and what could not be delivered waits in the spool.
   DUCAT_SPOOL_CONTENT=1   spool content too, not only its length and hash
   DUCAT_DATA_DIR          the data folder with the spool";
 
-#[cfg(not(test))]
 /// C's `main`: what std does before its own takes longer than all that is done here (reading `/proc/self/maps` for a guard page, signal
 /// stacks), on every tool call.
+#[cfg(not(test))]
 #[allow(unsafe_code)]
 // SAFETY: the one `main` of this program, with C's signature but for arguments that it leaves alone.
 #[unsafe(no_mangle)]
@@ -49,6 +49,12 @@ extern "C" fn main() -> i32 {
     // Whatever is wrong is no affair of the agent's.
     let _ = panic::catch_unwind(run);
     0
+}
+
+/// The tests' own `main` takes its place.
+#[cfg(test)]
+fn main() {
+    let _ = panic::catch_unwind(run);
 }
 
 fn run() {
