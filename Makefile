@@ -17,8 +17,10 @@ test: ## Set up what the tests need and run all of them
 	scripts/setup-test
 	$(CARGO) test --workspace --locked
 
-test-long: ## Property tests with many more cases; PROPTEST_CASES sets how many
-	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --locked
+test-long: ## Fuzz, kill rounds, soak, every command of the docs, property tests at length; DUCAT_LONG_SECONDS each (default 600)
+	scripts/setup-test
+	DUCAT_LONG_SECONDS=$${DUCAT_LONG_SECONDS:-600} $(CARGO) test --locked -p ducat-end-to-end --test long -- --ignored --test-threads=1 --nocapture
+	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --locked --exclude ducat-end-to-end
 
 bench: build ## Measure side by side with peers: reports, events, hooks, sessions, an idle server
 	scripts/bench-report

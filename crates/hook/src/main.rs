@@ -45,7 +45,6 @@ It always exits 0, and what could not be delivered waits in the spool.
 // SAFETY: the one `main` of this program, with C's signature but for arguments that it leaves alone.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {
-    os::ignore_broken_pipes();
     // Whatever is wrong is no affair of the agent's.
     let _ = panic::catch_unwind(run);
     0
@@ -58,6 +57,7 @@ fn main() {
 }
 
 fn run() {
+    os::ignore_broken_pipes();
     let begun = Instant::now();
     let (id, at_ms) = (EventId::new(), now_ms());
     let agent = env::args().nth(1).unwrap_or_else(|| "claude-code".to_owned());

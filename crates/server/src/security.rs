@@ -1,5 +1,7 @@
 //! Who may ask. A page from another origin must neither read nor write, also when a name was pointed at us (DNS rebinding).
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -10,6 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use crate::App;
 use crate::api::error;
 
+const LONGEST_POST: Duration = Duration::from_secs(30);
+
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -17,6 +21,11 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&app, &request) {
         Some(refused) => refused,
+        // What is posted comes at once; who sends it byte by byte holds a place that others need.
+        None if request.method() == Method::POST => match tokio::time::timeout(LONGEST_POST, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => error(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        },
         None => next.run(request).await,
     };
     let headers = response.headers_mut();
