@@ -306,3 +306,47 @@ fn setup_restores_a_file_that_the_client_does_not_read() {
     let proved = words.contains("Proved");
     assert!(proved || (words.contains("was restored") && fs::read_to_string(&path).unwrap() == before), "{words}");
 }
+
+#[test]
+fn setup_names_a_server_elsewhere_and_moves_the_first_version_aside() {
+    let Some(scene) = Scene::new(&json!([]), &["--yes"]) else { return };
+    let settings = scene.machine.home().join("claude/settings.json");
+    let old = scene.machine.home().join("claude/hooks.json");
+    fs::write(&old, "{\"preToolUse\": \"node hook.js $TOOL_NAME\"}").unwrap();
+    let said = |args: &[&str]| {
+        let output = scene.setup(args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let words = said(&["--yes", "--url", "http://127.0.0.1:1"]);
+    assert!(
+        words.contains("--migrate moves it aside")
+            && words.contains("nothing answers there from here")
+            && words.contains("Not probed"),
+        "{words}"
+    );
+    let written: Value = serde_json::from_str(&fs::read_to_string(&settings).unwrap()).unwrap();
+    assert_eq!(written["env"], json!({ "DUCAT_URL": "http://127.0.0.1:1" }));
+    assert!(old.exists());
+    let words = said(&["--yes", "--migrate"]);
+    assert!(words.contains("hooks.json.first-version") && !old.exists(), "{words}");
+    said(&["--remove", "--yes"]);
+    assert!(!settings.exists());
+    // A project's own settings, in a folder with a space in its name.
+    let project = scene.machine.home().join("my project");
+    fs::create_dir_all(&project).unwrap();
+    let all = ["setup", "claude-code", "--project", "--yes"];
+    let output = scene
+        .machine
+        .command(&all)
+        .envs(client_environment(&scene.machine, &scene.client))
+        .current_dir(&project)
+        .output()
+        .unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        words.contains("Proved") && project.join(".claude/settings.json").exists(),
+        "{words} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -282,7 +282,15 @@ fn remove(args: &ClaudeCode, settings: &Settings, data: &Path) -> anyhow::Result
     };
     let record = Record::load(data, &settings.path);
     let untouched = record.as_ref().filter(|record| record.after == *current);
-    let without = hooks::remove(&settings.value);
+    let mut without = hooks::remove(&settings.value);
+    if let Some(variables) = without.get_mut("env").and_then(Value::as_object_mut) {
+        ["DUCAT_URL", "DUCAT_SOCKET"].iter().for_each(|name| drop(variables.shift_remove(*name)));
+        if variables.is_empty()
+            && let Some(fields) = without.as_object_mut()
+        {
+            fields.shift_remove("env");
+        }
+    }
     if untouched.is_none() && without == settings.value {
         return say(&format!("There is no hook of Ducat in {}; nothing to remove.", settings.path.display()));
     }
