@@ -63,10 +63,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let excluded = excluded.clone();
             Box::new(move || Box::new(WorkspaceResolver::new(excluded.clone())) as Box<dyn Workspaces + Send>)
         };
-        let warn = |what: &str| drop(writeln!(io::stderr(), "ducat: {what}"));
+        let log = Box::new(|what: &str| drop(writeln!(io::stderr(), "ducat: {what}")));
         let skipped = Arc::new(Skipped::default());
         let parts = Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone() };
-        let server = Server::bind(server_config, parts, warn).await?;
+        let server = Server::bind(server_config, parts, log).await?;
         writeln!(io::stderr(), "ducat: the page is at http://{}", named(server.address()))?;
         let follower = store.clone();
         thread::Builder::new()

@@ -6,6 +6,7 @@ mod failpoint;
 mod ingest;
 mod listen;
 mod live;
+mod log;
 mod metrics;
 mod page;
 mod security;
@@ -29,6 +30,7 @@ use ingest::EventCounts;
 use ingest::first_version::Running;
 use ingest::hooks::Resolved;
 use ingest::socket::Socket;
+use log::Log;
 
 pub use api::{session_json, sessions_json};
 pub use ingest::Skipped;
@@ -122,6 +124,7 @@ pub(crate) struct Shared {
     pub skipped: Arc<Skipped>,
     /// Told when the server ends, so that endless answers do.
     pub ending: watch::Sender<()>,
+    pub log: Log,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -134,8 +137,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A socket that cannot be had is told to `warn`; hooks that look for it spool.
-    pub async fn bind(config: ServerConfig, parts: Parts, warn: impl Fn(&str)) -> Result<Self, ServeError> {
+    /// What goes wrong is told to `log`, a line at a time: a socket that cannot be had (hooks that look for it spool), events that cannot be read.
+    pub async fn bind(config: ServerConfig, parts: Parts, log: Box<dyn Fn(&str) + Send + Sync>) -> Result<Self, ServeError> {
         let address = config.address;
         if !address.ip().is_loopback() && config.api_key.is_none() && !config.insecure {
             return Err(ServeError::Open { address });
@@ -149,7 +152,7 @@ impl Server {
         for path in &config.sockets {
             match Socket::bind(path) {
                 Ok(socket) => sockets.push(socket),
-                Err(error) => warn(&format!("no hooks over {}: {error}", path.display())),
+                Err(error) => log(&format!("no hooks over {}: {error}", path.display())),
             }
         }
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
@@ -160,6 +163,7 @@ impl Server {
             live: parts.live,
             skipped: parts.skipped,
             ending: watch::Sender::new(()),
+            log: Log::new(log),
             config,
             address,
             started: Instant::now(),

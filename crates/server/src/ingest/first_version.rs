@@ -32,6 +32,8 @@ const MISSING: &str = "Missing required fields";
 /// Bytes of a name or id; no client sends longer ones.
 const LONGEST_NAME: usize = 256;
 const MOST_TOKENS: u64 = 1_000_000_000_000;
+/// Calls that may run at once; more are calls that nobody ends.
+const MOST_RUNNING: usize = 1_000_000;
 /// Separates what a client calls a thing from what makes it unique.
 const MARK: char = '#';
 /// How far back the start looks for what is open.
@@ -225,6 +227,9 @@ async fn start_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Va
         let mut open = app.running.open();
         // The same id while the call runs is the same call.
         let is_new = !open.calls.contains_key(tracking);
+        if is_new && open.calls.len() >= MOST_RUNNING {
+            return Err((StatusCode::SERVICE_UNAVAILABLE, format!("{MOST_RUNNING} calls are running and none has ended")));
+        }
         if is_new {
             open.calls.insert(tracking.to_owned(), OpenCall { call: call.clone(), since: Instant::now() });
         }
@@ -463,9 +468,15 @@ async fn earn(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, R
 
 /// Gives up calls that started longer ago than `lasts`; each is an incident.
 pub(crate) async fn expire(app: App, lasts: Duration) {
+    let is_open = |session: &Session| session.started_at.or_default() >= now() - LOOK_BACK_MS;
     let mut turns = tokio::time::interval((lasts / 4).clamp(Duration::from_millis(100), Duration::from_secs(30)));
     loop {
         turns.tick().await;
+        // A session that nobody ends is active for a day.
+        app.running.open().sessions.retain(|_, sessions| {
+            sessions.retain(is_open);
+            !sessions.is_empty()
+        });
         let expired: Vec<(String, OpenCall)> =
             app.running.open().calls.extract_if(|_, open| open.since.elapsed() > lasts).collect();
         let facts = expired.iter().map(|(_, OpenCall { call, .. })| {

@@ -50,6 +50,9 @@ pub(crate) struct Taken {
 pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
     let taken = store(app, frame, way).await;
     app.events.count(way, taken.status);
+    if let Some(fault) = &taken.fault {
+        app.log.say(&format!("an event of {} over {} cannot be read: {fault}", frame.agent, way.name()));
+    }
     taken
 }
 
