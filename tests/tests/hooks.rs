@@ -183,3 +183,27 @@ fn nothing_of_an_excluded_project_is_stored_by_hooks() {
     eventually(|| if machine.spooled().is_empty() { Ok(()) } else { Err("still spooled".to_owned()) });
     assert_eq!(server.get_json("/api/v1/sessions")["rows"], json!([]));
 }
+
+/// Whatever it is given, the hook exits 0 and prints nothing.
+#[test]
+fn odd_surroundings_do_not_disturb_the_agent() {
+    let machine = Machine::new();
+    let event = before_call(1);
+    for variables in [
+        &[("DUCAT_HOOK_DEADLINE_MS", "18446744073709551615")][..],
+        &[("DUCAT_HOOK_DEADLINE_MS", "soon")],
+        &[("DUCAT_HOOK_DEADLINE_MS", "0")],
+        &[("DUCAT_URL", "https://meter.example.org")],
+        &[("DUCAT_URL", "http://")],
+        &[("DUCAT_URL", "http://127.0.0.1:1")],
+        &[("DUCAT_URL", "http://no-such-host.invalid:9090")],
+        &[("DUCAT_SOCKET", "/nonexistent/socket")],
+        &[("DUCAT_DATA_DIR", "/proc/nonexistent")],
+        &[("HOME", ""), ("XDG_DATA_HOME", "relative")],
+    ] {
+        machine.hook(&event, variables);
+    }
+    machine.hook(&json!("x".repeat(3 << 20)), &[]);
+    let server = machine.serve();
+    comes_to_calls(&server, 1);
+}

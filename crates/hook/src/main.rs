@@ -21,6 +21,7 @@ use ducat_spool::{EventId, Frame, LARGEST_PAYLOAD, Limits, Spool, data_folder, n
 use deliver::{Outcome, Target};
 
 const DEFAULT_DEADLINE_MS: u64 = 100;
+const LONGEST_DEADLINE_MS: u64 = 60_000;
 /// How long the agent may take to write the event.
 const LONGEST_INPUT: Duration = Duration::from_secs(1);
 /// Payloads above this are sent without their content.
@@ -34,7 +35,7 @@ It always exits 0, and what could not be delivered waits in the spool.
 
   DUCAT_SOCKET            the server's socket (default $XDG_RUNTIME_DIR/ducat/hook.sock, run/hook.sock in the data folder)
   DUCAT_URL               http://HOST:PORT of a server to ask instead of the socket; DUCAT_API_KEY is its key
-  DUCAT_HOOK_DEADLINE_MS  how long it may take (default 100)
+  DUCAT_HOOK_DEADLINE_MS  how long delivering may take (default 100, at most 60000)
   DUCAT_SPOOL_CONTENT=1   spool content too, not only its length and hash
   DUCAT_DATA_DIR          the data folder with the spool";
 
@@ -58,9 +59,11 @@ fn main() {
 
 fn run() {
     os::ignore_broken_pipes();
+    // Nothing is printed, whatever happens.
+    panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();
     let (id, at_ms) = (EventId::new(), now_ms());
-    let agent = env::args().nth(1).unwrap_or_else(|| "claude-code".to_owned());
+    let agent = env::args_os().nth(1).map_or_else(|| "claude-code".to_owned(), |agent| agent.to_string_lossy().into_owned());
     if matches!(agent.as_str(), "--help" | "-h") {
         let _ = writeln!(io::stdout(), "{HELP}");
         return;
@@ -70,7 +73,7 @@ fn run() {
         return;
     }
     let deadline = env::var("DUCAT_HOOK_DEADLINE_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DEADLINE_MS);
-    let deadline = begun + Duration::from_millis(deadline);
+    let deadline = begun + Duration::from_millis(deadline.min(LONGEST_DEADLINE_MS));
     let Some(data) = data_folder() else { return };
     let spool = Spool::new(spool_folder(&data), Limits::default());
 
