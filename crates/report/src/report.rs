@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ducat_ledger::UnixMs;
-use ducat_prices::{NanoUsd, Usage};
+use ducat_ledger::{RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
 
-/// One request, under its owner's session, project and branch.
+/// A request, or the sum of some that share all names and a quarter-hour, under the owner's session, project and branch.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestRow<'a> {
+    /// Of a sum, any time of its quarter-hour.
     pub started_at: Option<UnixMs>,
+    /// Empty in a sum: those are over sessions.
     pub session: &'a str,
     pub agent: &'a str,
     /// Canonical model name.
@@ -20,8 +21,7 @@ pub struct RequestRow<'a> {
     pub branch: Option<&'a str>,
     pub user: Option<&'a str>,
     pub team: Option<&'a str>,
-    pub usage: &'a Usage,
-    pub cost: Option<NanoUsd>,
+    pub sums: RequestRollup,
 }
 
 /// A report under way.
@@ -59,7 +59,12 @@ impl Report {
         Self { query, calendar, rows: HashMap::new(), totals: Totals::default() }
     }
 
-    /// Adds a request if the query asks for it.
+    /// Whether rows must be single requests: sums know no session.
+    pub fn wants_requests(&self) -> bool {
+        self.query.by == Grouping::Session
+    }
+
+    /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
         let date = row.started_at.map(|at| self.calendar.date(at));
         if !self.asks_for(row, date) {
@@ -77,16 +82,16 @@ impl Report {
             Grouping::User => named(row.user),
             Grouping::Team => named(row.team),
         };
-        self.totals.add_request(row.model, row.usage, row.cost);
+        self.totals.add(row.model, &row.sums);
         let sums = self.rows.entry(key).or_default();
-        sums.totals.add_request(row.model, row.usage, row.cost);
+        sums.totals.add(row.model, &row.sums);
         if self.query.by == Grouping::Session {
             sums.saw(row);
         }
         if self.query.breakdown {
             match sums.by_model.get_mut(row.model) {
-                Some(totals) => totals.add_request(row.model, row.usage, row.cost),
-                None => sums.by_model.entry(row.model.to_owned()).or_default().add_request(row.model, row.usage, row.cost),
+                Some(totals) => totals.add(row.model, &row.sums),
+                None => sums.by_model.entry(row.model.to_owned()).or_default().add(row.model, &row.sums),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ducat_ledger::RequestRollup;
 use ducat_prices::{NanoUsd, Usage};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -20,17 +21,24 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub fn add_request(&mut self, model: &str, usage: &Usage, cost: Option<NanoUsd>) {
-        self.requests += 1;
-        self.usage = self.usage.saturating_add(usage);
-        match cost {
-            Some(cost) => self.cost = self.cost.saturating_add(cost),
-            None => {
-                self.unpriced_requests += 1;
-                if !self.unpriced_models.contains(model) {
-                    self.unpriced_models.insert(model.to_owned());
-                }
-            }
+    /// Adds requests of one model.
+    pub fn add(&mut self, model: &str, sums: &RequestRollup) {
+        let count = |sum: i64| sum.max(0).unsigned_abs();
+        self.requests += count(sums.requests);
+        self.usage = self.usage.saturating_add(&Usage {
+            input: count(sums.input_tokens),
+            output: count(sums.output_tokens),
+            reasoning: count(sums.reasoning_tokens),
+            cache_read: count(sums.cache_read_tokens),
+            cache_write_5m: count(sums.cache_write_5m_tokens),
+            cache_write_1h: count(sums.cache_write_1h_tokens),
+            cache_write_unsplit: 0,
+            web_search_requests: count(sums.web_search_requests),
+        });
+        self.cost = self.cost.saturating_add(NanoUsd(sums.cost_nano));
+        self.unpriced_requests += count(sums.unpriced_requests);
+        if sums.unpriced_requests > 0 && !self.unpriced_models.contains(model) {
+            self.unpriced_models.insert(model.to_owned());
         }
     }
 

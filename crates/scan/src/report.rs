@@ -10,7 +10,7 @@ use std::thread;
 
 use ducat_capture::claude_code;
 use ducat_capture::{Workspace, Workspaces};
-use ducat_ledger::{Key, Line, Request, UnixMs, owner};
+use ducat_ledger::{Key, Line, Request, RequestRollup, UnixMs, owner};
 use ducat_prices::PriceTable;
 use ducat_report::{Report, RequestRow};
 use ducat_store::Pricer;
@@ -225,7 +225,6 @@ impl Scanned {
         let started_at = request.started_at.get().copied();
         let owner = owner(&request.holders, started_at, |session| self.births.get(session).copied());
         let priced = prices.price(request);
-        let usage = request.usage();
         report.add(&RequestRow {
             started_at,
             session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
@@ -235,8 +234,7 @@ impl Scanned {
             branch: owner.and_then(|owner| owner.branch.as_deref()),
             user: None,
             team: None,
-            usage: &usage,
-            cost: priced.cost,
+            sums: RequestRollup::of(&request.usage(), priced.cost),
         });
     }
 }

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ducat_ledger::{Incident, Key, Request, Session, ToolCall, Turn, UnixMs};
+use ducat_ledger::{BUCKET_MS, Incident, Key, Request, RequestRollup, Session, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, RequestRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::rows::{Owned, Stored, owner_copy};
+use crate::rows::{Owned, Stored, UNDATED, owner_copy};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
+
+/// 1972-06-01. Before, a zone was not a whole number of quarter-hours from UTC (Liberia), and a day of it is no sum of buckets.
+const ROLLED_UP_SINCE: UnixMs = 76_204_800_000;
 
 /// A read-only connection; every call sees the state of one commit.
 pub struct Reader {
@@ -48,8 +51,64 @@ impl Reader {
         Ok(Self { connection })
     }
 
-    /// Adds every request of a time range to a report, under its owner.
+    /// Adds what a time range has to a report: its roll-ups, or every request where the report must tell sessions apart.
     pub fn add_to(
+        &self,
+        tenant: TenantId,
+        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        report: &mut Report,
+    ) -> Result<(), StoreError> {
+        let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
+        if report.wants_requests() || !is_cut(from) || !is_cut(until) {
+            return self.add_requests_to(tenant, (from, until), report);
+        }
+        let until_then = until.map_or(ROLLED_UP_SINCE, |until| until.min(ROLLED_UP_SINCE));
+        self.add_requests_to(tenant, (Some(from.unwrap_or(UnixMs::MIN)), Some(until_then)), report)?;
+        self.add_rollups_to(tenant, (from, until), report)
+    }
+
+    fn add_rollups_to(
+        &self,
+        tenant: TenantId,
+        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        report: &mut Report,
+    ) -> Result<(), StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT * FROM rollup_requests WHERE tenant = ?1
+                 AND ((bucket >= ?2 AND bucket < ?3) OR (bucket = ?4 AND ?5))",
+            )
+            .doing("reading roll-ups")?;
+        let first = from.map_or(ROLLED_UP_SINCE, |from| from.max(ROLLED_UP_SINCE)).div_euclid(BUCKET_MS);
+        let end = until.map_or(i64::MAX, |until| until.div_euclid(BUCKET_MS));
+        // What tells no time is in no range.
+        let undated = from.is_none() && until.is_none();
+        let mut rows = statement.query(params![tenant.0, first, end, UNDATED, undated]).doing("reading roll-ups")?;
+        while let Some(row) = rows.next().doing("reading roll-ups")? {
+            let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
+            let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
+            let bucket: i64 = row.get(1).doing("reading roll-ups")?;
+            let mut columns = [0; 10];
+            for (place, column) in (10..).zip(&mut columns) {
+                *column = row.get(place).doing("reading roll-ups")?;
+            }
+            report.add(&RequestRow {
+                started_at: (bucket != UNDATED).then(|| bucket * BUCKET_MS),
+                session: "",
+                agent: text(2)?,
+                model: text(3)?,
+                project: name(4)?,
+                branch: name(5)?,
+                user: name(6)?,
+                team: name(7)?,
+                sums: RequestRollup::from_columns(columns),
+            });
+        }
+        Ok(())
+    }
+
+    fn add_requests_to(
         &self,
         tenant: TenantId,
         (from, until): (Option<UnixMs>, Option<UnixMs>),
@@ -82,8 +141,7 @@ impl Reader {
                 branch: copy.and_then(|copy| copy.branch.as_deref()),
                 user: request.user.get().map(String::as_str),
                 team: request.team.get().map(String::as_str),
-                usage: &request.usage(),
-                cost: cost.map(NanoUsd),
+                sums: RequestRollup::of(&request.usage(), cost.map(NanoUsd)),
             });
         }
         Ok(())
