@@ -209,9 +209,14 @@ fn a_soak_leaves_all_readers_agreed() {
                 append(&file, &request(&session, number, 1 + random.below(900) as u64));
             }
             2 => {
-                // A fork: the same lines under another session. Written once; what a rewritten file said before stays in the ledger.
-                if let Ok(text) = fs::read_to_string(&file) {
-                    let fork = format!("f{number}");
+                // A fork: the same lines under another session, a few times each. Written once; what a rewritten file said before stays in the
+                // ledger.
+                let fork = format!("f{session}-{}", random.below(3));
+                let there = machine.projects().join(format!("app/{fork}.jsonl")).exists();
+                if let Ok(text) = fs::read_to_string(&file)
+                    && !there
+                    && number > 500
+                {
                     let lines = text.replace(&format!("\"sessionId\":\"{session}\""), &format!("\"sessionId\":\"{fork}\""));
                     write(&machine.projects().join(format!("app/{fork}.jsonl")), &lines);
                 }
