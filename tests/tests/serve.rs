@@ -211,3 +211,26 @@ fn the_description_of_the_api_is_true() {
         }
     }
 }
+
+#[test]
+fn live_events_come_and_end_with_the_server() {
+    use std::io::{BufRead, BufReader, Write};
+    let machine = Machine::new();
+    let server = machine.serve();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("event: hello")));
+    assert_eq!(
+        server.post("/metrics/tool/start", &serde_json::json!({ "toolName": "Deploy", "citizen": "ana", "trackingId": "t" })).0,
+        200
+    );
+    let event =
+        lines.find_map(|line| line.strip_prefix("data: ").filter(|data| data.contains("Deploy")).map(str::to_owned)).unwrap();
+    let event: Value = serde_json::from_str(&event).unwrap();
+    assert_eq!((&event["kind"], &event["name"], &event["outcome"]), (&"tool_call".into(), &"Deploy".into(), &Value::Null));
+    server.stop();
+    // The stream ends with the server instead of keeping it.
+    lines.for_each(drop);
+}

@@ -27,7 +27,7 @@ impl KeySpace {
 }
 
 /// The identity of a fact within a tenant: a hash ([`Key::of`]) of the id that an agent gave, or, where nobody gave one, 16 bytes that
-/// whoever took the fact made.
+/// whoever took the fact made, beginning with its time in nanoseconds (big-endian) so that such facts lie in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 16]);
 

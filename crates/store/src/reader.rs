@@ -11,6 +11,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::rows::{Owned, Stored, UNDATED, owner_copy};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
+/// How far after the time asked for open calls are looked for: past it would be the future.
+const MOST_RUNNING_MS: i64 = 2 * 86_400_000;
+
 /// 1972-06-01. Before, a zone was not a whole number of quarter-hours from UTC (Liberia), and a day of it is no sum of buckets.
 const ROLLED_UP_SINCE: UnixMs = 76_204_800_000;
 
@@ -224,17 +227,25 @@ impl Reader {
         }))
     }
 
-    /// Tool calls of an agent, in no session, that started since a time and have not ended.
+    /// Tool calls of an agent whose facts we gave keys ([`ordered by time`](ducat_ledger::Key)), since a time, that have not ended.
     pub fn open_tool_calls(&self, tenant: TenantId, agent: &str, since: UnixMs) -> Result<Vec<ToolCall>, StoreError> {
         // Compared as text first: most have ended, and reading each would take long.
         let mut statement = self
             .connection
             .prepare(
-                "SELECT fact FROM tool_calls WHERE tenant = ?1 AND owner IS NULL AND started_at >= ?2 AND fact NOT LIKE '%\"outcome\":%'",
+                "SELECT fact FROM tool_calls WHERE tenant = ?1 AND key >= ?2 AND key <= ?3 AND owner IS NULL AND fact NOT LIKE '%\"outcome\":%'",
             )
             .doing("reading open tool calls")?;
-        let rows =
-            statement.query_map(params![tenant.0, since], |row| row.get::<_, String>(0)).doing("reading open tool calls")?;
+        // Such a key begins with its nanoseconds since 1970; hashes that fall between are few.
+        let key = |at: UnixMs, rest: u8| {
+            let mut key = [rest; 16];
+            key[..8].copy_from_slice(&(at.max(0).unsigned_abs().saturating_mul(1_000_000)).to_be_bytes());
+            key
+        };
+        let (first, last) = (key(since, 0), key(since.saturating_add(MOST_RUNNING_MS), 0xff));
+        let rows = statement
+            .query_map(params![tenant.0, first, last], |row| row.get::<_, String>(0))
+            .doing("reading open tool calls")?;
         let calls = rows.map(|fact| Ok(serde_json::from_str::<ToolCall>(&fact.doing("reading open tool calls")?)?));
         calls.filter(|call| call.as_ref().map_or(true, |call| call.agent == agent && call.outcome.is_untold())).collect()
     }

@@ -89,8 +89,16 @@ async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
 /// Waits for a write's commit without holding a thread.
 pub(crate) async fn commit(app: &Shared, write: Write) -> Result<Receipt, StoreError> {
     let (tell, told) = oneshot::channel();
-    let submit = move |store: &ducat_store::Store| store.submit(write, move |result| drop(tell.send(result)));
-    submit(&app.store);
+    // Who asked may have gone away.
+    let answer = move |result| drop(tell.send(result));
+    match write.lane {
+        Lane::Live => app.store.submit(write, answer),
+        // A full bulk lane makes its caller wait, and while an import runs it is full.
+        Lane::Bulk => {
+            let store = app.store.clone();
+            tokio::task::spawn_blocking(move || store.submit(write, answer));
+        }
+    }
     told.await.unwrap_or(Err(StoreError::Closed))
 }
 
