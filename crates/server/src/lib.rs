@@ -27,8 +27,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use ingest::EventCounts;
-use ingest::first_version::Running;
 use ingest::hooks::Resolved;
+use ingest::running::Running;
 use ingest::socket::Socket;
 use log::Log;
 
@@ -191,7 +191,7 @@ impl Server {
         if let Some(spool) = self.app.config.spool.clone() {
             tasks.spawn(ingest::drain::run(self.app.clone(), spool));
         }
-        tasks.spawn(ingest::first_version::expire(self.app.clone(), self.app.config.tool_call_lasts));
+        tasks.spawn(ingest::running::expire(self.app.clone(), self.app.config.tool_call_lasts));
         let app = self.app.clone();
         let shutdown = async move {
             shutdown.await;

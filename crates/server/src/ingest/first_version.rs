@@ -2,9 +2,7 @@
 //!
 //! Its facts have the agent `first-version` and never merge with those of agents. Every answer follows its commit.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -16,159 +14,28 @@ use ducat_ledger::{
     Witnesses,
 };
 use ducat_spool::EventId;
-use ducat_store::{Event, Lane, StoreError, TenantId, Write};
+use ducat_store::{Event, Lane, TenantId, Write};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::body::{Body, LONGEST_NAME, MISSING, Refused, bad};
 use super::hooks::commit;
+use super::running::OpenCall;
 use crate::api::error;
 use crate::{App, Shared};
 
 /// Their name in the ledger.
 pub(crate) const AGENT: &str = "first-version";
-const MISSING: &str = "Missing required fields";
-/// Bytes of a name or id; no client sends longer ones.
-const LONGEST_NAME: usize = 256;
 const MOST_TOKENS: u64 = 1_000_000_000_000;
 /// Calls that may run at once; more are calls that nobody ends.
 const MOST_RUNNING: usize = 1_000_000;
 /// Separates what a client calls a thing from what makes it unique.
-const MARK: char = '#';
-/// How far back the start looks for what is open.
-const LOOK_BACK_MS: i64 = 24 * 3_600_000;
-
-/// What has started and not ended, kept in memory and made anew from the ledger at the start.
-#[derive(Default)]
-pub(crate) struct Running(Mutex<Open>);
-
-/// A call, and when it was heard of: its own time is the client's to tell.
-#[derive(Clone)]
-struct OpenCall {
-    call: ToolCall,
-    since: Instant,
-}
-
-#[derive(Default)]
-struct Open {
-    calls: HashMap<String, OpenCall>,
-    /// By citizen, the latest last.
-    sessions: HashMap<String, Vec<Session>>,
-}
-
-impl Running {
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Finds in the ledger what was open when the last server ended.
-    pub fn restore(store: &ducat_store::Store, now: UnixMs) -> Result<Self, StoreError> {
-        let reader = store.reader()?;
-        let mut open = Open::default();
-        for call in reader.open_tool_calls(TenantId::LOCAL, AGENT, now - LOOK_BACK_MS)? {
-            open.calls.insert(told_id(&call.id).to_owned(), OpenCall { call, since: Instant::now() });
-        }
-        for session in reader.sessions_since(TenantId::LOCAL, now - LOOK_BACK_MS)? {
-            if session.agent == AGENT && session.ended_at.is_untold() {
-                open.sessions.entry(told_id(&session.id).to_owned()).or_default().push(session);
-            }
-        }
-        Ok(Self(Mutex::new(open)))
-    }
-}
-
-/// The client's own id, without what makes it unique.
-fn told_id(id: &str) -> &str {
-    id.rsplit_once(MARK).map_or(id, |(told, _)| told)
-}
+pub(super) const MARK: char = '#';
 
 /// An id and key of their own. The key is ordered by time, so that what happens together lies together on disk.
 fn identity(told: &str) -> (Key, String) {
     let unique = EventId::new();
     (Key(unique.0), format!("{told}{MARK}{unique}"))
-}
-
-/// The fields of a body; each fault names its field.
-struct Body(serde_json::Map<String, Value>);
-
-type Refused = (StatusCode, String);
-
-fn bad(what: impl Into<String>) -> Refused {
-    (StatusCode::BAD_REQUEST, what.into())
-}
-
-impl Body {
-    fn parse(bytes: &[u8]) -> Result<Self, Refused> {
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(_) => Err(bad("body: must be a JSON object")),
-            Err(fault) => Err(bad(format!("body: not JSON: {fault}"))),
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&str>, Refused> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.len() > LONGEST_NAME => {
-                Err(bad(format!("{name}: longer than {LONGEST_NAME} bytes")))
-            }
-            Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-            Some(_) => Err(bad(format!("{name}: must be a string"))),
-        }
-    }
-
-    fn required(&self, name: &str) -> Result<&str, Refused> {
-        self.text(name)?.ok_or_else(|| bad(MISSING))
-    }
-
-    /// A number from 0, not too large to be kept exactly in thousandths.
-    fn number(&self, name: &str) -> Result<Option<f64>, Refused> {
-        match self.get(name) {
-            None => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(number) if (0.0..=1e12).contains(&number) => Ok(Some(number)),
-                Some(_) => Err(bad(format!("{name}: must be from 0 to 10^12"))),
-                None => Err(bad(format!("{name}: must be a number"))),
-            },
-        }
-    }
-
-    fn count(&self, name: &str) -> Result<Option<u64>, Refused> {
-        match self.number(name)? {
-            None => Ok(None),
-            Some(number) if number.fract() == 0.0 => Ok(Some(number as u64)),
-            Some(_) => Err(bad(format!("{name}: must be a whole number"))),
-        }
-    }
-
-    /// The user the agent works for; `user` is the same.
-    fn citizen(&self) -> Result<&str, Refused> {
-        match self.text("citizen")? {
-            Some(citizen) => Ok(citizen),
-            None => self.required("user"),
-        }
-    }
-
-    /// That user's team; `team` is the same.
-    fn team(&self) -> Result<&str, Refused> {
-        Ok(self.text("citizenClass")?.or(self.text("team")?).unwrap_or("unknown"))
-    }
-
-    /// RFC 3339, or without a zone: then UTC.
-    fn timestamp(&self) -> Result<Option<UnixMs>, Refused> {
-        let Some(text) = self.text("timestamp")? else { return Ok(None) };
-        let zoned = text.parse::<Timestamp>().ok();
-        let plain = || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-        match zoned.or_else(plain) {
-            Some(at) => Ok(Some(at.as_millisecond())),
-            None => Err(bad("timestamp: must be ISO 8601, such as 2026-01-31T12:00:00Z")),
-        }
-    }
 }
 
 fn told<T>(value: T) -> ducat_ledger::Told<T> {
@@ -179,12 +46,12 @@ fn witnesses() -> Witnesses {
     Witnesses::only(Witness::Api)
 }
 
-fn now() -> UnixMs {
+pub(super) fn now() -> UnixMs {
     Timestamp::now().as_millisecond()
 }
 
 /// Stores facts of a call; a call repeated with its `Idempotency-Key` is stored once.
-async fn store(app: &Shared, headers: &HeaderMap, facts: Vec<Fact>) -> Result<(), Refused> {
+pub(super) async fn store(app: &Shared, headers: &HeaderMap, facts: Vec<Fact>) -> Result<(), Refused> {
     let event = match headers.get("idempotency-key") {
         None => None,
         Some(key) if key.len() > LONGEST_NAME => return Err(bad(format!("Idempotency-Key: longer than {LONGEST_NAME} bytes"))),
@@ -404,7 +271,7 @@ fn missing_citizen(refused: Refused) -> Refused {
     if refused.1 == MISSING { bad("Missing citizen field") } else { refused }
 }
 
-fn incident(kind: IncidentKind, user: &str) -> Incident {
+pub(super) fn incident(kind: IncidentKind, user: &str) -> Incident {
     let (key, id) = identity(user);
     let mut incident = Incident::new(key, AGENT, format!("{}/{id}", kind.name()));
     incident.witnesses = witnesses();
@@ -464,29 +331,4 @@ async fn earn(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, R
     earned.value = told(nano(amount));
     store(app, headers, vec![Fact::Incident(earned)]).await?;
     Ok(json!({ "success": true }))
-}
-
-/// Gives up calls that started longer ago than `lasts`; each is an incident.
-pub(crate) async fn expire(app: App, lasts: Duration) {
-    let is_open = |session: &Session| session.started_at.or_default() >= now() - LOOK_BACK_MS;
-    let mut turns = tokio::time::interval((lasts / 4).clamp(Duration::from_millis(100), Duration::from_secs(30)));
-    loop {
-        turns.tick().await;
-        // A session that nobody ends is active for a day.
-        app.running.open().sessions.retain(|_, sessions| {
-            sessions.retain(is_open);
-            !sessions.is_empty()
-        });
-        let expired: Vec<(String, OpenCall)> =
-            app.running.open().calls.extract_if(|_, open| open.since.elapsed() > lasts).collect();
-        let facts = expired.iter().map(|(_, OpenCall { call, .. })| {
-            let mut given_up = incident(IncidentKind::ExpiredToolCall, call.user.get().map_or("unknown", String::as_str));
-            given_up.subject = call.name.clone();
-            Fact::Incident(given_up)
-        });
-        let facts: Vec<Fact> = facts.collect();
-        if !facts.is_empty() && store(&app, &HeaderMap::new(), facts).await.is_err() {
-            app.running.open().calls.extend(expired);
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! Events in: hooks over the socket, over HTTP and from the spool, and the first version's API.
 
+mod body;
 pub(crate) mod drain;
 pub(crate) mod first_version;
 pub(crate) mod hooks;
+pub(crate) mod running;
 pub(crate) mod socket;
 
 use std::collections::BTreeMap;
