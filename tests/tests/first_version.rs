@@ -188,6 +188,11 @@ fn a_call_that_never_ends_expires() {
         other => Err(format!("{other:?}")),
     });
     assert_eq!(server.post("/metrics/tool/end", &json!({ "trackingId": "t" })).0, 404);
+    // Found open again after a restart, given up again, counted once.
+    server.stop();
+    let server = machine.serve();
+    thread::sleep(Duration::from_millis(1600));
+    assert_eq!(sample(&server, "ai_tool_calls_expired_total{"), Some(1.0));
 }
 
 #[test]

@@ -73,6 +73,9 @@ pub(crate) async fn expire(app: App, lasts: Duration) {
             app.running.open().calls.extract_if(|_, open| open.since.elapsed() > lasts).collect();
         let facts = expired.iter().map(|(_, OpenCall { call, .. })| {
             let mut given_up = incident(IncidentKind::ExpiredToolCall, call.user.get().map_or("unknown", String::as_str));
+            // One a call, also when the call is found open again after a restart.
+            given_up.key = call.key;
+            given_up.id = format!("{}/{}", IncidentKind::ExpiredToolCall.name(), call.id);
             given_up.subject = call.name.clone();
             Fact::Incident(given_up)
         });
