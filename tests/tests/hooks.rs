@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::Duration;
 
 use ducat_end_to_end::{Machine, Server, eventually};
-use ducat_spool::EventId;
+use ducat_spool::{Answer, EventId, Frame, Status};
 use serde_json::{Value, json};
 
 /// What the agent sends before a tool call; each call has an id of its own.
@@ -206,4 +208,31 @@ fn odd_surroundings_do_not_disturb_the_agent() {
     machine.hook(&json!("x".repeat(3 << 20)), &[]);
     let server = machine.serve();
     comes_to_calls(&server, 1);
+}
+
+/// A whole answer, a byte at a time: the deadline is for all of it.
+#[test]
+fn an_answer_that_trickles_is_late() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.socket().parent().unwrap()).unwrap();
+    let server = UnixListener::bind(machine.socket()).unwrap();
+    let trickling = thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut bytes = Vec::new();
+        while Frame::missing(&bytes).unwrap() > 0 {
+            let mut part = [0; 1024];
+            let read = stream.read(&mut part).unwrap();
+            bytes.extend_from_slice(&part[..read]);
+        }
+        let answer = Answer { id: Frame::decode(&bytes).unwrap().id, status: Status::Stored, body: Vec::new() };
+        for byte in answer.encode() {
+            thread::sleep(Duration::from_millis(60));
+            if stream.write_all(&[byte]).is_err() {
+                return;
+            }
+        }
+    });
+    machine.hook(&before_call(1), &[("DUCAT_HOOK_DEADLINE_MS", "300")]);
+    assert_eq!(machine.spooled().len(), 1, "1.5 s of bytes are no answer within 0.3 s");
+    trickling.join().unwrap();
 }

@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 use ducat_ledger::{Key, Request, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
+use ducat_report::ReportQuery;
 use ducat_scan::{Importer, claude_homes};
 use ducat_server::{session_json, sessions_json};
 use ducat_spool::data_folder;
-use ducat_store::{DataFolder, FolderError, Reader, SessionDetail, SessionSummary, TenantId};
+use ducat_store::{DataFolder, FolderError, Reader, SessionDetail, TenantId};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -76,20 +77,13 @@ fn up_to_date() -> anyhow::Result<Reader> {
     }
 }
 
-fn zone(name: &str) -> anyhow::Result<TimeZone> {
-    if name == "local" {
-        return Ok(TimeZone::system());
-    }
-    TimeZone::get(name).with_context(|| format!("--timezone {name}: not a known time zone"))
-}
-
 fn when(at: Option<UnixMs>, zone: &TimeZone, format: &str) -> String {
     let at = at.and_then(|at| Timestamp::from_millisecond(at).ok());
     at.map_or_else(|| "?".to_owned(), |at| at.to_zoned_datetime(zone.clone()).strftime(format).to_string())
 }
 
 pub fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let zone = zone(&args.timezone)?;
+    let zone = ReportQuery::parse_timezone(&args.timezone)?;
     let sessions = up_to_date()?.sessions(TenantId::LOCAL, args.offset, args.limit)?;
     let mut out = io::stdout().lock();
     if args.json {
@@ -101,7 +95,7 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
                 at.and_then(|at| Timestamp::from_millisecond(*at).ok()).map(|at| format!("{at:.3}")).unwrap_or_default()
             };
             let session = &row.session;
-            let cost = cost_of(row).map(|cost| format!("{}", cost.as_usd())).unwrap_or_default();
+            let cost = row.known_cost().map(|cost| format!("{}", cost.as_usd())).unwrap_or_default();
             let fields = [
                 session.id.as_str(),
                 &session.agent,
@@ -127,17 +121,12 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
                 figures::count(row.turns),
                 figures::count(row.requests),
                 figures::count(row.tool_calls),
-                cost_of(row).map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
+                row.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
             ]);
         }
         writeln!(out, "{}", table::lines(&list))?;
     }
     Ok(())
-}
-
-/// Unknown when no request of it has a price.
-fn cost_of(row: &SessionSummary) -> Option<NanoUsd> {
-    (row.requests == 0 || row.unpriced_requests < row.requests).then_some(row.cost)
 }
 
 fn quoted(field: &str) -> String {
@@ -160,7 +149,7 @@ fn duration(ms: u64) -> String {
 }
 
 pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
-    let zone = zone(&args.timezone)?;
+    let zone = ReportQuery::parse_timezone(&args.timezone)?;
     let Some(found) = up_to_date()?.session(TenantId::LOCAL, &args.id)? else {
         bail!("there is no one session whose id is or begins with {:?}; `ducat sessions` lists them", args.id);
     };

@@ -77,19 +77,41 @@ fn over_socket(paths: &[PathBuf], frame: &Frame, deadline: Instant) -> io::Resul
     for path in paths {
         stream = os::connect_at_once(path)
             .and_then(|stream| if os::is_trusted(&stream) { Ok(stream) } else { Err(io::ErrorKind::PermissionDenied.into()) });
-        if stream.is_ok() {
+        // A full queue is a server that hangs.
+        if stream.as_ref().map_or_else(|error: &io::Error| error.kind() == io::ErrorKind::WouldBlock, |_| true) {
             break;
         }
     }
-    // A full queue is a server that hangs.
-    let mut stream: UnixStream = stream?;
-    stream.set_write_timeout(Some(left(deadline)?))?;
+    let mut stream = Within { stream: stream?, deadline };
     stream.write_all(&frame.encode())?;
-    stream.set_read_timeout(Some(left(deadline)?))?;
-    Answer::read(&stream).map_err(|error| match error {
+    Answer::read(stream).map_err(|error| match error {
         FrameError::Io(error) => error,
         FrameError::Malformed(what) => io::Error::new(io::ErrorKind::InvalidData, what),
     })
+}
+
+/// A stream on which all reads and writes together end by a deadline, also when bytes come one by one.
+struct Within {
+    stream: UnixStream,
+    deadline: Instant,
+}
+
+impl Read for Within {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.deadline)?))?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Within {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.deadline)?))?;
+        self.stream.write(from)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn over_http(authority: &str, path: &str, key: Option<&str>, frame: &Frame, deadline: Instant) -> io::Result<Answer> {

@@ -126,13 +126,12 @@ pub fn sessions_json(sessions: &[SessionSummary]) -> Value {
 
 fn summary(row: &SessionSummary) -> Value {
     let session = &row.session;
-    let known = (row.requests == 0 || row.unpriced_requests < row.requests).then_some(row.cost);
     let about = json!({
         "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
         "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
         "turns": row.turns, "requests": row.requests, "tool_calls": row.tool_calls, "unpriced_requests": row.unpriced_requests,
     });
-    merged(about, usd(known))
+    merged(about, usd(row.known_cost()))
 }
 
 /// One session and all that it owns.

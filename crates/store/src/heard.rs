@@ -30,18 +30,22 @@ impl<'c, 'l> Heard<'c, 'l> {
     }
 
     fn news_of(&self, tenant: TenantId, change: &Change<'_>, session: Option<&str>) -> Option<News> {
-        let (at, owner, fact) = match *change {
-            Change::Request { after, priced, owner, .. } => {
-                (after.started_at.get(), owner, LiveFact::Request(Box::new(after.clone()), priced.clone()))
-            }
-            Change::ToolCall { after, owner, .. } => {
-                (after.started_at.get().or(after.ended_at.get()), owner, LiveFact::ToolCall(Box::new(after.clone())))
-            }
-            Change::Turn { after, owner, .. } => (after.started_at.get(), owner, LiveFact::Turn(Box::new(after.clone()))),
-            Change::Session { after, .. } => (after.last_at.get(), None, LiveFact::Session(Box::new(after.clone()))),
-            Change::Incident { after, owner, .. } => (after.at.get(), owner, LiveFact::Incident(Box::new(after.clone()))),
+        let (at, owner) = match *change {
+            Change::Request { after, owner, .. } => (after.started_at.get(), owner),
+            Change::ToolCall { after, owner, .. } => (after.started_at.get().or(after.ended_at.get()), owner),
+            Change::Turn { after, owner, .. } => (after.started_at.get(), owner),
+            Change::Session { after, .. } => (after.last_at.get(), None),
+            Change::Incident { after, owner, .. } => (after.at.get(), owner),
         };
+        // First, because nearly nothing of an import is news.
         let at = *at.filter(|at| self.counting.is_live(Some(**at)) && **at > self.now - NEWS_LAST_MS)?;
+        let fact = match *change {
+            Change::Request { after, priced, .. } => LiveFact::Request(Box::new(after.clone()), priced.clone()),
+            Change::ToolCall { after, .. } => LiveFact::ToolCall(Box::new(after.clone())),
+            Change::Turn { after, .. } => LiveFact::Turn(Box::new(after.clone())),
+            Change::Session { after, .. } => LiveFact::Session(Box::new(after.clone())),
+            Change::Incident { after, .. } => LiveFact::Incident(Box::new(after.clone())),
+        };
         let project = owner.and_then(|owner| owner.project.clone());
         Some(News { tenant, at, session: session.map(str::to_owned), project, fact })
     }

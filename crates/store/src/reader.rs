@@ -11,9 +11,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use crate::rows::{Owned, Stored, UNDATED, owner_copy};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
-/// How far after the time asked for open calls are looked for: past it would be the future.
-const MOST_RUNNING_MS: i64 = 2 * 86_400_000;
-
 /// 1972-06-01. Before, a zone was not a whole number of quarter-hours from UTC (Liberia), and a day of it is no sum of buckets.
 const ROLLED_UP_SINCE: UnixMs = 76_204_800_000;
 
@@ -32,6 +29,13 @@ pub struct SessionSummary {
     pub unpriced_requests: u64,
     pub tool_calls: u64,
     pub turns: u64,
+}
+
+impl SessionSummary {
+    /// Unknown when it has requests and none of them has a price.
+    pub fn known_cost(&self) -> Option<NanoUsd> {
+        (self.requests == 0 || self.unpriced_requests < self.requests).then_some(self.cost)
+    }
 }
 
 /// A session and all that it owns, each in the order of time.
@@ -227,8 +231,14 @@ impl Reader {
         }))
     }
 
-    /// Tool calls of an agent whose facts we gave keys ([`ordered by time`](ducat_ledger::Key)), since a time, that have not ended.
-    pub fn open_tool_calls(&self, tenant: TenantId, agent: &str, since: UnixMs) -> Result<Vec<ToolCall>, StoreError> {
+    /// Tool calls of an agent whose facts we gave keys ([`ordered by time`](ducat_ledger::Key)), that began between two times and
+    /// have not ended.
+    pub fn open_tool_calls(
+        &self,
+        tenant: TenantId,
+        agent: &str,
+        (since, until): (UnixMs, UnixMs),
+    ) -> Result<Vec<ToolCall>, StoreError> {
         // Compared as text first: most have ended, and reading each would take long.
         let mut statement = self
             .connection
@@ -242,7 +252,7 @@ impl Reader {
             key[..8].copy_from_slice(&(at.max(0).unsigned_abs().saturating_mul(1_000_000)).to_be_bytes());
             key
         };
-        let (first, last) = (key(since, 0), key(since.saturating_add(MOST_RUNNING_MS), 0xff));
+        let (first, last) = (key(since, 0), key(until, 0xff));
         let rows = statement
             .query_map(params![tenant.0, first, last], |row| row.get::<_, String>(0))
             .doing("reading open tool calls")?;

@@ -1,11 +1,14 @@
 //! The JSON body of a call of the first version's API.
 
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use ducat_ledger::UnixMs;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
+
+use crate::api::error;
 
 pub(super) const MISSING: &str = "Missing required fields";
 /// Bytes of a name or id; no client sends longer ones.
@@ -15,10 +18,16 @@ pub(super) const LONGEST_NAME: usize = 256;
 pub(super) struct Body(serde_json::Map<String, Value>);
 
 /// Status and words of a call that is refused.
-pub(super) type Refused = (StatusCode, String);
+pub(crate) struct Refused(pub StatusCode, pub String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        error(self.0, &self.1)
+    }
+}
 
 pub(super) fn bad(what: impl Into<String>) -> Refused {
-    (StatusCode::BAD_REQUEST, what.into())
+    Refused(StatusCode::BAD_REQUEST, what.into())
 }
 
 impl Body {

@@ -8,7 +8,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use ducat_ledger::{
     Fact, FieldClass, Incident, IncidentKind, Key, KeySpace, Outcome, Request, Session, ToolCall, Turn, UnixMs, Witness,
     Witnesses,
@@ -21,7 +20,6 @@ use serde_json::{Value, json};
 use super::body::{Body, LONGEST_NAME, MISSING, Refused, bad};
 use super::hooks::commit;
 use super::running::OpenCall;
-use crate::api::error;
 use crate::{App, Shared};
 
 /// Their name in the ledger.
@@ -63,23 +61,15 @@ pub(super) async fn store(app: &Shared, headers: &HeaderMap, facts: Vec<Fact>) -
     let write = Write { lane: Lane::Live, tenant: TenantId::LOCAL, facts, event, cursors: Vec::new() };
     match commit(app, write).await {
         Ok(_) => Ok(()),
-        Err(cause) => Err((StatusCode::SERVICE_UNAVAILABLE, cause.to_string())),
+        Err(cause) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, cause.to_string())),
     }
 }
 
-fn answer(result: Result<Value, Refused>) -> Response {
-    match result {
-        Ok(value) => Json(value).into_response(),
-        Err((status, what)) => error(status, &what),
-    }
-}
+/// What every call answers.
+type Answer = Result<Json<Value>, Refused>;
 
-pub(crate) async fn tool_start(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(start_tool(&app, &headers, &body).await)
-}
-
-async fn start_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn tool_start(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let (tool, tracking) = (body.required("toolName")?, body.required("trackingId")?);
     let (citizen, team) = (body.citizen()?, body.team()?);
     let started_at = body.timestamp()?.unwrap_or_else(now);
@@ -95,26 +85,22 @@ async fn start_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Va
         // The same id while the call runs is the same call.
         let is_new = !open.calls.contains_key(tracking);
         if is_new && open.calls.len() >= MOST_RUNNING {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, format!("{MOST_RUNNING} calls are running and none has ended")));
+            return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, format!("{MOST_RUNNING} calls are running and none has ended")));
         }
         if is_new {
             open.calls.insert(tracking.to_owned(), OpenCall { call: call.clone(), since: Instant::now() });
         }
         is_new
     };
-    if is_new && let Err(refused) = store(app, headers, vec![Fact::ToolCall(call)]).await {
+    if is_new && let Err(refused) = store(&app, &headers, vec![Fact::ToolCall(call)]).await {
         app.running.open().calls.remove(tracking);
         return Err(refused);
     }
-    Ok(json!({ "success": true, "trackingId": tracking }))
+    Ok(Json(json!({ "success": true, "trackingId": tracking })))
 }
 
-pub(crate) async fn tool_end(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(end_tool(&app, &headers, &body).await)
-}
-
-async fn end_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn tool_end(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let tracking = body.required("trackingId")?;
     let success = match body.get("success") {
         None => true,
@@ -129,7 +115,7 @@ async fn end_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Valu
         Some(_) => return Err(bad("error: must be a string or null")),
     };
     let Some(started) = app.running.open().calls.remove(tracking) else {
-        return Err((StatusCode::NOT_FOUND, "Tracking ID not found".to_owned()));
+        return Err(Refused(StatusCode::NOT_FOUND, "Tracking ID not found".to_owned()));
     };
     let ended_at = now();
     let measured = || ended_at.saturating_sub(started.call.started_at.or_default()).max(0).unsigned_abs();
@@ -144,13 +130,13 @@ async fn end_tool(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Valu
     if !success {
         ended.error_kind = told(failure.unwrap_or_else(|| "error".to_owned()));
     }
-    if let Err(refused) = store(app, headers, vec![Fact::ToolCall(ended)]).await {
+    if let Err(refused) = store(&app, &headers, vec![Fact::ToolCall(ended)]).await {
         app.running.open().calls.insert(tracking.to_owned(), started);
         return Err(refused);
     }
     match duration {
-        Some(duration) => Ok(json!({ "success": true, "duration": number(duration) })),
-        None => Ok(json!({ "success": true, "duration": duration_ms })),
+        Some(duration) => Ok(Json(json!({ "success": true, "duration": number(duration) }))),
+        None => Ok(Json(json!({ "success": true, "duration": duration_ms }))),
     }
 }
 
@@ -167,12 +153,8 @@ fn error_kind(text: &str) -> String {
     if is_name { first.to_owned() } else { "error".to_owned() }
 }
 
-pub(crate) async fn tokens_used(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(use_tokens(&app, &headers, &body).await)
-}
-
-async fn use_tokens(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn tokens_used(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let citizen = body.citizen()?;
     let tokens = body.count("tokens")?.filter(|tokens| *tokens > 0).ok_or_else(|| bad(MISSING))?;
     if tokens > MOST_TOKENS {
@@ -192,21 +174,17 @@ async fn use_tokens(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Va
         _ => return Err(bad("type: must be completion or prompt")),
     }
     let cost = app.pricer.price(&request).cost;
-    store(app, headers, vec![Fact::Request(request)]).await?;
+    store(&app, &headers, vec![Fact::Request(request)]).await?;
     let (usd, formatted) = match cost {
         Some(cost) => (json!(cost.as_usd()), format!("${:.4}", cost.as_usd())),
         // Unknown is not nothing.
         None => (Value::Null, "unknown".to_owned()),
     };
-    Ok(json!({ "success": true, "cost": usd, "costFormatted": formatted }))
+    Ok(Json(json!({ "success": true, "cost": usd, "costFormatted": formatted })))
 }
 
-pub(crate) async fn prompt_analysis(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(analyse_prompt(&app, &headers, &body).await)
-}
-
-async fn analyse_prompt(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn prompt_analysis(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let citizen = body.citizen()?;
     let score = body.number("complexityScore")?.ok_or_else(|| bad(MISSING))?;
     if score > 1e9 {
@@ -223,16 +201,12 @@ async fn analyse_prompt(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Resul
     }
     turn.user = told(citizen.to_owned());
     turn.team = told(body.team()?.to_owned());
-    store(app, headers, vec![Fact::Turn(turn)]).await?;
-    Ok(json!({ "success": true }))
+    store(&app, &headers, vec![Fact::Turn(turn)]).await?;
+    Ok(Json(json!({ "success": true })))
 }
 
-pub(crate) async fn session_start(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(start_session(&app, &headers, &body).await)
-}
-
-async fn start_session(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn session_start(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let citizen = body.citizen().map_err(missing_citizen)?;
     let (key, id) = identity(citizen);
     let mut session = Session::new(key, AGENT, id);
@@ -241,30 +215,26 @@ async fn start_session(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result
     session.last_at = told(now());
     session.user = told(citizen.to_owned());
     session.team = told(body.team()?.to_owned());
-    store(app, headers, vec![Fact::Session(session.clone())]).await?;
+    store(&app, &headers, vec![Fact::Session(session.clone())]).await?;
     app.running.open().sessions.entry(citizen.to_owned()).or_default().push(session);
-    Ok(json!({ "success": true }))
-}
-
-pub(crate) async fn session_end(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(end_session(&app, &headers, &body).await)
+    Ok(Json(json!({ "success": true })))
 }
 
 /// Ends the citizen's latest session; one that never started was begun before our time.
-async fn end_session(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn session_end(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let citizen = body.citizen().map_err(missing_citizen)?;
     let started = app.running.open().sessions.get_mut(citizen).and_then(Vec::pop);
     if let Some(mut session) = started {
         let before = session.clone();
         session.ended_at = told(now());
         session.last_at = told(now());
-        if let Err(refused) = store(app, headers, vec![Fact::Session(session)]).await {
+        if let Err(refused) = store(&app, &headers, vec![Fact::Session(session)]).await {
             app.running.open().sessions.entry(citizen.to_owned()).or_default().push(before);
             return Err(refused);
         }
     }
-    Ok(json!({ "success": true }))
+    Ok(Json(json!({ "success": true })))
 }
 
 fn missing_citizen(refused: Refused) -> Refused {
@@ -287,48 +257,36 @@ fn nano(dollars: f64) -> i64 {
     (dollars.min(9e9) * 1e9).round() as i64
 }
 
-pub(crate) async fn optimization_suggestion(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(suggest(&app, &headers, &body).await)
-}
-
-async fn suggest(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn optimization_suggestion(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let (kind, citizen) = (body.required("type")?, body.citizen()?);
     let mut suggestion = incident(IncidentKind::OptimizationSuggestion, citizen);
     suggestion.detail = told(kind.to_owned());
     suggestion.subject = told(body.text("tool")?.unwrap_or("general").to_owned());
     suggestion.value = told(nano(body.number("potentialSavings")?.unwrap_or(0.0)));
-    store(app, headers, vec![Fact::Incident(suggestion)]).await?;
-    Ok(json!({ "success": true }))
+    store(&app, &headers, vec![Fact::Incident(suggestion)]).await?;
+    Ok(Json(json!({ "success": true })))
 }
 
-pub(crate) async fn hook_performance(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(time_hook(&app, &headers, &body).await)
-}
-
-async fn time_hook(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn hook_performance(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let (kind, citizen) = (body.required("hookType")?, body.citizen()?);
     let duration = body.number("duration")?.ok_or_else(|| bad(MISSING))?;
     let mut timed = incident(IncidentKind::HookPerformance, citizen);
     timed.detail = told(kind.to_owned());
     timed.value = told((duration * 1000.0).round() as i64);
-    store(app, headers, vec![Fact::Incident(timed)]).await?;
-    Ok(json!({ "success": true }))
+    store(&app, &headers, vec![Fact::Incident(timed)]).await?;
+    Ok(Json(json!({ "success": true })))
 }
 
-pub(crate) async fn revenue(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(earn(&app, &headers, &body).await)
-}
-
-async fn earn(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
-    let body = Body::parse(body)?;
+pub(crate) async fn revenue(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Answer {
+    let body = Body::parse(&body)?;
     let citizen = body.citizen()?;
     let amount = body.number("amount")?.ok_or_else(|| bad(MISSING))?;
     let mut earned = incident(IncidentKind::Revenue, citizen);
     earned.subject = told(body.text("business")?.unwrap_or("unknown").to_owned());
     earned.detail = told(body.text("source")?.unwrap_or("unknown").to_owned());
     earned.value = told(nano(amount));
-    store(app, headers, vec![Fact::Incident(earned)]).await?;
-    Ok(json!({ "success": true }))
+    store(&app, &headers, vec![Fact::Incident(earned)]).await?;
+    Ok(Json(json!({ "success": true })))
 }

@@ -41,7 +41,7 @@ impl Running {
     pub fn restore(store: &ducat_store::Store, now: UnixMs) -> Result<Self, StoreError> {
         let reader = store.reader()?;
         let mut open = Open::default();
-        for call in reader.open_tool_calls(TenantId::LOCAL, AGENT, now - LOOK_BACK_MS)? {
+        for call in reader.open_tool_calls(TenantId::LOCAL, AGENT, (now - LOOK_BACK_MS, now))? {
             open.calls.insert(told_id(&call.id).to_owned(), OpenCall { call, since: Instant::now() });
         }
         for session in reader.sessions_since(TenantId::LOCAL, now - LOOK_BACK_MS)? {
