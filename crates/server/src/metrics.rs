@@ -252,7 +252,7 @@ fn page(summary: &Value) -> String {
         ("totalCost", "USD"),
         ("activeSessions", "active sessions"),
     ] {
-        body.push_str(&format!("<li><b>{}</b> {what}</li>", summary[name]));
+        body.push_str(&format!("<li><b>{}</b> {what}</li>", plain(&summary[name])));
     }
     let mut tables = String::new();
     for (name, metric) in summary["metrics"].as_object().into_iter().flatten() {
@@ -286,7 +286,7 @@ fn page(summary: &Value) -> String {
         tables.push_str("<p>Nothing has been counted yet: the counters begin with what happens from now on. The ledger's history is on the <a href=/>page</a>.</p>");
     }
     format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Ducat: metrics</title>\
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><meta name=color-scheme content='light dark'><title>Ducat: metrics</title>\
          <link rel=stylesheet href=/assets/page.css><link rel=stylesheet href=/assets/summary.css><main class=summary><h1>Metrics</h1>\
          <p>Since this ledger began to count. For Prometheus: <a href=/metrics>/metrics</a>.</p><ul>{body}</ul>{tables}</main></html>"
     )

@@ -87,8 +87,9 @@ fn misdirected(headers: &HeaderMap, asked: &str) -> Response {
         return error(StatusCode::MISDIRECTED_REQUEST, &what);
     }
     let what = what.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-    let page =
-        format!("<!doctype html><meta charset=utf-8><title>Ducat</title><h1>421: not a name of this server</h1><p>{what}.</p>");
+    let page = format!(
+        "<!doctype html><meta charset=utf-8><meta name=color-scheme content='light dark'><title>Ducat</title><h1>421: not a name of this server</h1><p>{what}.</p>"
+    );
     (StatusCode::MISDIRECTED_REQUEST, Html(page)).into_response()
 }
 
