@@ -218,13 +218,18 @@ pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
 
 /// A transcript's line of a request with a tool call.
 pub fn request(session: &str, id: u64, output: u64) -> String {
-    let line = json!({
+    let mut line = json!({
         "type": "assistant", "sessionId": session, "uuid": format!("00000000-0000-0000-0000-{id:012}"), "cwd": "/somewhere/app",
         "timestamp": format!("2026-01-02T10:{:02}:00.000Z", id % 60), "requestId": format!("req_{id}"),
         "message": { "id": format!("msg_{id}"), "role": "assistant", "model": "claude-opus-4-8",
             "content": [{ "type": "tool_use", "id": format!("toolu_{id}"), "name": "Bash", "input": {} }],
             "usage": { "input_tokens": 10, "output_tokens": output } },
     });
+    if id.is_multiple_of(2) {
+        line["attributionSkill"] = json!("review");
+        line["attributionMcpServer"] = json!("browser");
+        line["attributionAgent"] = json!("Explore");
+    }
     format!("{line}\n")
 }
 

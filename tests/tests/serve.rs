@@ -6,7 +6,8 @@ use std::fs;
 use ducat_end_to_end::{Machine, Server, append, request, write};
 use serde_json::Value;
 
-const GROUPINGS: [&str; 7] = ["daily", "weekly", "monthly", "session", "project", "model", "branch"];
+const GROUPINGS: [&str; 11] =
+    ["daily", "weekly", "monthly", "session", "project", "model", "branch", "billing", "subagent", "skill", "mcp_server"];
 
 #[test]
 fn the_server_follows_the_transcripts_and_agrees_with_the_report() {

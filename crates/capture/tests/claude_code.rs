@@ -35,7 +35,7 @@ impl Ledger {
             Fact::Turn(told) => join(&mut self.turns, told.key, told, Turn::join),
             Fact::Session(told) => join(&mut self.sessions, told.key, told, Session::join),
             Fact::Incident(told) => self.incidents.extend(told.kind.get()),
-            Fact::Line(_) => {}
+            Fact::Line(_) | Fact::Quota(_) => {}
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{figures, table};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// daily, weekly, monthly, session, project, model, branch or agent
+    /// daily, weekly, monthly, session, project, model, branch, agent, subagent, skill, mcp_server, billing, host, user or team
     #[arg(default_value = "daily", value_parser = grouping, value_name = "BY")]
     by: Grouping,
     /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days
@@ -213,6 +213,11 @@ fn title(by: Grouping) -> &'static str {
         Grouping::Agent => "AGENT",
         Grouping::User => "USER",
         Grouping::Team => "TEAM",
+        Grouping::Host => "HOST",
+        Grouping::Billing => "BILLING",
+        Grouping::Subagent => "SUB-AGENT",
+        Grouping::Skill => "SKILL",
+        Grouping::McpServer => "MCP SERVER",
     }
 }
 

@@ -93,7 +93,7 @@ fn the_tarball_of_real_transcripts_to_the_token() {
         let difference = row["cost_usd"].as_f64().unwrap() - day["cost_usd"].as_f64().unwrap();
         assert!(difference.abs() < 0.0001, "{}: {difference}", day["date"]);
     }
-    for by in ["session", "project", "model", "branch", "monthly"] {
+    for by in ["session", "project", "model", "branch", "monthly", "billing", "subagent", "skill", "mcp_server"] {
         assert_eq!(report(dir.path(), by, &unpacked)["totals"], *totals, "{by}");
     }
 }

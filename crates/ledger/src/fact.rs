@@ -3,7 +3,7 @@
 use ducat_prices::Usage;
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldClass, Holders, Key, Outcome, Told, UnixMs, Witness, Witnesses};
+use crate::{Billing, FieldClass, Holders, Key, Outcome, Quota, Told, UnixMs, Witness, Witnesses};
 
 /// Anything a witness can say.
 // A fact is made, believed and dropped; a box would cost an allocation each.
@@ -15,6 +15,7 @@ pub enum Fact {
     Request(Request),
     ToolCall(ToolCall),
     Incident(Incident),
+    Quota(Quota),
     /// A transcript line was seen in a session; decides births, see [`crate::owner`].
     Line(Line),
 }
@@ -79,6 +80,10 @@ fact! {
         cwd: String, largest;
         /// Version of the agent's client.
         version: String, largest;
+        /// Who is paid for its requests, as a witness of the session tells.
+        billing: Billing, largest;
+        /// What the client said all of it cost, in nano-USD.
+        reported_cost_nano: i64, largest;
         user: String, largest;
         team: String, largest;
         host: String, largest;
@@ -121,6 +126,12 @@ fact! {
         turn: Key, smallest;
         /// The sub-agent that made it.
         subagent: String, largest;
+        /// The sub-agent's kind, such as `Explore`.
+        subagent_type: String, largest;
+        /// The skill that it was made for.
+        skill: String, largest;
+        /// The MCP server whose tool it was made for.
+        mcp_server: String, largest;
         provider: String, largest;
         service_tier: String, largest;
         inference_geo: String, largest;
@@ -129,7 +140,8 @@ fact! {
         stop_reason: String, largest;
         /// What the client said it cost, in nano-USD.
         reported_cost_nano: i64, largest;
-        billing: String, largest;
+        /// Who is paid for it, where a witness of the request itself tells; see [`crate::billing`].
+        billing: Billing, largest;
         user: String, largest;
         team: String, largest;
         host: String, largest;

@@ -12,6 +12,7 @@ pub enum KeySpace {
     Request,
     ToolCall,
     Incident,
+    Quota,
 }
 
 impl KeySpace {
@@ -22,6 +23,7 @@ impl KeySpace {
             Self::Request => "request",
             Self::ToolCall => "tool_call",
             Self::Incident => "incident",
+            Self::Quota => "quota",
         }
     }
 }

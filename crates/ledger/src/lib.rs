@@ -8,22 +8,26 @@
 //! *set* of what was said and never on order, repetition or restarts (property-tested in `tests/semilattice.rs`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod billing;
 mod change;
 mod fact;
 mod holders;
 mod key;
 mod outcome;
 mod owner;
+mod quota;
 mod rollup;
 mod told;
 mod witness;
 
+pub use billing::{Billing, billing};
 pub use change::{Change, Priced};
 pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn};
 pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;
 pub use owner::owner;
+pub use quota::{Pace, Quota};
 pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};
 pub use told::Told;
 pub use witness::{FieldClass, Witness, Witnesses};

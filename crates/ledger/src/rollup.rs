@@ -5,7 +5,7 @@
 
 use ducat_prices::{NanoUsd, Usage};
 
-use crate::{Outcome, UnixMs};
+use crate::{Billing, Outcome, UnixMs};
 
 /// Length of a bucket in milliseconds.
 pub const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -27,7 +27,10 @@ pub struct RequestRollupKey {
     pub user: Option<String>,
     pub team: Option<String>,
     pub host: Option<String>,
-    pub billing: Option<String>,
+    pub billing: Option<Billing>,
+    pub subagent_type: Option<String>,
+    pub skill: Option<String>,
+    pub mcp_server: Option<String>,
 }
 
 /// Sums of requests. Signed, because a changed fact is taken out under its old key and put in under the new one.

@@ -11,6 +11,8 @@ pub enum Witness {
     Otlp = 2,
     /// An API call of the first version's clients or of an SDK.
     Api = 3,
+    /// What the client wrote to its status line.
+    StatusLine = 4,
 }
 
 /// Fields whose best witness is the same.
@@ -32,6 +34,7 @@ impl Witness {
         use {FieldClass as F, Witness as W};
         match (class, self) {
             (_, W::Api) => 4,
+            (F::Attribution, _) | (_, W::StatusLine) => 1,
             (F::Usage, W::Transcript) => 3,
             (F::Usage, W::Otlp) => 2,
             (F::Usage, W::Hook) => 1,
@@ -41,7 +44,6 @@ impl Witness {
             (F::Timing, W::Hook) => 3,
             (F::Timing, W::Otlp) => 2,
             (F::Timing, W::Transcript) => 1,
-            (F::Attribution, _) => 1,
         }
     }
 
@@ -51,6 +53,7 @@ impl Witness {
             Self::Hook => "hook",
             Self::Otlp => "otlp",
             Self::Api => "api",
+            Self::StatusLine => "status_line",
         }
     }
 }
@@ -77,7 +80,7 @@ impl Witnesses {
 
     /// The names in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        [Witness::Transcript, Witness::Hook, Witness::Otlp, Witness::Api]
+        [Witness::Transcript, Witness::Hook, Witness::Otlp, Witness::Api, Witness::StatusLine]
             .into_iter()
             .filter(|witness| self.contains(*witness))
             .map(Witness::name)

@@ -40,6 +40,8 @@ impl<'l> Counting<'l> {
             Change::Turn { before, after, owner } => of.turn(before, after, owner),
             Change::Session { before, after } => of.session(before, after),
             Change::Incident { before, after, .. } => of.incident(before, after),
+            // A share is no count: `/metrics` shows it as it stands.
+            Change::Quota { .. } => {}
         }
     }
 }

@@ -51,7 +51,7 @@ fn request(at: i64, output: u64) -> Request {
 }
 
 fn priced(cost: Option<i64>) -> Priced {
-    Priced { model: "m".to_owned(), cost: cost.map(NanoUsd) }
+    Priced { model: "m".to_owned(), cost: cost.map(NanoUsd), billing: None }
 }
 
 #[test]

@@ -18,10 +18,16 @@ pub enum Grouping {
     Agent,
     User,
     Team,
+    Host,
+    Billing,
+    /// By the sub-agent's kind.
+    Subagent,
+    Skill,
+    McpServer,
 }
 
 impl Grouping {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::Daily,
         Self::Weekly,
         Self::Monthly,
@@ -32,6 +38,11 @@ impl Grouping {
         Self::Agent,
         Self::User,
         Self::Team,
+        Self::Host,
+        Self::Billing,
+        Self::Subagent,
+        Self::Skill,
+        Self::McpServer,
     ];
 
     /// As written on the command line and in `by=`.
@@ -47,6 +58,11 @@ impl Grouping {
             Self::Agent => "agent",
             Self::User => "user",
             Self::Team => "team",
+            Self::Host => "host",
+            Self::Billing => "billing",
+            Self::Subagent => "subagent",
+            Self::Skill => "skill",
+            Self::McpServer => "mcp_server",
         }
     }
 
@@ -68,6 +84,8 @@ impl Grouping {
         Self::ALL.into_iter().find(|grouping| grouping.name() == name)
     }
 }
+
+const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill or mcp_server";
 
 /// Which requests, and how they are grouped.
 #[derive(Clone, Debug)]
@@ -122,9 +140,7 @@ impl ReportQuery {
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             match name {
                 "by" => {
-                    query.by = Grouping::parse(value).ok_or_else(|| {
-                        wrong("by", "grouping: daily, weekly, monthly, session, project, model, branch, agent, user or team")
-                    })?;
+                    query.by = Grouping::parse(value).ok_or_else(|| wrong("by", WANTED_GROUPING))?;
                 }
                 "since" => since = Some(value),
                 "until" => until = Some(value),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ducat_ledger::{RequestRollup, UnixMs};
+use ducat_ledger::{Billing, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
@@ -21,6 +21,12 @@ pub struct RequestRow<'a> {
     pub branch: Option<&'a str>,
     pub user: Option<&'a str>,
     pub team: Option<&'a str>,
+    pub host: Option<&'a str>,
+    pub billing: Option<Billing>,
+    /// Kind of the sub-agent that made it.
+    pub subagent_type: Option<&'a str>,
+    pub skill: Option<&'a str>,
+    pub mcp_server: Option<&'a str>,
     pub sums: RequestRollup,
 }
 
@@ -81,6 +87,11 @@ impl Report {
             Grouping::Agent => named(Some(row.agent)),
             Grouping::User => named(row.user),
             Grouping::Team => named(row.team),
+            Grouping::Host => named(row.host),
+            Grouping::Billing => named(row.billing.map(Billing::name)),
+            Grouping::Subagent => named(row.subagent_type),
+            Grouping::Skill => named(row.skill),
+            Grouping::McpServer => named(row.mcp_server),
         };
         self.totals.add(row.model, &row.sums);
         let sums = self.rows.entry(key).or_default();

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ducat_capture::claude_code::{self, Detail, FileState, LineVerdict, decode_line};
 use ducat_capture::{Workspace, Workspaces};
-use ducat_ledger::{Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
+use ducat_ledger::{Billing, Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
 use serde::{Deserialize, Serialize};
 
 use crate::lines::{FileLine, for_lines};
@@ -53,6 +53,11 @@ pub(crate) struct RequestSeen {
     pub service_tier: u32,
     pub inference_geo: u32,
     pub speed: u32,
+    pub subagent_type: u32,
+    pub skill: u32,
+    pub mcp_server: u32,
+    /// Name of the billing, where the request itself tells it.
+    pub billing: u32,
     /// Input, output, cache read, cache writes (all, of 5 minutes, of an hour), web searches.
     pub counts: [u64; 7],
 }
@@ -137,7 +142,7 @@ impl Reading {
                 }
             }
             Fact::Line(line) => self.lines.push(line),
-            Fact::Turn(_) | Fact::ToolCall(_) | Fact::Incident(_) => {}
+            Fact::Turn(_) | Fact::ToolCall(_) | Fact::Incident(_) | Fact::Quota(_) => {}
         }
     }
 
@@ -160,6 +165,10 @@ impl Reading {
                     service_tier: strings.told(&request.service_tier),
                     inference_geo: strings.told(&request.inference_geo),
                     speed: strings.told(&request.speed),
+                    subagent_type: strings.told(&request.subagent_type),
+                    skill: strings.told(&request.skill),
+                    mcp_server: strings.told(&request.mcp_server),
+                    billing: strings.place(request.billing.get().map(|billing| billing.name())),
                     counts: [
                         request.input_tokens.or_default(),
                         request.output_tokens.or_default(),
@@ -225,6 +234,10 @@ impl FileRows {
         request.service_tier = text(row.service_tier);
         request.inference_geo = text(row.inference_geo);
         request.speed = text(row.speed);
+        request.subagent_type = text(row.subagent_type);
+        request.skill = text(row.skill);
+        request.mcp_server = text(row.mcp_server);
+        request.billing = Witness::Transcript.tells_maybe(self.text(row.billing).and_then(Billing::parse));
         request.started_at = Witness::Transcript.tells_maybe(row.started_at);
         (request.input_tokens, request.output_tokens, request.cache_read_tokens) = (input, output, cache_read);
         (request.cache_write_tokens, request.cache_write_5m_tokens, request.cache_write_1h_tokens) = (write, write_5m, write_1h);

@@ -196,6 +196,7 @@ impl Facts {
             Fact::Request(fact) => fact.key,
             Fact::ToolCall(fact) => fact.key,
             Fact::Incident(fact) => fact.key,
+            Fact::Quota(fact) => fact.key,
             Fact::Line(line) => return self.lines.push(*line),
         };
         // Keys of different kinds never meet: the kind is hashed into them.
@@ -205,6 +206,7 @@ impl Facts {
             (Some(Fact::Request(known)), Fact::Request(told)) => drop(known.join(told)),
             (Some(Fact::ToolCall(known)), Fact::ToolCall(told)) => drop(known.join(told)),
             (Some(Fact::Incident(known)), Fact::Incident(told)) => drop(known.join(told)),
+            (Some(Fact::Quota(known)), Fact::Quota(told)) => drop(known.join(told)),
             _ => drop(self.by_key.insert(key, fact)),
         }
     }

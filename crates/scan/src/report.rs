@@ -234,6 +234,11 @@ impl Scanned {
             branch: owner.and_then(|owner| owner.branch.as_deref()),
             user: None,
             team: None,
+            host: None,
+            billing: request.billing.get().copied(),
+            subagent_type: request.subagent_type.get().map(String::as_str),
+            skill: request.skill.get().map(String::as_str),
+            mcp_server: request.mcp_server.get().map(String::as_str),
             sums: RequestRollup::of(&request.usage(), priced.cost),
         });
     }

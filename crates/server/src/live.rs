@@ -72,6 +72,11 @@ fn text(news: &News) -> Value {
             });
             ("tool_call", &call.agent, told)
         }
+        LiveFact::Quota(quota) => (
+            "quota",
+            &quota.agent,
+            json!({ "window_minutes": quota.window_minutes, "used_percent": f64::from(quota.used()) / 1e4 }),
+        ),
         LiveFact::Incident(incident) => {
             let told = json!({ "incident": incident.kind.get(), "detail": incident.detail.get(), "value": incident.value.get() });
             ("incident", &incident.agent, told)

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 
-use ducat_ledger::{Change, Fact, Holder, Incident, Key, Request, Session, ToolCall, Turn, UnixMs, owner};
-use rusqlite::{Connection, OptionalExtension, params};
+use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Session, ToolCall, Turn, UnixMs, owner};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
+use crate::billings::Billings;
 use crate::births::Births;
 use crate::heard::Heard;
 use crate::rollups::RollupChanges;
@@ -23,9 +24,13 @@ pub(crate) struct Batch<'c> {
     tool_calls: Touched<ToolCall>,
     turns: Touched<Turn>,
     incidents: Touched<Incident>,
-    sessions: HashMap<(TenantId, Key), (Option<Session>, Session)>,
+    sessions: Joined<Session>,
+    quotas: Joined<Quota>,
     births: Births,
 }
+
+/// A fact of no owner, before the commit and as it is believed now.
+pub(crate) type Joined<F> = HashMap<(TenantId, Key), (Option<F>, F)>;
 
 type Touched<F> = HashMap<(TenantId, Key), Touch<F>>;
 
@@ -47,6 +52,7 @@ impl<'c> Batch<'c> {
             turns: HashMap::new(),
             incidents: HashMap::new(),
             sessions: HashMap::new(),
+            quotas: HashMap::new(),
             births: Births::default(),
         }
     }
@@ -73,6 +79,7 @@ impl<'c> Batch<'c> {
             Fact::Turn(told) => join(&mut self.turns, self.connection, tenant, told),
             Fact::Incident(told) => join(&mut self.incidents, self.connection, tenant, told),
             Fact::Session(told) => self.join_session(tenant, told),
+            Fact::Quota(told) => self.join_quota(tenant, told),
             Fact::Line(line) => self.births.see_line(self.connection, tenant, &line),
         }
     }
@@ -87,6 +94,21 @@ impl<'c> Batch<'c> {
             }
             MapEntry::Vacant(place) => {
                 let before = rows::load_session(self.connection, tenant, told.key)?;
+                let mut after = before.clone().unwrap_or_else(|| told.clone());
+                after.join(&told);
+                place.insert((before, after));
+            }
+        }
+        Ok(())
+    }
+
+    fn join_quota(&mut self, tenant: TenantId, told: Quota) -> Result<(), StoreError> {
+        match self.quotas.entry((tenant, told.key)) {
+            MapEntry::Occupied(mut known) => {
+                known.get_mut().1.join(&told);
+            }
+            MapEntry::Vacant(place) => {
+                let before = rows::load_quota(self.connection, tenant, told.key)?;
                 let mut after = before.clone().unwrap_or_else(|| told.clone());
                 after.join(&told);
                 place.insert((before, after));
@@ -110,7 +132,9 @@ impl<'c> Batch<'c> {
     /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it.
     pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<(), StoreError> {
         self.settle_births()?;
-        let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, mut births, .. } = self;
+        self.touch_rebilled()?;
+        let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, quotas, mut births, .. } = self;
+        let mut billings = Billings::new(connection, &sessions, &quotas);
         let mut rollups = RollupChanges::default();
         let ids = |tenant: TenantId, owner: Option<&Holder>| {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
@@ -120,11 +144,12 @@ impl<'c> Batch<'c> {
             let after = own(connection, &mut births, tenant, &touch)?;
             let known = if touch.before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
             let before = touch.before.zip(known);
-            let priced = match &before {
+            let mut priced = match &before {
                 // A new price moves no past cost by itself.
                 Some((stored, priced)) if price_terms(&stored.fact) == price_terms(&after.fact) => priced.clone(),
                 _ => pricer.price(&after.fact),
             };
+            priced.billing = billings.of(tenant, &after)?;
             if before.as_ref().is_some_and(|(stored, known)| *stored == after && *known == priced) {
                 continue;
             }
@@ -160,7 +185,34 @@ impl<'c> Batch<'c> {
                 heard.hear(*tenant, &Change::Session { before: before.as_ref(), after }, Some(&after.id));
             }
         }
+        for ((tenant, _), (before, after)) in &quotas {
+            if before.as_ref() != Some(after) {
+                rows::save_quota(connection, *tenant, after)?;
+                heard.hear(*tenant, &Change::Quota { before: before.as_ref(), after }, None);
+            }
+        }
         rollups.write(connection)
+    }
+
+    /// Touches the requests whose billing may be another than before.
+    fn touch_rebilled(&mut self) -> Result<(), StoreError> {
+        for ((tenant, session), (before, after)) in &self.sessions {
+            if before.as_ref().and_then(|before| before.billing.get()) != after.billing.get() {
+                let sql = "SELECT key FROM requests WHERE tenant = ?1 AND owner = ?2";
+                touch_found(&mut self.requests, self.connection, *tenant, sql, params![tenant.0, session.0])?;
+            }
+        }
+        for ((tenant, _), (before, after)) in &self.quotas {
+            if before.as_ref().and_then(Quota::used_up) == after.used_up() {
+                continue;
+            }
+            // What it was is within what it is: the beginning only gets earlier, the reset only later.
+            if let Some((since, until)) = after.used_up() {
+                let sql = "SELECT key FROM requests WHERE tenant = ?1 AND started_at >= ?2 AND started_at < ?3";
+                touch_found(&mut self.requests, self.connection, *tenant, sql, params![tenant.0, since, until])?;
+            }
+        }
+        Ok(())
     }
 
     /// Settles births that may have changed, and touches the facts whose owner hangs on them.
@@ -197,8 +249,7 @@ impl<'c> Batch<'c> {
 fn price_terms(request: &Request) -> impl PartialEq + use<'_> {
     (
         request.usage(),
-        [&request.model, &request.provider, &request.service_tier, &request.inference_geo, &request.speed, &request.billing]
-            .map(|told| told.get()),
+        [&request.model, &request.provider, &request.service_tier, &request.inference_geo, &request.speed].map(|told| told.get()),
         request.started_at.get(),
     )
 }
@@ -224,6 +275,21 @@ fn touch<F: Owned>(touched: &mut Touched<F>, connection: &Connection, tenant: Te
     {
         let after = before.fact.clone();
         place.insert(Touch { before: Some(before), after });
+    }
+    Ok(())
+}
+
+fn touch_found(
+    requests: &mut Touched<Request>,
+    connection: &Connection,
+    tenant: TenantId,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql).doing("reading requests to bill")?;
+    let keys = statement.query_map(parameters, |row| row.get::<_, [u8; 16]>(0)).doing("reading requests to bill")?;
+    for key in keys {
+        touch(requests, connection, tenant, Key(key.doing("reading requests to bill")?))?;
     }
     Ok(())
 }

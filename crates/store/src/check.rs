@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Priced, Request, ToolCall, ToolRollup};
-use ducat_prices::NanoUsd;
+use ducat_ledger::{Request, ToolCall, ToolRollup};
 use rusqlite::Row;
 
 use crate::rows::{self, Stored};
@@ -28,12 +27,24 @@ impl Reader {
             let known = recomputed.entry(row).or_insert_with(|| vec![0; sums.len()]);
             known.iter_mut().zip(sums).for_each(|(known, sum)| *known += sum);
         };
-        self.each("SELECT fact, owner, model, cost_nano FROM requests WHERE tenant = ?1", tenant, |row| {
+        self.each("SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1", tenant, |row| {
             let stored = stored::<Request>(row)?;
-            let model: String = row.get(2).doing("reading requests")?;
-            let cost: Option<i64> = row.get(3).doing("reading requests")?;
-            let (key, sums) = rows::request_rollup(&stored, &Priced { model, cost: cost.map(NanoUsd) });
-            let names = [Some(key.agent), Some(key.model), key.project, key.branch, key.user, key.team, key.host, key.billing];
+            let priced = rows::priced_at(row, 2).doing("reading requests")?;
+            let (key, sums) = rows::request_rollup(&stored, &priced);
+            let billing = key.billing.map(|billing| billing.name().to_owned());
+            let names = [
+                Some(key.agent),
+                Some(key.model),
+                key.project,
+                key.branch,
+                key.user,
+                key.team,
+                key.host,
+                billing,
+                key.subagent_type,
+                key.skill,
+                key.mcp_server,
+            ];
             add(format!("requests {} {:?}", key.bucket, names.map(Option::unwrap_or_default)), sums.columns().to_vec());
             Ok(())
         })?;
@@ -49,7 +60,7 @@ impl Reader {
             Ok(())
         })?;
         let mut kept = Rows::new();
-        for (kind, table, names, sums) in [("requests", "rollup_requests", 8, 10), ("tools", "rollup_tools", 6, 3)] {
+        for (kind, table, names, sums) in [("requests", "rollup_requests", 11, 10), ("tools", "rollup_tools", 6, 3)] {
             self.each(&format!("SELECT * FROM {table} WHERE tenant = ?1"), tenant, |row| {
                 let bucket: i64 = row.get(1).doing("reading roll-ups")?;
                 let names =

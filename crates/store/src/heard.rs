@@ -36,6 +36,7 @@ impl<'c, 'l> Heard<'c, 'l> {
             Change::Turn { after, owner, .. } => (after.started_at.get(), owner),
             Change::Session { after, .. } => (after.last_at.get(), None),
             Change::Incident { after, owner, .. } => (after.at.get(), owner),
+            Change::Quota { after, .. } => (after.told_at.get(), None),
         };
         // First, because nearly nothing of an import is news.
         let at = *at.filter(|at| self.counting.is_live(Some(**at)) && **at > self.now - NEWS_LAST_MS)?;
@@ -45,6 +46,7 @@ impl<'c, 'l> Heard<'c, 'l> {
             Change::Turn { after, .. } => LiveFact::Turn(Box::new(after.clone())),
             Change::Session { after, .. } => LiveFact::Session(Box::new(after.clone())),
             Change::Incident { after, .. } => LiveFact::Incident(Box::new(after.clone())),
+            Change::Quota { after, .. } => LiveFact::Quota(Box::new(after.clone())),
         };
         let project = owner.and_then(|owner| owner.project.clone());
         Some(News { tenant, at, session: session.map(str::to_owned), project, fact })

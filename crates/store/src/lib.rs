@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod batch;
+mod billings;
 mod births;
 mod check;
 mod counters;
@@ -19,7 +20,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ducat_ledger::{Fact, Incident, Priced, Request, Session, Told, ToolCall, Turn, UnixMs};
+use ducat_ledger::{Fact, Incident, Priced, Quota, Request, Session, Told, ToolCall, Turn, UnixMs};
 use ducat_prices::{PriceQuery, PriceTable};
 
 pub use check::Mismatch;
@@ -87,7 +88,7 @@ pub enum Receipt {
 /// How long event ids are kept.
 pub const EVENT_ID_DAYS: i64 = 30;
 
-/// What a request's model is called and what it costs.
+/// What a request's model is called and what it costs; who is paid is none of its affair.
 pub trait Pricer: Send + Sync {
     fn price(&self, request: &Request) -> Priced;
 }
@@ -120,6 +121,7 @@ pub enum LiveFact {
     Request(Box<Request>, Priced),
     ToolCall(Box<ToolCall>),
     Incident(Box<Incident>),
+    Quota(Box<Quota>),
 }
 
 /// Hears what happens, on the writer's thread: it must not wait.
@@ -179,6 +181,6 @@ impl Pricer for PriceTable {
             at_unix_ms: request.started_at.or_default(),
         };
         let model = self.resolve(query.model, query.provider).canonical_model.clone();
-        Priced { model, cost: self.cost(&query, &request.usage()).amount() }
+        Priced { model, cost: self.cost(&query, &request.usage()).amount(), billing: None }
     }
 }

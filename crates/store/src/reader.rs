@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ducat_ledger::{BUCKET_MS, Incident, Key, Request, RequestRollup, Session, ToolCall, Turn, UnixMs};
+use ducat_ledger::{BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Session, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, RequestRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::rows::{Owned, Stored, UNDATED, owner_copy};
+use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
 /// 1972-06-01. Before, a zone was not a whole number of quarter-hours from UTC (Liberia), and a day of it is no sum of buckets.
@@ -97,7 +97,7 @@ impl Reader {
             let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
             let bucket: i64 = row.get(1).doing("reading roll-ups")?;
             let mut columns = [0; 10];
-            for (place, column) in (10..).zip(&mut columns) {
+            for (place, column) in (13..).zip(&mut columns) {
                 *column = row.get(place).doing("reading roll-ups")?;
             }
             report.add(&RequestRow {
@@ -109,6 +109,11 @@ impl Reader {
                 branch: name(5)?,
                 user: name(6)?,
                 team: name(7)?,
+                host: name(8)?,
+                billing: name(9)?.and_then(Billing::parse),
+                subagent_type: name(10)?,
+                skill: name(11)?,
+                mcp_server: name(12)?,
                 sums: RequestRollup::from_columns(columns),
             });
         }
@@ -125,7 +130,7 @@ impl Reader {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT fact, owner, model, cost_nano FROM requests WHERE tenant = ?1
+                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1
                  AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR started_at < ?3)",
             )
             .doing("reading requests")?;
@@ -134,8 +139,7 @@ impl Reader {
             let fact =
                 row.get_ref(0).doing("reading requests")?.as_str().map_err(rusqlite::Error::from).doing("reading requests")?;
             let owner: Option<[u8; 16]> = row.get(1).doing("reading requests")?;
-            let model: String = row.get(2).doing("reading requests")?;
-            let cost: Option<i64> = row.get(3).doing("reading requests")?;
+            let priced = priced_at(row, 2).doing("reading requests")?;
             let stored = Stored { fact: serde_json::from_str::<Request>(fact)?, owner: owner.map(Key) };
             let copy = owner_copy(&stored);
             let request = &stored.fact;
@@ -143,12 +147,17 @@ impl Reader {
                 started_at: request.started_at.get().copied(),
                 session: stored.owner.and_then(|owner| sessions.get(&owner)).map_or("", String::as_str),
                 agent: &request.agent,
-                model: &model,
+                model: &priced.model,
                 project: copy.and_then(|copy| copy.project.as_deref()),
                 branch: copy.and_then(|copy| copy.branch.as_deref()),
                 user: request.user.get().map(String::as_str),
                 team: request.team.get().map(String::as_str),
-                sums: RequestRollup::of(&request.usage(), cost.map(NanoUsd)),
+                host: request.host.get().map(String::as_str),
+                billing: priced.billing,
+                subagent_type: request.subagent_type.get().map(String::as_str),
+                skill: request.skill.get().map(String::as_str),
+                mcp_server: request.mcp_server.get().map(String::as_str),
+                sums: RequestRollup::of(&request.usage(), priced.cost),
             });
         }
         Ok(())
@@ -268,6 +277,16 @@ impl Reader {
             .doing("reading sessions")?;
         let rows = statement.query_map(params![tenant.0, since], |row| row.get::<_, String>(0)).doing("reading sessions")?;
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading sessions")?)?)).collect()
+    }
+
+    /// Windows of quotas that reset after a time, those that reset first before the others.
+    pub fn quotas(&self, tenant: TenantId, reset_after: UnixMs) -> Result<Vec<Quota>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT fact FROM quotas WHERE tenant = ?1 AND resets_at > ?2 ORDER BY resets_at, key")
+            .doing("reading quotas")?;
+        let rows = statement.query_map(params![tenant.0, reset_after], |row| row.get::<_, String>(0)).doing("reading quotas")?;
+        rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading quotas")?)?)).collect()
     }
 
     fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {

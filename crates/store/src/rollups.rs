@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ducat_ledger::{RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey};
+use ducat_ledger::{Billing, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey};
 use rusqlite::{Connection, params};
 
 use crate::{Doing, StoreError, TenantId};
@@ -53,7 +53,7 @@ impl RollupChanges {
         let text = |name: &Option<String>| name.clone().unwrap_or_default();
         let mut upsert = connection
             .prepare_cached(
-                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
                  ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
                  output_tokens = output_tokens + excluded.output_tokens, reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
                  cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
@@ -67,11 +67,33 @@ impl RollupChanges {
         for ((tenant, key), sums) in self.requests {
             let [requests, input, output, reasoning, read, write_5m, write_1h, searches, cost, unpriced] = sums.columns();
             let (project, branch, user) = (text(&key.project), text(&key.branch), text(&key.user));
-            let (team, host, billing) = (text(&key.team), text(&key.host), text(&key.billing));
+            let (team, host, billing) = (text(&key.team), text(&key.host), key.billing.map_or("", Billing::name));
+            let (subagent_type, skill, mcp_server) = (text(&key.subagent_type), text(&key.skill), text(&key.mcp_server));
             upsert
                 .execute(params![
-                    tenant.0, key.bucket, key.agent, key.model, project, branch, user, team, host, billing, requests, input,
-                    output, reasoning, read, write_5m, write_1h, searches, cost, unpriced
+                    tenant.0,
+                    key.bucket,
+                    key.agent,
+                    key.model,
+                    project,
+                    branch,
+                    user,
+                    team,
+                    host,
+                    billing,
+                    subagent_type,
+                    skill,
+                    mcp_server,
+                    requests,
+                    input,
+                    output,
+                    reasoning,
+                    read,
+                    write_5m,
+                    write_1h,
+                    searches,
+                    cost,
+                    unpriced
                 ])
                 .doing("writing a roll-up")?;
             if requests < 1 {

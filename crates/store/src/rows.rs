@@ -1,11 +1,11 @@
 //! Facts as rows: what is stored beside each, and what it adds to the roll-ups.
 
 use ducat_ledger::{
-    Holder, Holders, Incident, Key, Priced, Request, RequestRollup, RequestRollupKey, Session, ToolCall, ToolRollup,
-    ToolRollupKey, Turn, UnixMs, bucket_of,
+    Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Session, ToolCall,
+    ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of,
 };
 use ducat_prices::NanoUsd;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -84,12 +84,19 @@ pub(crate) fn save<F: Owned>(connection: &Connection, tenant: TenantId, stored: 
 /// A request's model and cost as they were when it was last written: a new price moves nothing by itself.
 pub(crate) fn load_priced(connection: &Connection, tenant: TenantId, key: Key) -> Result<Option<Priced>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT model, cost_nano FROM requests WHERE tenant = ?1 AND key = ?2")
+        .prepare_cached("SELECT model, cost_nano, billing FROM requests WHERE tenant = ?1 AND key = ?2")
         .doing("reading a price")?;
-    let priced = statement.query_row(params![tenant.0, key.0], |row| {
-        Ok(Priced { model: row.get(0)?, cost: row.get::<_, Option<i64>>(1)?.map(NanoUsd) })
-    });
-    priced.optional().doing("reading a price")
+    statement.query_row(params![tenant.0, key.0], |row| priced_at(row, 0)).optional().doing("reading a price")
+}
+
+/// From the columns `model`, `cost_nano` and `billing`, which begin at `place`.
+pub(crate) fn priced_at(row: &Row<'_>, place: usize) -> Result<Priced, rusqlite::Error> {
+    let billing: Option<String> = row.get(place + 2)?;
+    Ok(Priced {
+        model: row.get(place)?,
+        cost: row.get::<_, Option<i64>>(place + 1)?.map(NanoUsd),
+        billing: billing.as_deref().and_then(Billing::parse),
+    })
 }
 
 pub(crate) fn save_request(
@@ -101,13 +108,14 @@ pub(crate) fn save_request(
     let fact = serde_json::to_string(&stored.fact)?;
     let mut statement = connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .doing("writing a request")?;
     let owner = stored.owner.map(|owner| owner.0);
     let cost = priced.cost.map(|cost| cost.0);
+    let billing = priced.billing.map(Billing::name);
     statement
-        .execute(params![tenant.0, stored.fact.key.0, owner, stored.fact.at(), priced.model, cost, fact])
+        .execute(params![tenant.0, stored.fact.key.0, owner, stored.fact.at(), priced.model, cost, billing, fact])
         .doing("writing a request")?;
     Ok(())
 }
@@ -130,6 +138,24 @@ pub(crate) fn save_session(connection: &Connection, tenant: TenantId, session: &
     Ok(())
 }
 
+pub(crate) fn load_quota(connection: &Connection, tenant: TenantId, key: Key) -> Result<Option<Quota>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT fact FROM quotas WHERE tenant = ?1 AND key = ?2").doing("reading a quota")?;
+    let fact: Option<String> =
+        statement.query_row(params![tenant.0, key.0], |row| row.get(0)).optional().doing("reading a quota")?;
+    fact.map(|fact| Ok(serde_json::from_str(&fact)?)).transpose()
+}
+
+pub(crate) fn save_quota(connection: &Connection, tenant: TenantId, quota: &Quota) -> Result<(), StoreError> {
+    let fact = serde_json::to_string(quota)?;
+    let mut statement = connection
+        .prepare_cached("INSERT OR REPLACE INTO quotas (tenant, key, resets_at, used_up_at, fact) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .doing("writing a quota")?;
+    let used_up_at = quota.used_up_at.get().copied();
+    statement.execute(params![tenant.0, quota.key.0, quota.resets_at(), used_up_at, fact]).doing("writing a quota")?;
+    Ok(())
+}
+
 fn bucket(at: Option<UnixMs>) -> i64 {
     at.map_or(UNDATED, bucket_of)
 }
@@ -147,7 +173,10 @@ pub(crate) fn request_rollup(stored: &Stored<Request>, priced: &Priced) -> (Requ
         user: request.user.get().cloned(),
         team: request.team.get().cloned(),
         host: request.host.get().cloned(),
-        billing: request.billing.get().cloned(),
+        billing: priced.billing,
+        subagent_type: request.subagent_type.get().cloned(),
+        skill: request.skill.get().cloned(),
+        mcp_server: request.mcp_server.get().cloned(),
     };
     (key, RequestRollup::of(&request.usage(), priced.cost))
 }

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 3] = ["
+const MIGRATIONS: [&str; 4] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -91,6 +91,30 @@ CREATE INDEX requests_by_owner ON requests (tenant, owner) WHERE owner IS NOT NU
 CREATE INDEX tool_calls_by_owner ON tool_calls (tenant, owner) WHERE owner IS NOT NULL;
 CREATE INDEX turns_by_owner ON turns (tenant, owner) WHERE owner IS NOT NULL;
 CREATE INDEX incidents_by_owner ON incidents (tenant, owner) WHERE owner IS NOT NULL;
+", "
+-- Windows of plans' quotas; `used_up_at` is when one was first told to be full.
+CREATE TABLE quotas (
+    tenant INTEGER NOT NULL, key BLOB NOT NULL, resets_at INTEGER NOT NULL, used_up_at INTEGER, fact TEXT NOT NULL,
+    PRIMARY KEY (tenant, key)) WITHOUT ROWID;
+CREATE INDEX quotas_by_reset ON quotas (tenant, resets_at);
+
+-- Who is paid: derived of the request, its session and the quota.
+ALTER TABLE requests ADD COLUMN billing TEXT;
+
+CREATE TABLE rollup_requests_wide (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, project TEXT NOT NULL,
+    branch TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL, host TEXT NOT NULL, billing TEXT NOT NULL,
+    subagent_type TEXT NOT NULL, skill TEXT NOT NULL, mcp_server TEXT NOT NULL,
+    requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
+    web_search_requests INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, model, project, branch, user, team, host, billing, subagent_type, skill, mcp_server)) WITHOUT ROWID;
+INSERT INTO rollup_requests_wide
+    SELECT tenant, bucket, agent, model, project, branch, user, team, host, billing, '', '', '', requests, input_tokens, output_tokens,
+    reasoning_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, web_search_requests, cost_nano, unpriced_requests
+    FROM rollup_requests;
+DROP TABLE rollup_requests;
+ALTER TABLE rollup_requests_wide RENAME TO rollup_requests;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ducat_ledger::{
-    Fact, FieldClass, Holder, Holders, Key, KeySpace, Line, Outcome, Priced, Request, Session, Told, ToolCall, Turn, UnixMs,
-    Witness, owner,
+    Billing, Fact, FieldClass, Holder, Holders, Key, KeySpace, Line, Outcome, Priced, Quota, Request, Session, Told, ToolCall,
+    Turn, UnixMs, Witness, owner,
 };
 use ducat_metrics::Family;
 use ducat_prices::NanoUsd;
@@ -26,7 +26,7 @@ impl Pricer for Flat {
         let usage = request.usage();
         let model = request.model.get().cloned().unwrap_or_default();
         let cost = (model != "x").then(|| NanoUsd((usage.input + usage.output) as i64));
-        Priced { model, cost }
+        Priced { model, cost, billing: None }
     }
 }
 
@@ -79,6 +79,20 @@ fn tool_call(id: u8, session: u8, at: UnixMs, outcome: Option<Outcome>) -> Fact 
     Fact::ToolCall(call)
 }
 
+/// A session that a witness called one of a plan.
+fn on_plan(number: u8) -> Fact {
+    let Fact::Session(mut session) = session(number, None) else { unreachable!("a session") };
+    session.billing = Told::by(1, Billing::Plan);
+    Fact::Session(session)
+}
+
+/// A window of half an hour around the times of the requests below; from a million parts on it is used up.
+fn quota(at: UnixMs, used_ppm: u32) -> Fact {
+    let mut quota = Quota::new(AGENT, None, 300, 1_794_000_000_000 + 30 * 60_000);
+    quota.tell(at, used_ppm);
+    Fact::Quota(quota)
+}
+
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let session_of = 0_u8..4;
     let at = 0_i64..40;
@@ -91,6 +105,8 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
                 .prop_map(move |(id, number, at, tokens, live)| request(id, number, time(at), tokens, live)),
             (0_u8..4, session_of.clone(), at.clone(), prop::option::of(prop::sample::select(Outcome::ALL.to_vec())))
                 .prop_map(move |(id, number, at, outcome)| tool_call(id, number, time(at), outcome)),
+            session_of.clone().prop_map(on_plan),
+            (at.clone(), 900_000_u32..1_100_000).prop_map(move |(at, used)| quota(time(at), used)),
             (0_u8..12, session_of, at).prop_map(move |(uuid, number, at)| {
                 Fact::Line(Line { session: session_key(number), uuid: [uuid; 16], at: time(at) })
             }),
@@ -265,6 +281,31 @@ fn counters_go_on_where_they_were() {
     }
     store.write(write(vec![session(0, None), request(1, 0, NOW, 12, true), request(3, 0, NOW, 5, true)], Lane::Live)).unwrap();
     assert_eq!(counts(&store), [2, 17, 1], "growth, and a new one");
+}
+
+#[test]
+fn billing_follows_from_session_and_quota_whenever_they_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let start = 1_794_000_000_000;
+    let requests = (0..3).map(|id| request(id, 0, start + i64::from(id) * 60_000, 1, false));
+    let mut bedrock = request(9, 0, start, 1, false);
+    if let Fact::Request(request) = &mut bedrock {
+        request.billing = Told::by(1, Billing::Metered);
+    }
+    store.write(write([session(0, None), bedrock].into_iter().chain(requests).collect(), Lane::Bulk)).unwrap();
+    assert!(report(&store, Grouping::Billing).contains(r#""billing":null,"requests":3"#));
+    store.write(write(vec![on_plan(0)], Lane::Live)).unwrap();
+    assert!(report(&store, Grouping::Billing).contains(r#""billing":"plan","requests":3"#));
+    store.write(write(vec![quota(start + 60_000, 1_000_000)], Lane::Live)).unwrap();
+    let by_billing = report(&store, Grouping::Billing);
+    for row in [r#""billing":"plan","requests":1"#, r#""billing":"overage","requests":2"#, r#""billing":"metered","requests":1"#]
+    {
+        assert!(by_billing.contains(row), "{by_billing}");
+    }
+    let told = &store.reader().unwrap().quotas(TenantId::LOCAL, start).unwrap()[0];
+    assert_eq!((told.used(), told.window_minutes), (1_000_000, 300));
+    assert_eq!(store.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
 }
 
 #[test]

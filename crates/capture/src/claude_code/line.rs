@@ -26,6 +26,10 @@ pub struct Line<'a> {
     /// The client's note of an API error in the model's place.
     pub is_api_error: bool,
     pub request_id: Option<Cow<'a, str>>,
+    /// What the client says it asked the model for.
+    pub subagent_type: Option<Cow<'a, str>>,
+    pub skill: Option<Cow<'a, str>>,
+    pub mcp_server: Option<Cow<'a, str>>,
     pub message: Option<LazyValue<'a>>,
     pub data: Option<LazyValue<'a>>,
     /// A tool's own result, beside what the model got.
@@ -43,8 +47,8 @@ impl<'a> Line<'a> {
         }
         let mut line = Self::default();
         for field in sonic_rs::to_object_iter(text) {
-            let (name, value) = field.map_err(|_| "not a JSON object")?;
-            match &*name {
+            let (field, value) = field.map_err(|_| "not a JSON object")?;
+            match &*field {
                 "type" => line.kind = json::text(&value),
                 "sessionId" => line.session = json::text(&value).filter(|id| !id.is_empty()),
                 "uuid" => line.uuid = json::text(&value),
@@ -62,6 +66,9 @@ impl<'a> Line<'a> {
                 "compactMetadata" | "microcompactMetadata" | "error" => line.about = Some(value),
                 "agentId" => line.agent_id = json::text(&value),
                 "requestId" => line.request_id = json::text(&value).filter(|id| !id.is_empty()),
+                "attributionAgent" => line.subagent_type = name(&value),
+                "attributionSkill" => line.skill = name(&value),
+                "attributionMcpServer" => line.mcp_server = name(&value),
                 "message" => line.message = Some(value).filter(LazyValue::is_object),
                 "data" => line.data = Some(value).filter(LazyValue::is_object),
                 _ => {}
@@ -69,6 +76,13 @@ impl<'a> Line<'a> {
         }
         Ok(line)
     }
+}
+
+/// Longer names are no names.
+const LONGEST_NAME: usize = 200;
+
+fn name<'a>(value: &LazyValue<'a>) -> Option<Cow<'a, str>> {
+    json::text(value).filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME)
 }
 
 /// RFC 3339 as written, or milliseconds since 1970.

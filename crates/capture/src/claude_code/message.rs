@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ducat_ledger::{FieldClass, Request, Told, Witness};
+use ducat_ledger::{Billing, FieldClass, Request, Told, Witness};
 use sonic_rs::LazyValue;
 
 use crate::json;
@@ -45,6 +45,12 @@ impl<'a> Message<'a> {
     /// The client wrote it in the model's place.
     pub fn is_synthetic(&self) -> bool {
         self.model.as_deref() == Some(SYNTHETIC)
+    }
+
+    /// The clouds that sell the model by the token mark its messages as theirs.
+    pub fn billing(&self) -> Option<Billing> {
+        let id = self.id.as_deref()?;
+        (id.starts_with("msg_bdrk_") || id.starts_with("msg_vrtx_")).then_some(Billing::Metered)
     }
 
     /// Tells the request what the message says of it. Input is without cache, output is with reasoning (which is not told apart).

@@ -196,6 +196,9 @@ struct Said<'a> {
     request_id: Option<Cow<'a, str>>,
     at: Option<UnixMs>,
     subagent: Option<Cow<'a, str>>,
+    subagent_type: Option<Cow<'a, str>>,
+    skill: Option<Cow<'a, str>>,
+    mcp_server: Option<Cow<'a, str>>,
     tool_use_result: Option<LazyValue<'a>>,
 }
 
@@ -207,6 +210,9 @@ impl<'a> Said<'a> {
             request_id: line.request_id.clone(),
             at: line.at,
             subagent: line.agent_id.clone(),
+            subagent_type: line.subagent_type.clone(),
+            skill: line.skill.clone(),
+            mcp_server: line.mcp_server.clone(),
             tool_use_result: line.tool_use_result.clone(),
         }
     }
@@ -233,7 +239,18 @@ impl<'a> Said<'a> {
         });
         let message = message?;
         let is_assistant = message.role.as_deref() == Some("assistant");
-        Some(Self { message, is_assistant, request_id, at, subagent, tool_use_result })
+        // Clients that nest messages do not attribute them.
+        Some(Self {
+            message,
+            is_assistant,
+            request_id,
+            at,
+            subagent,
+            subagent_type: None,
+            skill: None,
+            mcp_server: None,
+            tool_use_result,
+        })
     }
 
     fn request(&self, id: &str, turn: Option<Key>) -> Request {
@@ -245,7 +262,12 @@ impl<'a> Said<'a> {
         request.ended_at = Told::maybe(rank, self.at);
         let rank = Witness::Transcript.rank(FieldClass::Attribution);
         request.turn = Told::maybe(rank, turn);
-        request.subagent = Told::maybe(rank, self.subagent.as_deref().map(str::to_owned));
+        let told = |value: &Option<Cow<'_, str>>| Told::maybe(rank, value.as_deref().map(str::to_owned));
+        request.subagent = told(&self.subagent);
+        request.subagent_type = told(&self.subagent_type);
+        request.skill = told(&self.skill);
+        request.mcp_server = told(&self.mcp_server);
+        request.billing = Told::maybe(rank, self.message.billing());
         request
     }
 

@@ -1,0 +1,198 @@
+//! A window of a plan's quota: how much of it is used, as the vendor told it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, KeySpace, Told, UnixMs, Witnesses, bucket_of};
+
+/// The vendors' times of reset waver by seconds; windows of the same length that reset within this are one.
+const SAME_RESET_MS: i64 = 10 * 60 * 1000;
+/// All of a window, in parts per million.
+pub const WHOLE_PPM: u32 = 1_000_000;
+
+/// One window of an account's quota, from one reset to the next. Within it the used share only grows, so what was told joins by the
+/// largest share of each quarter-hour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    pub key: Key,
+    pub agent: String,
+    /// Whose, where told.
+    pub account: Option<String>,
+    /// Length of the window: 300 for five hours, 10,080 for a week.
+    pub window_minutes: u32,
+    pub witnesses: Witnesses,
+    pub resets_at: Told<UnixMs>,
+    /// The subscription's name, such as `plus`.
+    #[serde(default, skip_serializing_if = "Told::is_untold")]
+    pub plan: Told<String>,
+    /// When it was last told.
+    pub told_at: Told<UnixMs>,
+    /// When it was first told to be used up.
+    #[serde(default, skip_serializing_if = "Told::is_untold")]
+    pub used_up_at: Told<UnixMs>,
+    /// The largest share told in each quarter-hour since 1970, in parts per million; above a million where the vendor counts on.
+    pub used_ppm: BTreeMap<i64, u32>,
+}
+
+impl Quota {
+    /// A window that ends at `resets_at`; its key is the same for all that reset within ten minutes or so.
+    pub fn new(agent: &str, account: Option<&str>, window_minutes: u32, resets_at: UnixMs) -> Self {
+        let reset = resets_at.saturating_add(SAME_RESET_MS / 2).div_euclid(SAME_RESET_MS);
+        let id = format!("{}/{window_minutes}/{reset}", account.unwrap_or(""));
+        Self {
+            key: Key::of(KeySpace::Quota, agent, &id),
+            agent: agent.to_owned(),
+            account: account.map(str::to_owned),
+            window_minutes,
+            witnesses: Witnesses::default(),
+            resets_at: Told::by(1, resets_at),
+            plan: Told::default(),
+            told_at: Told::default(),
+            used_up_at: Told::default(),
+            used_ppm: BTreeMap::new(),
+        }
+    }
+
+    /// Believes what `other` says of the same window; true when something changed.
+    pub fn join(&mut self, other: &Self) -> bool {
+        debug_assert_eq!(self.key, other.key);
+        let mut changed = self.witnesses.join(other.witnesses);
+        changed |= self.resets_at.join(&other.resets_at);
+        changed |= self.plan.join(&other.plan);
+        changed |= self.told_at.join(&other.told_at);
+        changed |= self.used_up_at.join_smallest(&other.used_up_at);
+        for (bucket, used) in &other.used_ppm {
+            let known = self.used_ppm.get(bucket).copied();
+            if known.is_none_or(|known| known < *used) {
+                self.used_ppm.insert(*bucket, *used);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Notes a share told at a time.
+    pub fn tell(&mut self, at: UnixMs, used_ppm: u32) {
+        self.told_at.join(&Told::by(1, at));
+        if used_ppm >= WHOLE_PPM {
+            self.used_up_at.join_smallest(&Told::by(1, at));
+        }
+        let known = self.used_ppm.entry(bucket_of(at)).or_default();
+        *known = used_ppm.max(*known);
+    }
+
+    /// The used share in parts per million: the largest told, because a session that was idle repeats an old one.
+    pub fn used(&self) -> u32 {
+        self.used_ppm.values().copied().max().unwrap_or(0)
+    }
+
+    pub fn resets_at(&self) -> UnixMs {
+        self.resets_at.or_default()
+    }
+
+    pub fn window_ms(&self) -> i64 {
+        i64::from(self.window_minutes) * 60_000
+    }
+
+    /// From when it was told to be used up until it resets.
+    pub fn used_up(&self) -> Option<(UnixMs, UnixMs)> {
+        Some((*self.used_up_at.get()?, self.resets_at()))
+    }
+
+    /// Where the window is going, `None` when it has reset.
+    ///
+    /// The pace is what was used over the last fifth of the window (one hour of five, 34 of a week) or since its start when that is less; the
+    /// time since the last word counts, because nothing told is nothing used.
+    pub fn pace(&self, now: UnixMs) -> Option<Pace> {
+        let (start, end) = (self.resets_at() - self.window_ms(), self.resets_at());
+        if now >= end {
+            return None;
+        }
+        let used = f64::from(self.used());
+        let since = (now - self.window_ms() / 5).max(start);
+        let before = self.used_ppm.range(..bucket_of(since)).map(|(_, used)| *used).max();
+        // Nothing told of before: what there is was used since the start.
+        let (before, since) = match before {
+            Some(before) => (f64::from(before), since),
+            None => (0.0, start),
+        };
+        let elapsed = ((now - since) as f64).max(1.0);
+        let per_ms = (used - before).max(0.0) / elapsed;
+        let projected = used + per_ms * (end - now) as f64;
+        let left = f64::from(WHOLE_PPM) - used;
+        let used_up_at = if left <= 0.0 {
+            Some(now)
+        } else {
+            (projected >= f64::from(WHOLE_PPM)).then(|| now.saturating_add((left / per_ms) as i64))
+        };
+        Some(Pace { ppm_per_hour: (per_ms * 3_600_000.0).round() as u64, projected_ppm: projected.round() as u64, used_up_at })
+    }
+}
+
+/// Where a window is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    pub ppm_per_hour: u64,
+    /// The share at the reset, if it goes on like this.
+    pub projected_ppm: u64,
+    /// When nothing is left, if that is before the reset.
+    pub used_up_at: Option<UnixMs>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn told(samples: &[(i64, u32)]) -> Quota {
+        let mut quota = Quota::new("claude-code", None, 300, 10 * HOUR);
+        samples.iter().for_each(|(at, used)| quota.tell(*at, *used));
+        quota
+    }
+
+    #[test]
+    fn resets_that_waver_are_one_window() {
+        let key = |at: i64| Quota::new("codex", None, 300, at).key;
+        assert_eq!(key(1_775_963_034_000), key(1_775_963_044_000));
+        assert_ne!(key(1_775_963_034_000), key(1_775_963_034_000 + 5 * HOUR));
+        assert_ne!(key(1_775_963_034_000), Quota::new("codex", None, 10_080, 1_775_963_034_000).key);
+    }
+
+    #[test]
+    fn order_and_repetition_do_not_matter() {
+        let words = [told(&[(6 * HOUR, 100_000)]), told(&[(7 * HOUR, 300_000)]), told(&[(7 * HOUR + 60_000, 250_000)])];
+        let mut straight = words[0].clone();
+        let mut turned = words[2].clone();
+        for place in 0..3 {
+            straight.join(&words[place]);
+            turned.join(&words[2 - place]);
+        }
+        assert!(!turned.join(&words[1]));
+        assert_eq!(straight, turned);
+        assert_eq!(straight.used(), 300_000);
+    }
+
+    #[test]
+    fn the_pace_says_whether_it_lasts() {
+        // Nothing for two hours and a half, then half of it within the last hour.
+        let even = told(&[(5 * HOUR, 0), (7 * HOUR + HOUR / 2, 500_000)]);
+        assert_eq!(even.pace(7 * HOUR + HOUR / 2).unwrap().projected_ppm / 1000, 1750);
+        let steady = told(&[(6 * HOUR, 200_000), (7 * HOUR, 400_000), (8 * HOUR, 600_000)]);
+        let pace = steady.pace(8 * HOUR).unwrap();
+        assert_eq!((pace.ppm_per_hour, pace.projected_ppm, pace.used_up_at), (400_000, 1_400_000, Some(9 * HOUR)));
+        let idle = told(&[(5 * HOUR, 300_000)]).pace(9 * HOUR).unwrap();
+        assert_eq!((idle.ppm_per_hour, idle.used_up_at), (0, None));
+        let first = told(&[(6 * HOUR, 300_000)]).pace(6 * HOUR).unwrap();
+        assert_eq!((first.ppm_per_hour, first.projected_ppm), (300_000, 1_500_000));
+        assert_eq!(steady.pace(10 * HOUR), None);
+        assert_eq!(told(&[(8 * HOUR, 1_000_000)]).pace(9 * HOUR).unwrap().used_up_at, Some(9 * HOUR));
+    }
+
+    #[test]
+    fn a_full_window_is_used_up_until_it_resets() {
+        assert_eq!(told(&[(8 * HOUR, 999_999)]).used_up(), None);
+        assert_eq!(told(&[(8 * HOUR + 1, 1_000_000)]).used_up(), Some((8 * HOUR + 1, 10 * HOUR)));
+    }
+}
