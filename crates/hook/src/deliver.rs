@@ -11,6 +11,15 @@ use ducat_spool::{Answer, EventId, Frame, FrameError, Status, socket_paths};
 
 use crate::os;
 
+const DEFAULT_DEADLINE_MS: u64 = 100;
+const LONGEST_DEADLINE_MS: u64 = 60_000;
+
+/// How long delivering may take: `DUCAT_HOOK_DEADLINE_MS`, 100 ms unless set, a minute at most.
+pub fn deadline_from_environment() -> Duration {
+    let told = env::var("DUCAT_HOOK_DEADLINE_MS").ok().and_then(|text| text.parse().ok());
+    Duration::from_millis(told.unwrap_or(DEFAULT_DEADLINE_MS).min(LONGEST_DEADLINE_MS))
+}
+
 /// Where the server is.
 pub enum Target {
     Sockets(Vec<PathBuf>),

@@ -5,23 +5,17 @@
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-mod deliver;
-mod os;
-
 use std::env;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::panic;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ducat_spool::{EventId, Frame, LARGEST_PAYLOAD, Limits, Spool, data_folder, now_ms, redact, spool_folder};
+use ducat_hook::{Outcome, Target, deadline_from_environment, ignore_broken_pipes, read_input};
+use ducat_spool::{EventId, Frame, Limits, Spool, data_folder, now_ms, redact, spool_folder};
 
-use deliver::{Outcome, Target};
-
-const DEFAULT_DEADLINE_MS: u64 = 100;
-const LONGEST_DEADLINE_MS: u64 = 60_000;
 /// How long the agent may take to write the event.
 const LONGEST_INPUT: Duration = Duration::from_secs(1);
 /// Payloads above this are sent without their content.
@@ -58,7 +52,7 @@ fn main() {
 }
 
 fn run() {
-    os::ignore_broken_pipes();
+    ignore_broken_pipes();
     // Nothing is printed, whatever happens.
     panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();
@@ -72,8 +66,7 @@ fn run() {
         let _ = writeln!(io::stdout(), "ducat-hook {}", env!("CARGO_PKG_VERSION"));
         return;
     }
-    let deadline = env::var("DUCAT_HOOK_DEADLINE_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_DEADLINE_MS);
-    let deadline = begun + Duration::from_millis(deadline.min(LONGEST_DEADLINE_MS));
+    let deadline = begun + deadline_from_environment();
     let Some(data) = data_folder() else { return };
     let spool = Spool::new(spool_folder(&data), Limits::default());
 
@@ -148,26 +141,6 @@ impl Event {
             }
         }
         process::exit(0)
-    }
-}
-
-/// The event, unless the agent does not get to its end in time.
-fn read_input(until: Instant) -> Option<Vec<u8>> {
-    let mut payload = Vec::new();
-    let mut input = io::stdin().lock();
-    let mut part = [0; 16 << 10];
-    loop {
-        if !os::input_comes(until.saturating_duration_since(Instant::now())) {
-            return None;
-        }
-        match input.read(&mut part) {
-            Ok(0) => return Some(payload),
-            // What is too much is taken and dropped: the agent must not find its pipe closed.
-            Ok(read) if payload.len() < LARGEST_PAYLOAD as usize => payload.extend_from_slice(&part[..read]),
-            Ok(_) => {}
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-        }
     }
 }
 

@@ -9,13 +9,17 @@ use crate::batch::Joined;
 use crate::rows::{self, Owned, Stored};
 use crate::{Doing, StoreError, TenantId};
 
+/// From when a window was used up until it resets.
+type UsedUp = (UnixMs, UnixMs);
+
 /// What sessions and quotas say of billing: those of the commit, else those that are stored, each read once.
 pub(crate) struct Billings<'c> {
     connection: &'c Connection,
     sessions: &'c Joined<Session>,
     quotas: &'c Joined<Quota>,
     stored_sessions: HashMap<(TenantId, Key), Option<Billing>>,
-    used_up: HashMap<TenantId, Vec<(String, (UnixMs, UnixMs))>>,
+    /// With their agents.
+    used_up: HashMap<TenantId, Vec<(String, UsedUp)>>,
 }
 
 impl<'c> Billings<'c> {
@@ -47,7 +51,7 @@ impl<'c> Billings<'c> {
         Ok(found)
     }
 
-    fn used_up(&mut self, tenant: TenantId, agent: &str) -> Result<Vec<(UnixMs, UnixMs)>, StoreError> {
+    fn used_up(&mut self, tenant: TenantId, agent: &str) -> Result<Vec<UsedUp>, StoreError> {
         if !self.used_up.contains_key(&tenant) {
             let mut statement = self
                 .connection
