@@ -10,6 +10,8 @@ use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_spool::data_folder;
 use serde::Deserialize;
 
+use crate::status_line::Template;
+
 /// `config.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +19,14 @@ pub struct Config {
     pub capture: Capture,
     pub prices: PriceOverrides,
     pub first_version: FirstVersion,
+    pub status_line: StatusLine,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusLine {
+    /// As `ducat statusline --template`.
+    pub template: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,6 +71,9 @@ impl Config {
         config.prices.validate()?;
         if !(1..=604_800).contains(&config.first_version.tool_call_lasts_s) {
             bail!("first_version.tool_call_lasts_s: must be from 1 to 604800 (a week)");
+        }
+        if let Some(fault) = config.status_line.template.as_ref().and_then(|text| text.parse::<Template>().err()) {
+            bail!("status_line.template: {fault}");
         }
         for folder in &config.capture.exclude {
             if !folder.starts_with(['/', '~']) {

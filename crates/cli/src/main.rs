@@ -9,8 +9,10 @@ mod report;
 mod serve;
 mod sessions;
 mod setup;
+mod status_line;
 mod table;
 
+use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -44,6 +46,7 @@ enum Command {
     Sessions(sessions::ListArgs),
     Session(sessions::ShowArgs),
     Prices(prices::Args),
+    Statusline(status_line::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat")]
     Completions {
@@ -52,7 +55,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    // An agent waits for it, and building the whole command line takes as long as drawing the line.
+    let command = if env::args_os().nth(1).is_some_and(|word| word == "statusline") {
+        Command::Statusline(status_line::Args::parse_from(env::args_os().skip(1)))
+    } else {
+        Cli::parse().command
+    };
+    match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A reader that has seen enough (`| head`) is no fault.
@@ -77,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sessions(args) => sessions::list(&args),
         Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),
+        Command::Statusline(args) => status_line::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ducat", &mut script);

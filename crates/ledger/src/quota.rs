@@ -19,6 +19,9 @@ pub struct Quota {
     pub agent: String,
     /// Whose, where told.
     pub account: Option<String>,
+    /// What is limited, where it is not all use of the plan: `opus`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// Length of the window: 300 for five hours, 10,080 for a week.
     pub window_minutes: u32,
     pub witnesses: Witnesses,
@@ -37,13 +40,14 @@ pub struct Quota {
 
 impl Quota {
     /// A window that ends at `resets_at`; its key is the same for all that reset within ten minutes or so.
-    pub fn new(agent: &str, account: Option<&str>, window_minutes: u32, resets_at: UnixMs) -> Self {
+    pub fn new(agent: &str, account: Option<&str>, limit: Option<&str>, window_minutes: u32, resets_at: UnixMs) -> Self {
         let reset = resets_at.saturating_add(SAME_RESET_MS / 2).div_euclid(SAME_RESET_MS);
-        let id = format!("{}/{window_minutes}/{reset}", account.unwrap_or(""));
+        let id = format!("{}/{}/{window_minutes}/{reset}", account.unwrap_or(""), limit.unwrap_or(""));
         Self {
             key: Key::of(KeySpace::Quota, agent, &id),
             agent: agent.to_owned(),
             account: account.map(str::to_owned),
+            limit: limit.map(str::to_owned),
             window_minutes,
             witnesses: Witnesses::default(),
             resets_at: Told::by(1, resets_at),
@@ -70,6 +74,27 @@ impl Quota {
             }
         }
         changed
+    }
+
+    /// Windows with those that are one told as one: times that waver may straddle a key's ten minutes. In the order of their resets.
+    pub fn fold(mut quotas: Vec<Self>) -> Vec<Self> {
+        quotas.sort_by_key(|quota| (quota.resets_at(), quota.key));
+        let mut folded: Vec<Self> = Vec::new();
+        for mut quota in quotas {
+            let same = |known: &&mut Self| {
+                (&known.agent, &known.account, &known.limit, known.window_minutes)
+                    == (&quota.agent, &quota.account, &quota.limit, quota.window_minutes)
+                    && quota.resets_at() - known.resets_at() < SAME_RESET_MS
+            };
+            match folded.iter_mut().rev().find(same) {
+                Some(known) => {
+                    quota.key = known.key;
+                    known.join(&quota);
+                }
+                None => folded.push(quota),
+            }
+        }
+        folded
     }
 
     /// Notes a share told at a time.
@@ -147,17 +172,31 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     fn told(samples: &[(i64, u32)]) -> Quota {
-        let mut quota = Quota::new("claude-code", None, 300, 10 * HOUR);
+        let mut quota = Quota::new("claude-code", None, None, 300, 10 * HOUR);
         samples.iter().for_each(|(at, used)| quota.tell(*at, *used));
         quota
     }
 
     #[test]
     fn resets_that_waver_are_one_window() {
-        let key = |at: i64| Quota::new("codex", None, 300, at).key;
+        let key = |at: i64| Quota::new("codex", None, None, 300, at).key;
         assert_eq!(key(1_775_963_034_000), key(1_775_963_044_000));
         assert_ne!(key(1_775_963_034_000), key(1_775_963_034_000 + 5 * HOUR));
-        assert_ne!(key(1_775_963_034_000), Quota::new("codex", None, 10_080, 1_775_963_034_000).key);
+        assert_ne!(key(1_775_963_034_000), Quota::new("codex", None, None, 10_080, 1_775_963_034_000).key);
+    }
+
+    #[test]
+    fn windows_on_both_sides_of_a_keys_edge_are_folded() {
+        let edge = 1_775_963_100_000;
+        let window = |at: i64, used: u32| {
+            let mut quota = Quota::new("codex", None, None, 300, at);
+            quota.tell(at - HOUR, used);
+            quota
+        };
+        let (early, late, next) = (window(edge - 1, 10), window(edge, 20), window(edge + 5 * HOUR, 5));
+        assert_ne!(early.key, late.key);
+        let folded = Quota::fold(vec![next.clone(), late, early.clone()]);
+        assert_eq!(folded.iter().map(|quota| (quota.key, quota.used())).collect::<Vec<_>>(), [(early.key, 20), (next.key, 5)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod reader;
 mod rollups;
 mod rows;
 mod schema;
+mod standing;
 mod writer;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use check::Mismatch;
 pub use counters::Counters;
 pub use folder::{DataFolder, FolderError};
 pub use reader::{Reader, SessionDetail, SessionSummary};
+pub use standing::Standing;
 pub use writer::Store;
 
 /// Whose facts; part of every key.

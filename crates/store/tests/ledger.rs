@@ -88,7 +88,7 @@ fn on_plan(number: u8) -> Fact {
 
 /// A window of half an hour around the times of the requests below; from a million parts on it is used up.
 fn quota(at: UnixMs, used_ppm: u32) -> Fact {
-    let mut quota = Quota::new(AGENT, None, 300, 1_794_000_000_000 + 30 * 60_000);
+    let mut quota = Quota::new(AGENT, None, None, 300, 1_794_000_000_000 + 30 * 60_000);
     quota.tell(at, used_ppm);
     Fact::Quota(quota)
 }

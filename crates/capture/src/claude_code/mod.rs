@@ -1,15 +1,17 @@
-//! Claude Code: its transcripts (`projects/<folder>/<session>.jsonl`, with sub-agents in `<session>/subagents/agent-<id>.jsonl`) and its
-//! hooks.
+//! Claude Code: its transcripts (`projects/<folder>/<session>.jsonl`, with sub-agents in `<session>/subagents/agent-<id>.jsonl`), its
+//! hooks and its status line.
 
 mod hook;
 mod incident;
 mod line;
 mod message;
+mod status_line;
 mod tool;
 mod transcript;
 mod turn;
 
 pub use hook::{HookVerdict, decode_hook};
+pub use status_line::{LARGEST_STATUS_LINE, STATUS_LINE, StatusLine, Window, decode_status_line};
 pub use transcript::{Detail, FileState, LineVerdict, decode_line, looks_like_transcript};
 
 /// Its name in the ledger.

@@ -80,7 +80,7 @@ fn handler(event: &str, delivery: &Delivery<'_>, version: Version) -> Value {
 }
 
 /// A path as one word of a shell.
-fn quoted(path: &str) -> String {
+pub fn quoted(path: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%".contains(letter);
     if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

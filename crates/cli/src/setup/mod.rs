@@ -4,6 +4,7 @@ mod client;
 mod hooks;
 mod probe;
 mod settings;
+mod status_line;
 
 use std::env;
 use std::fs;
@@ -41,7 +42,7 @@ enum Agent {
 /// it otherwise. Without hooks Ducat reads the transcripts alone: all costs, a second later.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ducat setup claude-code\n  ducat setup claude-code --dry-run\n  ducat setup claude-code --project --yes\n  ducat setup claude-code --url http://host.docker.internal:9090   (in a container)\n  ducat setup claude-code --remove"
+    after_help = "Examples:\n  ducat setup claude-code\n  ducat setup claude-code --dry-run\n  ducat setup claude-code --status-line --yes\n  ducat setup claude-code --project --yes\n  ducat setup claude-code --url http://host.docker.internal:9090   (in a container)\n  ducat setup claude-code --remove"
 )]
 struct ClaudeCode {
     /// The settings of this folder's project (.claude/settings.json) instead of the user's
@@ -54,7 +55,7 @@ struct ClaudeCode {
     #[arg(long, short)]
     yes: bool,
     /// Take Ducat's hooks out; a file that is as setup left it becomes what it was, to the byte
-    #[arg(long, conflicts_with_all = ["http", "url", "socket"])]
+    #[arg(long, conflicts_with_all = ["http", "url", "socket", "status_line"])]
     remove: bool,
     /// Let the client itself post tool, prompt and sub-agent events; they are lost while the server is away
     #[arg(long)]
@@ -71,6 +72,9 @@ struct ClaudeCode {
     /// Do not start the client to see whether it reads the file
     #[arg(long)]
     no_probe: bool,
+    /// Also show model, cost and quota in the client's status line, around one that is there; asked otherwise
+    #[arg(long)]
+    status_line: bool,
     /// Move the first version's .claude/hooks.json, which no client reads any more, out of the way
     #[arg(long)]
     migrate: bool,
@@ -113,8 +117,8 @@ fn claude_code(args: &ClaudeCode) -> anyhow::Result<()> {
     }
     let with_key = env::var_os("METRICS_API_KEY").or_else(|| env::var_os("DUCAT_API_KEY")).is_some_and(|key| !key.is_empty());
     let delivery = if args.http { Delivery::Http { hook: &hook, url, with_key } } else { Delivery::Command(&hook) };
-    let mut wanted = hooks::install(&settings.value, &delivery, version)
-        .map_err(|what| anyhow::anyhow!("{}: {what}", settings.path.display()))?;
+    let faulty = |what: String| anyhow::anyhow!("{}: {what}", settings.path.display());
+    let mut wanted = hooks::install(&settings.value, &delivery, version).map_err(faulty)?;
     set_variable(&mut wanted, "DUCAT_URL", args.url.as_deref())?;
     set_variable(&mut wanted, "DUCAT_SOCKET", args.socket.as_deref().and_then(Path::to_str))?;
 
@@ -126,6 +130,9 @@ fn claude_code(args: &ClaudeCode) -> anyhow::Result<()> {
         if with_key {
             say("The server has a key: have DUCAT_API_KEY in the environment of Claude Code.")?;
         }
+    }
+    if wants_status_line(args, &settings.value, version)? {
+        wanted = status_line::install(&wanted, &env::current_exe().context("finding this program")?).map_err(faulty)?;
     }
     if wanted == settings.value {
         return say("The hooks are already there; nothing to do.");
@@ -145,6 +152,32 @@ fn claude_code(args: &ClaudeCode) -> anyhow::Result<()> {
         (_, Some(obstacle)) => say(&format!("Not probed: {obstacle}.")),
         (Some(program), None) => prove(&program, &settings, &data, args.project, &wanted, &text, version),
     }
+}
+
+/// Whether the status line is to be ours: by the flag, else by asking where somebody can answer.
+fn wants_status_line(args: &ClaudeCode, settings: &Value, version: Version) -> anyhow::Result<bool> {
+    if version < status_line::FIRST {
+        if args.status_line {
+            bail!("Claude Code {version} has no status line (it came with {}); leave out --status-line", status_line::FIRST);
+        }
+        return Ok(false);
+    }
+    if args.status_line || args.yes || args.dry_run || status_line::is_installed(settings) || !io::stdin().is_terminal() {
+        // One that setup wrote before is written anew: this program may have moved.
+        return Ok(args.status_line || status_line::is_installed(settings));
+    }
+    let around = status_line::of_others(settings).map_or("", |_| " (yours stays as it is; Ducat only reads along)");
+    ask(&format!("Feed the status line with cost, context and plan quota{around}?"))
+}
+
+/// A question whose answer is no unless it is yes.
+fn ask(question: &str) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Next to this program, where the build and every package put it.
@@ -202,13 +235,10 @@ fn show_and_ask(args: &ClaudeCode, settings: &Settings, text: &str) -> anyhow::R
     if !io::stdin().is_terminal() {
         bail!("nobody to ask: say --yes to write this, or --dry-run to see it only");
     }
-    write!(out, "Write this? [y/N] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    let yes = matches!(answer.trim(), "y" | "Y" | "yes");
+    drop(out);
+    let yes = ask("Write this?")?;
     if !yes {
-        writeln!(out, "Nothing was written.")?;
+        say("Nothing was written.")?;
     }
     Ok(yes)
 }
@@ -282,7 +312,7 @@ fn remove(args: &ClaudeCode, settings: &Settings, data: &Path) -> anyhow::Result
     };
     let record = Record::load(data, &settings.path);
     let untouched = record.as_ref().filter(|record| record.after == *current);
-    let mut without = hooks::remove(&settings.value);
+    let mut without = status_line::remove(&hooks::remove(&settings.value));
     if let Some(variables) = without.get_mut("env").and_then(Value::as_object_mut) {
         ["DUCAT_URL", "DUCAT_SOCKET"].iter().for_each(|name| drop(variables.shift_remove(*name)));
         if variables.is_empty()

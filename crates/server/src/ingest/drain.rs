@@ -36,6 +36,21 @@ async fn drain(app: &App, spool: &Spool) {
         }
         while under_way.join_next().await.is_some() {}
     }
+    drain_latest(app, spool).await;
+}
+
+/// The last words of status lines.
+async fn drain_latest(app: &App, spool: &Spool) {
+    let taking = spool.clone();
+    let Ok(taken) = tokio::task::spawn_blocking(move || taking.take_latest()).await else { return };
+    for latest in taken {
+        match latest {
+            // What is left stays and is taken the next time.
+            Ok(latest) if hooks::take(app, &latest.frame, Way::Spool).await.status.is_final() => drop(latest.remove()),
+            Ok(_) => {}
+            Err(fault) => app.log.say(&fault.to_string()),
+        }
+    }
 }
 
 /// An event stays where it is until it is on disk elsewhere.

@@ -7,12 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ducat_capture::Workspaces;
-use ducat_capture::claude_code::{self, HookVerdict, decode_hook};
+use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
 use ducat_spool::{EventId, Frame, Status, now_ms};
 use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
 use tokio::sync::oneshot;
 
-use super::Way;
+use super::{Way, status_line};
 use crate::api::error;
 use crate::{App, Shared};
 
@@ -40,15 +40,19 @@ impl Resolved {
     }
 }
 
-/// What became of an event, and why it cannot be read when it cannot.
+/// What became of an event, why it cannot be read when it cannot, and what the one who sent it is told.
 pub(crate) struct Taken {
     pub status: Status,
     pub fault: Option<String>,
+    pub body: Vec<u8>,
 }
 
 /// Believes one event; returns after its facts are on disk.
 pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
-    let taken = store(app, frame, way).await;
+    let mut taken = store(app, frame, way).await;
+    if frame.agent == STATUS_LINE && taken.status.is_final() && way != Way::Spool {
+        taken.body = status_line::standing(app, frame).await;
+    }
     app.events.count(way, taken.status);
     if let Some(fault) = &taken.fault {
         app.log.say(&format!("an event of {} over {} cannot be read: {fault}", frame.agent, way.name()));
@@ -57,16 +61,20 @@ pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
 }
 
 async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
-    let malformed = |fault: String| Taken { status: Status::Malformed, fault: Some(fault) };
-    let plain = |status| Taken { status, fault: None };
-    if frame.agent != claude_code::AGENT {
-        return malformed(format!("agent: {:?} is not known; there is {:?}", frame.agent, claude_code::AGENT));
-    }
+    let malformed = |fault: String| Taken { status: Status::Malformed, fault: Some(fault), body: Vec::new() };
+    let plain = |status| Taken { status, fault: None, body: Vec::new() };
     let Ok(at) = i64::try_from(frame.at_ms) else { return malformed("event time: out of range".to_owned()) };
     let mut facts = Vec::new();
     let verdict = {
         let mut resolved = app.resolved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        decode_hook(&frame.payload, at, resolved.current(), &mut |fact| facts.push(fact))
+        let out = &mut |fact| facts.push(fact);
+        match frame.agent.as_str() {
+            claude_code::AGENT => decode_hook(&frame.payload, at, resolved.current(), out),
+            STATUS_LINE => decode_status_line(&frame.payload, at, resolved.current(), out),
+            other => {
+                return malformed(format!("agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}", claude_code::AGENT));
+            }
+        }
     };
     match verdict {
         HookVerdict::Decoded => {}
@@ -124,7 +132,8 @@ pub(crate) async fn post(State(app): State<App>, Path(agent): Path<String>, head
         (Status::Malformed, fault) => error(StatusCode::BAD_REQUEST, &fault.unwrap_or_default()),
         (Status::Busy, _) => error(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting to be written; try again"),
         // What an agent may read as an answer says nothing to it.
-        _ => ([(header::CONTENT_TYPE, "application/json")], "{}").into_response(),
+        _ if taken.body.is_empty() => ([(header::CONTENT_TYPE, "application/json")], "{}").into_response(),
+        _ => ([(header::CONTENT_TYPE, "application/json")], taken.body).into_response(),
     };
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(EVENT_ID, value);

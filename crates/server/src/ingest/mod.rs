@@ -6,6 +6,7 @@ pub(crate) mod first_version;
 pub(crate) mod hooks;
 pub(crate) mod running;
 pub(crate) mod socket;
+mod status_line;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -102,7 +102,7 @@ async fn answer(mut stream: UnixStream, app: &App) -> io::Result<()> {
     };
     let taken = hooks::take(app, &frame, Way::Socket).await;
     failpoint::reached("after_commit_before_answer");
-    stream.write_all(&Answer { id: frame.id, status: taken.status, body: Vec::new() }.encode()).await?;
+    stream.write_all(&Answer { id: frame.id, status: taken.status, body: taken.body }.encode()).await?;
     failpoint::reached("after_answer");
     Ok(())
 }

@@ -1,0 +1,95 @@
+//! Our command as the settings' status line, around one that is there already.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::client::Version;
+use super::hooks::quoted;
+
+/// By the client's changelog.
+pub const FIRST: Version = Version(1, 0, 71);
+const WRAPS: &str = " statusline --wrap ";
+
+/// The settings with our status line; one of the user's own is kept, and what it prints is what is shown.
+pub fn install(settings: &Value, ducat: &Path) -> Result<Value, String> {
+    let mut settings = remove(settings);
+    let ducat = quoted(&ducat.to_string_lossy());
+    let fields = settings.as_object_mut().ok_or("the settings are no JSON object")?;
+    match fields.get_mut("statusLine") {
+        None => {
+            fields.insert("statusLine".to_owned(), json!({ "type": "command", "command": format!("{ducat} statusline") }));
+        }
+        Some(theirs) => {
+            let command = theirs.get("command").and_then(Value::as_str).ok_or("statusLine.command: missing or no string")?;
+            theirs["command"] = json!(format!("{ducat}{WRAPS}{}", quoted(command)));
+        }
+    }
+    Ok(settings)
+}
+
+/// The settings without it, and with the command that it was put around.
+pub fn remove(settings: &Value) -> Value {
+    let mut settings = settings.clone();
+    if !is_installed(&settings) {
+        return settings;
+    }
+    let wrapped = command(&settings).and_then(|ours| ours.split_once(WRAPS)).map(|(_, theirs)| unquoted(theirs));
+    match wrapped {
+        Some(theirs) => settings["statusLine"]["command"] = json!(theirs),
+        None => {
+            settings.as_object_mut().and_then(|fields| fields.shift_remove("statusLine"));
+        }
+    }
+    settings
+}
+
+pub fn is_installed(settings: &Value) -> bool {
+    let Some((program, _)) = command(settings).and_then(|command| command.split_once(" statusline")) else { return false };
+    program.trim_matches('\'').rsplit('/').next() == Some("ducat")
+}
+
+/// The user's own command, where there is one.
+pub fn of_others(settings: &Value) -> Option<&str> {
+    command(settings).filter(|_| !is_installed(settings))
+}
+
+fn command(settings: &Value) -> Option<&str> {
+    settings.pointer("/statusLine/command")?.as_str()
+}
+
+/// What [`quoted`] made of one word.
+fn unquoted(word: &str) -> String {
+    match word.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
+        Some(inner) => inner.replace(r"'\''", "'"),
+        None => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_the_users_own_is_kept_and_comes_back() {
+        let ducat = Path::new("/my tools/ducat");
+        for settings in [
+            json!({ "model": "opus" }),
+            json!({ "statusLine": { "type": "command", "command": "~/.claude/line.sh", "padding": 2 }, "env": {} }),
+            json!({ "statusLine": { "type": "command", "command": "jq -r '\"[\\(.model.id)] it'\\''s\"'" } }),
+        ] {
+            let installed = install(&settings, ducat).unwrap();
+            assert!(is_installed(&installed) && of_others(&installed).is_none() && !is_installed(&settings));
+            assert_eq!(install(&installed, ducat).unwrap(), installed, "twice is once");
+            assert_eq!(remove(&installed), settings);
+        }
+        let installed =
+            install(&json!({ "statusLine": { "type": "command", "command": "a 'b'" } }), Path::new("/ducat")).unwrap();
+        assert_eq!(installed["statusLine"]["command"], r"/ducat statusline --wrap 'a '\''b'\'''");
+        assert!(install(&json!({ "statusLine": 7 }), ducat).is_err());
+        assert_eq!(
+            remove(&json!({ "statusLine": { "command": "conduct statusline" } })),
+            json!({ "statusLine": { "command": "conduct statusline" } })
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! Where a session and its day stand: what a status line shows of the ledger.
+
+use ducat_ledger::{BUCKET_MS, Key, Quota, UnixMs};
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+
+use crate::{Doing, Reader, StoreError, TenantId};
+
+/// Sums of known costs in nano-USD, and the quota.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Of all requests since the asked time.
+    pub day_nano: i64,
+    /// Requests since then whose cost is unknown.
+    pub day_unpriced: u64,
+    /// Of all requests that the session owns.
+    pub session_nano: i64,
+    /// Windows that have not reset.
+    pub quotas: Vec<Quota>,
+}
+
+impl Reader {
+    /// The standing of a session in a day that began at `day_start` (rounded down to a quarter-hour).
+    pub fn standing(&self, tenant: TenantId, session: Key, day_start: UnixMs, now: UnixMs) -> Result<Standing, StoreError> {
+        let mut day = self
+            .connection
+            .prepare_cached(
+                "SELECT IFNULL(SUM(cost_nano), 0), IFNULL(SUM(unpriced_requests), 0) FROM rollup_requests WHERE tenant = ?1 AND bucket >= ?2",
+            )
+            .doing("reading roll-ups")?;
+        let since = day_start.div_euclid(BUCKET_MS);
+        let (day_nano, unpriced): (i64, i64) =
+            day.query_row(params![tenant.0, since], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading roll-ups")?;
+        let mut owned = self
+            .connection
+            .prepare_cached("SELECT IFNULL(SUM(cost_nano), 0) FROM requests WHERE tenant = ?1 AND owner = ?2")
+            .doing("reading a session")?;
+        let session_nano = owned.query_row(params![tenant.0, session.0], |row| row.get(0)).doing("reading a session")?;
+        let quotas = Quota::fold(self.quotas(tenant, now)?);
+        Ok(Standing { day_nano, day_unpriced: unpriced.max(0).unsigned_abs(), session_nano, quotas })
+    }
+}
