@@ -1,19 +1,14 @@
 // The first page: what was spent, on what, and by which sessions. Asks the API anew when something
 // happened, and now and then, while it is looked at.
+import { element } from "./dom.js";
 import { ago, exactUsd, tokens, usd } from "./figures.js";
+import { gauge } from "./quota.js";
 import { ticker } from "./ticker.js";
 
 const EVERY_MS = 15000;
 /** What happens at once is read once. */
 const SETTLE_MS = 700;
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
 
 function show(id, ...children) {
   document.getElementById(id).replaceChildren(...children);
@@ -38,13 +33,22 @@ function spans(now) {
   return [["Today", day(now)], ["This week", day(monday)], ["This month", day(first)]];
 }
 
-function tile(title, totals) {
+/** What of a cost is no bill: use of a plan, at list price. */
+function planNote(rows) {
+  const plan = rows.find((row) => row.billing === "plan")?.cost_usd ?? 0;
+  if (plan === 0) return [];
+  const all = rows.every((row) => row.billing === "plan" || row.requests === 0);
+  return [element("p", { class: "note" }, all ? "list-price value on a plan, no bill" : `${usd(plan)} of it list-price value on a plan, no bill`)];
+}
+
+function tile(title, { totals, rows }) {
   const unpriced = totals.unpriced_requests;
   const note = `${totals.requests.toLocaleString("en-US")} requests` + (unpriced ? `, ${unpriced.toLocaleString("en-US")} of unknown price` : "");
   return element("div", { class: "tile" },
     element("h2", {}, title),
     element("p", { class: "figure", title: exactUsd(totals.cost_nano_usd) }, usd(totals.cost_usd)),
-    element("p", { class: "note", title: totals.unpriced_models.join(", ") }, note));
+    element("p", { class: "note", title: totals.unpriced_models.join(", ") }, note),
+    ...planNote(rows));
 }
 
 const KINDS = [
@@ -121,13 +125,15 @@ async function refresh() {
   const dated = spans(now);
   const today = dated[0][1];
   const month = dated[2][1];
-  const [reports, models, projects, sessions] = await Promise.all([
-    Promise.all(dated.map(([, since]) => ask("report", { since, until: today, timezone: zone }))),
+  const [reports, models, projects, sessions, quota] = await Promise.all([
+    Promise.all(dated.map(([, since]) => ask("report", { by: "billing", since, until: today, timezone: zone }))),
     ask("report", { by: "model", since: month, until: today, timezone: zone }),
     ask("report", { by: "project", since: month, until: today, timezone: zone }),
     ask("sessions", { limit: 12 }),
+    ask("quota"),
   ]);
-  show("spans", ...dated.map(([title], place) => tile(title, reports[place].totals)));
+  show("spans", ...dated.map(([title], place) => tile(title, reports[place])));
+  show("quotas", ...quota.quotas.map((quota) => gauge(quota, now)));
   show("tokens", ...tokensByKind(reports[2].totals));
   show("models", ...ranking(models.rows, "model"));
   show("projects", ...ranking(projects.rows, "project"));

@@ -16,7 +16,7 @@ for (const [name, width, colorScheme] of [["desktop-light", 1280, "light"], ["de
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
   page.on("pageerror", (error) => faults.push(String(error)));
   await page.goto(`http://localhost:${port}/`);
-  await page.waitForFunction(() => document.querySelectorAll(".tile").length === 3);
+  await page.waitForFunction(() => document.querySelectorAll("#spans .tile").length === 3);
   pages[name] = page;
 }
 const summary = await browser.newPage({ viewport: { width: 1280, height: 900 } });
@@ -24,8 +24,10 @@ const look = async () => {
   const saw = { faults };
   for (const [name, page] of Object.entries(pages)) {
     saw[name] = await page.evaluate(() => ({
-      tiles: [...document.querySelectorAll(".tile .figure")].map((figure) => figure.textContent),
+      tiles: [...document.querySelectorAll("#spans .figure")].map((figure) => figure.textContent),
       ticker: [...document.querySelectorAll("#ticker tr")].map((row) => [...row.cells].slice(1).map((cell) => cell.textContent).join("|")),
+      quotas: [...document.querySelectorAll("#quotas .tile")].map((tile) => [...tile.children].map((child) => child.textContent).filter(Boolean).join("|")),
+      notes: [...document.querySelectorAll("#spans .note")].map((note) => note.textContent),
       sessions: document.querySelectorAll("#sessions tbody tr").length,
       sideways: document.documentElement.scrollWidth > document.documentElement.clientWidth,
       state: document.getElementById("state").textContent,

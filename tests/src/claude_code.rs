@@ -50,6 +50,10 @@ impl Provider {
         Some(Self { child, port, log })
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What it answered, errors left out.
     pub fn answered(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
@@ -92,6 +96,27 @@ impl Run<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        command
+    }
+
+    /// The interactive client as a subscriber, its API asked at `port`: no question is asked before its first prompt.
+    pub fn interactive(&self, port: u16) -> Command {
+        let project = self.machine.home().join("proj");
+        fs::create_dir_all(&project).unwrap();
+        let known = serde_json::json!({
+            "hasCompletedOnboarding": true, "lastOnboardingVersion": PINNED, "theme": "dark",
+            "projects": { project.to_str().unwrap(): { "hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true } }
+        });
+        fs::write(self.machine.home().join("claude/.claude.json"), known.to_string()).unwrap();
+        let mut command = Command::new(self.client);
+        command
+            .current_dir(project)
+            .envs(client_environment(self.machine, self.client))
+            .env("IS_SANDBOX", "1")
+            .env("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-dummy")
+            .env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}"))
+            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .env("DISABLE_AUTOUPDATER", "1");
         command
     }
 

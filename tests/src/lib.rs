@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod claude_code;
+pub mod plan;
+pub mod terminal;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};

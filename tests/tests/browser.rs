@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ducat_end_to_end::{Machine, Server, eventually, request, write};
+use ducat_spool::now_ms;
 use serde_json::{Value, json};
 
 /// `node` with a script of `tests/browser`; without the browser and its driver says that the test skips.
@@ -73,10 +74,25 @@ fn the_page_shows_what_happens() {
     };
     machine.hook(&event("PreToolUse"), &[]);
     machine.hook(&event("PostToolUse"), &[]);
+    // A subscriber's status line, and a request of its session.
+    let now = now_ms() / 1000;
+    let update = json!({ "session_id": "on-a-plan", "prompt_id": "p", "rate_limits": {
+        "five_hour": { "used_percentage": 23.5, "resets_at": now + 7200 }, "seven_day": { "used_percentage": 91, "resets_at": now + 300_000 } } });
+    let mut line = machine.command(&["statusline"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    line.stdin.take().unwrap().write_all(update.to_string().as_bytes()).unwrap();
+    assert!(line.wait().unwrap().success());
     let saw = eventually(|| {
         let saw = look();
         let (today, rows) = (&saw["desktop-light"]["tiles"][0], saw["phone-dark"]["ticker"].as_array().unwrap().len());
-        if *today == "$0.1250" && rows == 2 && saw["phone-light"]["sessions"] == 1 { Ok(saw) } else { Err(saw.to_string()) }
+        if *today == "$0.1250"
+            && rows == 2
+            && saw["phone-light"]["sessions"] == 2
+            && saw["phone-dark"]["quotas"][1] != json!(null)
+        {
+            Ok(saw)
+        } else {
+            Err(saw.to_string())
+        }
     });
     assert_eq!(
         saw["desktop-dark"]["ticker"],
@@ -85,6 +101,9 @@ fn the_page_shows_what_happens() {
             "request|claude-opus-4-8|first-version|5.00 k out, $0.1250"
         ])
     );
+    let quotas = saw["phone-dark"]["quotas"].as_array().unwrap();
+    assert!(quotas[0].as_str().unwrap().starts_with("5h quota · claude-code|24 %|lasts to "), "{quotas:?}");
+    assert!(quotas[1].as_str().unwrap().starts_with("7d quota · claude-code|91 %|out at "), "{quotas:?}");
     for page in ["desktop-light", "desktop-dark", "phone-light", "phone-dark"] {
         assert_eq!(saw[page]["sideways"], false, "{page} scrolls sideways");
     }

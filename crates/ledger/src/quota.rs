@@ -116,6 +116,15 @@ impl Quota {
         self.resets_at.or_default()
     }
 
+    /// The window's length as people say it: `5h`, `7d`.
+    pub fn window(&self) -> String {
+        match self.window_minutes {
+            days if days % 1440 == 0 => format!("{}d", days / 1440),
+            hours if hours % 60 == 0 => format!("{}h", hours / 60),
+            minutes => format!("{minutes}m"),
+        }
+    }
+
     pub fn window_ms(&self) -> i64 {
         i64::from(self.window_minutes) * 60_000
     }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use ducat_ledger::{Told, UnixMs};
+use ducat_ledger::{Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, ReportQuery};
 use ducat_store::{SessionDetail, SessionSummary, StoreError, TenantId};
@@ -105,7 +105,12 @@ pub(crate) async fn off_the_runtime<T: Send + 'static>(
 }
 
 fn time(at: &Told<UnixMs>) -> Option<String> {
-    at.get().and_then(|at| Timestamp::from_millisecond(*at).ok()).map(|at| format!("{at:.3}"))
+    at.get().copied().and_then(rfc3339)
+}
+
+/// To the millisecond; none for times that a calendar cannot hold.
+pub(crate) fn rfc3339(at: UnixMs) -> Option<String> {
+    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }
 
 fn usd(cost: Option<NanoUsd>) -> Value {
@@ -130,8 +135,14 @@ fn summary(row: &SessionSummary) -> Value {
         "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
         "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
         "turns": row.turns, "requests": row.requests, "tool_calls": row.tool_calls, "unpriced_requests": row.unpriced_requests,
+        "billing": session.billing.get(), "host": session.host.get(), "reported_cost_usd": reported(session),
     });
     merged(about, usd(row.known_cost()))
+}
+
+/// What the client itself said the session cost, since it was started or resumed.
+fn reported(session: &Session) -> Option<f64> {
+    session.reported_cost_nano.get().map(|nano| NanoUsd(*nano).as_usd())
 }
 
 /// One session and all that it owns.
@@ -163,6 +174,7 @@ pub fn session_json(found: &SessionDetail) -> Value {
     json!({
         "schema_version": 1, "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
         "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
+        "billing": session.billing.get(), "host": session.host.get(), "reported_cost_usd": reported(session),
         "turns": turns.collect::<Vec<_>>(), "requests": requests.collect::<Vec<_>>(),
         "tool_calls": tool_calls.collect::<Vec<_>>(), "incidents": incidents.collect::<Vec<_>>(),
     })

@@ -9,6 +9,7 @@ mod live;
 mod log;
 mod metrics;
 mod page;
+mod quota;
 mod security;
 
 use std::future::Future;
@@ -35,6 +36,7 @@ use log::Log;
 pub use api::{session_json, sessions_json};
 pub use ingest::Skipped;
 pub use live::LiveHub;
+pub use quota::quotas_json;
 
 /// Body of a call of the first version's API, in bytes.
 const LARGEST_CALL: usize = 256 << 10;
@@ -212,6 +214,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/report", get(api::report))
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/sessions/{id}", get(api::session))
+        .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
         .route("/api/v1/openapi.json", get(api::openapi))
         .route("/api/v1/live", get(live::live))

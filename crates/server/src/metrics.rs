@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
-use ducat_ledger::Session;
+use ducat_ledger::{Quota, Session};
 use ducat_metrics::{Exposition, Family, Format, Kind, Series};
 use ducat_store::{Counters, StoreError, TenantId};
 use flate2::Compression;
@@ -30,6 +30,7 @@ const TENANT: u32 = TenantId::LOCAL.0;
 struct Reading {
     counters: Counters,
     active: Vec<Session>,
+    quotas: Vec<Quota>,
     spooled: usize,
 }
 
@@ -42,10 +43,12 @@ fn read(app: &Shared) -> Result<Reading, StoreError> {
         let has_ended = session.ended_at.get().is_some_and(|ended| session.last_at.get().is_none_or(|last| ended >= last));
         !has_ended && session.last_at.get().is_some_and(|last| *last >= before(lasts))
     };
-    let mut sessions = app.store.reader()?.sessions_since(TenantId::LOCAL, before(ACTIVE_FIRST_VERSION))?;
+    let reader = app.store.reader()?;
+    let mut sessions = reader.sessions_since(TenantId::LOCAL, before(ACTIVE_FIRST_VERSION))?;
+    let quotas = Quota::fold(reader.quotas(TenantId::LOCAL, now)?);
     sessions.retain(active);
     let spooled = app.config.spool.as_ref().and_then(|spool| spool.waiting().ok()).map_or(0, |waiting| waiting.len());
-    Ok(Reading { counters: app.store.counters(), active: sessions, spooled })
+    Ok(Reading { counters: app.store.counters(), active: sessions, quotas, spooled })
 }
 
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -83,6 +86,7 @@ fn expose(app: &Shared, reading: &Reading, format: Format) -> String {
     let mut text = Exposition::new(format, constant);
     text.series(&reading.counters.series, TENANT);
     sessions(&mut text, &reading.active);
+    quotas(&mut text, &reading.quotas);
     ratios(&mut text, &reading.counters.series);
     own_process(app, reading, &mut text);
     text.finish()
@@ -99,6 +103,37 @@ fn sessions(text: &mut Exposition, active: &[Session]) {
     by_agent.iter().for_each(|(agent, count)| text.sample(&[("agent", agent)], count));
     text.family("ai_active_sessions", Kind::Gauge, "Active sessions.");
     by_citizen.iter().for_each(|((citizen, class), count)| text.sample(&[("citizen", citizen), ("class", class)], count));
+}
+
+/// Of windows with the same names (several accounts), the one told of last.
+fn quotas(text: &mut Exposition, quotas: &[Quota]) {
+    let mut latest = BTreeMap::<[String; 3], &Quota>::new();
+    for quota in quotas {
+        let names = [quota.agent.clone(), quota.window(), quota.limit.clone().unwrap_or_default()];
+        let known = latest.entry(names).or_insert(quota);
+        if quota.told_at.get() > known.told_at.get() {
+            *known = quota;
+        }
+    }
+    let labels = |[agent, window, limit]: &'_ [String; 3]| {
+        [("agent", agent.clone()), ("window", window.clone()), ("limit", limit.clone())]
+    };
+    let sample = |text: &mut Exposition, names: &[String; 3], value: f64| {
+        let labels = labels(names);
+        text.sample(&labels.each_ref().map(|(name, value)| (*name, value.as_str())), value);
+    };
+    text.family(
+        "ducat_quota_used_ratio",
+        Kind::Gauge,
+        "Used share of a plan's quota, from 0 to 1, as last told, until its window resets.",
+    );
+    latest.iter().for_each(|(names, quota)| sample(text, names, f64::from(quota.used()) / 1e6));
+    text.family(
+        "ducat_quota_reset_timestamp_seconds",
+        Kind::Gauge,
+        "When a window of a plan's quota resets, in seconds since 1970.",
+    );
+    latest.iter().for_each(|(names, quota)| sample(text, names, quota.resets_at() as f64 / 1e3));
 }
 
 /// What the first version exposed and follows from the counters.

@@ -7,8 +7,10 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::api::error;
 
 const INDEX: &str = include_str!("../../../ui/index.html");
-const ASSETS: [(&str, &str, &str); 5] = [
+const ASSETS: [(&str, &str, &str); 7] = [
     ("page.js", "text/javascript; charset=utf-8", include_str!("../../../ui/page.js")),
+    ("dom.js", "text/javascript; charset=utf-8", include_str!("../../../ui/dom.js")),
+    ("quota.js", "text/javascript; charset=utf-8", include_str!("../../../ui/quota.js")),
     ("figures.js", "text/javascript; charset=utf-8", include_str!("../../../ui/figures.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("../../../ui/ticker.js")),
     ("summary.css", "text/css; charset=utf-8", include_str!("../../../ui/summary.css")),
