@@ -6,8 +6,20 @@ use std::fs;
 use ducat_end_to_end::{Machine, Server, append, request, write};
 use serde_json::Value;
 
-const GROUPINGS: [&str; 11] =
-    ["daily", "weekly", "monthly", "session", "project", "model", "branch", "billing", "subagent", "skill", "mcp_server"];
+const GROUPINGS: [&str; 12] = [
+    "daily",
+    "weekly",
+    "monthly",
+    "session",
+    "project",
+    "model",
+    "branch",
+    "billing",
+    "subagent",
+    "skill",
+    "mcp_server",
+    "blocks",
+];
 
 #[test]
 fn the_server_follows_the_transcripts_and_agrees_with_the_report() {

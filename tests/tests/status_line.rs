@@ -175,7 +175,7 @@ fn whatever_comes_a_line_is_drawn() {
     let whole = update().to_string();
     let huge = format!("{{\"session_id\":\"s\",\"x\":\"{}\"}}", "x".repeat(3 << 20));
     for (payload, words) in [
-        (whole[..300].as_bytes(), "cut off"),
+        (&whole.as_bytes()[..300], "cut off"),
         (b"", "cut off"),
         (b"[1]", "not a JSON object"),
         (huge.as_bytes(), "larger than 1 MiB"),

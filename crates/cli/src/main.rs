@@ -1,6 +1,7 @@
 //! `ducat`: the meter for AI agents.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod blocks;
 mod config;
 mod figures;
 mod import;

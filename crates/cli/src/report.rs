@@ -5,13 +5,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueHint;
+use ducat_ledger::{Quota, UnixMs};
+use ducat_prices::PriceTable;
 use ducat_report::{Document, Grouping, Report, ReportQuery, Row, Totals};
-use ducat_scan::{Home, ScanOptions, Scanned, claude_homes, scan};
+use ducat_scan::{Home, Problem, ScanOptions, Scanned, claude_homes, scan};
+use ducat_spool::data_folder;
+use ducat_store::{DataFolder, Reader, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::{Config, report_cache};
-use crate::{figures, table};
+use crate::{blocks, figures, table};
 
 /// What requests and tokens cost, by day, week, month, session, project, model, branch or agent
 ///
@@ -20,7 +24,7 @@ use crate::{figures, table};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// daily, weekly, monthly, session, project, model, branch, agent, subagent, skill, mcp_server, billing, host, user or team
+    /// daily, weekly, monthly, session, project, model, branch, agent, subagent, skill, mcp_server, billing, host, user, team or blocks
     #[arg(default_value = "daily", value_parser = grouping, value_name = "BY")]
     by: Grouping,
     /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days
@@ -53,6 +57,9 @@ pub struct Args {
     /// Read the transcripts below this folder instead of the agents' homes; repeatable
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     from: Vec<PathBuf>,
+    /// Draw the active block every two seconds: its cost, burn rate, projection and quota
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    live: bool,
     /// Neither read nor keep what earlier reports read
     #[arg(long)]
     no_cache: bool,
@@ -62,6 +69,8 @@ const EXAMPLES: &str = "Examples:
   ducat report weekly --timezone UTC
   ducat report session --since yesterday --project ducat
   ducat report monthly --breakdown --json | jq '.totals.cost_usd'
+  ducat report blocks --since 2d
+  ducat report blocks --live
   ducat report --from /backup/claude/projects --csv > days.csv";
 
 fn grouping(name: &str) -> Result<Grouping, String> {
@@ -73,10 +82,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::load()?;
     let query = args.query()?;
     let prices = config.price_table()?;
-    let scanned = read_transcripts(args, &config)?;
-    let mut report = Report::new(query);
-    scanned.add_to(&mut report, &prices);
-    let document = report.finish();
+    let zone = query.timezone.clone();
+    if args.live {
+        if query.by != Grouping::Blocks {
+            bail!("--live: only blocks are shown live; write ducat report blocks --live");
+        }
+        return blocks::live(|| Ok(read(args, &config, &prices, args.query()?)?.0), &zone);
+    }
+    let (document, problems) = read(args, &config, &prices, query)?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", document.to_json())?;
@@ -85,19 +98,38 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     } else if document.rows.is_empty() {
         writeln!(out, "No requests found{}.", if args.is_filtered() { " that match" } else { "" })?;
     } else {
-        writeln!(out, "{}", terminal(&document))?;
+        let text = if document.by == Grouping::Blocks { blocks::terminal(&document, &zone) } else { terminal(&document) };
+        writeln!(out, "{text}")?;
     }
     out.flush()?;
-    for problem in scanned.problems.iter().take(SHOWN_PROBLEMS) {
+    for problem in problems.iter().take(SHOWN_PROBLEMS) {
         writeln!(io::stderr(), "ducat: skipped {problem}")?;
     }
-    if let Some(more) = scanned.problems.len().checked_sub(SHOWN_PROBLEMS + 1) {
+    if let Some(more) = problems.len().checked_sub(SHOWN_PROBLEMS + 1) {
         writeln!(io::stderr(), "ducat: skipped {} more", more + 1)?;
     }
     Ok(())
 }
 
 const SHOWN_PROBLEMS: usize = 5;
+
+/// The report, and what could not be read for it.
+fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -> anyhow::Result<(Document, Vec<Problem>)> {
+    let scanned = read_transcripts(args, config)?;
+    let mut report = Report::new(query);
+    if report.wants_quotas() {
+        report.tell_quotas(told_quotas());
+    }
+    scanned.add_to(&mut report, prices);
+    Ok((report.finish(), scanned.problems))
+}
+
+/// Windows that status lines told of; they stand in no transcript. Without a ledger, all blocks are guessed.
+fn told_quotas() -> Vec<Quota> {
+    let database = data_folder().map(|data| DataFolder::database_in(&data)).filter(|database| database.exists());
+    let quotas = database.and_then(|database| Reader::open(&database).ok()?.quotas(TenantId::LOCAL, UnixMs::MIN).ok());
+    quotas.unwrap_or_default()
+}
 
 impl Args {
     fn query(&self) -> anyhow::Result<ReportQuery> {
@@ -218,6 +250,7 @@ fn title(by: Grouping) -> &'static str {
         Grouping::Subagent => "SUB-AGENT",
         Grouping::Skill => "SKILL",
         Grouping::McpServer => "MCP SERVER",
+        Grouping::Blocks => "BLOCK",
     }
 }
 
@@ -234,7 +267,7 @@ fn last_part(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-fn figures_of(totals: &Totals) -> [String; 6] {
+pub fn figures_of(totals: &Totals) -> [String; 6] {
     let usage = &totals.usage;
     let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
     [

@@ -25,3 +25,8 @@ pub fn lines(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
+
+/// Columns of the terminal, where standard output is one.
+pub fn width() -> Option<u16> {
+    Table::new().width()
+}

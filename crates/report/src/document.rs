@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use ducat_ledger::UnixMs;
+use ducat_prices::NanoUsd;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
+use crate::blocks::BlockColumns;
 use crate::report::RowSums;
 use crate::{Grouping, Totals};
 
@@ -28,6 +30,8 @@ pub struct Row {
     pub by_model: BTreeMap<String, Totals>,
     /// Only for sessions.
     pub session: Option<SessionColumns>,
+    /// Only for blocks.
+    pub block: Option<BlockColumns>,
 }
 
 /// What a session's row says besides its sums.
@@ -49,7 +53,21 @@ impl Row {
             first_request_at: sums.first_at,
             last_request_at: sums.latest.0,
         });
-        Self { name, totals: sums.totals, by_model: sums.by_model, session }
+        Self { name, totals: sums.totals, by_model: sums.by_model, session, block: None }
+    }
+
+    pub(crate) fn of_block(block: BlockColumns, sums: RowSums) -> Self {
+        let name = rfc3339(block.start);
+        Self { name, totals: sums.totals, by_model: sums.by_model, session: None, block: Some(block) }
+    }
+}
+
+impl Row {
+    /// What all of a told window is worth, by what its used share cost; unknown under one percent.
+    pub fn limit(&self) -> Option<NanoUsd> {
+        let used = self.block.as_ref()?.used_ppm.filter(|used| *used >= 10_000)?;
+        let cost = i128::from(self.totals.known_cost()?.0);
+        i64::try_from(cost * 1_000_000 / i128::from(used)).ok().map(NanoUsd)
     }
 }
 
@@ -99,6 +117,20 @@ impl Serialize for KeyedRow<'_> {
             map.serialize_entry("branch", &session.branch)?;
             map.serialize_entry("first_request_at", &session.first_request_at.and_then(rfc3339))?;
             map.serialize_entry("last_request_at", &session.last_request_at.and_then(rfc3339))?;
+        }
+        if let Some(block) = &self.row.block {
+            map.serialize_entry("block_end", &rfc3339(block.end))?;
+            map.serialize_entry("guessed", &block.guessed)?;
+            map.serialize_entry("active", &block.active)?;
+            map.serialize_entry("agent", &block.agent)?;
+            map.serialize_entry("used_percent", &block.used_ppm.map(|used| f64::from(used) / 1e4))?;
+            let outlook = block.outlook.as_ref();
+            map.serialize_entry("cost_usd_per_hour", &outlook.map(|outlook| outlook.nano_per_hour as f64 / 1e9))?;
+            map.serialize_entry("projected_cost_usd", &outlook.map(|outlook| outlook.projected_nano as f64 / 1e9))?;
+            let projected = outlook.and_then(|outlook| outlook.projected_ppm);
+            map.serialize_entry("projected_percent", &projected.map(|projected| projected as f64 / 1e4))?;
+            map.serialize_entry("used_up_at", &outlook.and_then(|outlook| outlook.used_up_at).and_then(rfc3339))?;
+            map.serialize_entry("limit_cost_usd", &self.row.limit().map(|limit| limit.as_usd()))?;
         }
         self.row.totals.serialize_into(&mut map)?;
         if self.breakdown {

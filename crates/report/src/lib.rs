@@ -4,12 +4,14 @@
 //! cache or from the store. Pure: the time zone and "now" are parameters.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod blocks;
 mod calendar;
 mod document;
 mod query;
 mod report;
 mod totals;
 
+pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use document::{Document, Row};
 pub use query::{Grouping, QueryError, ReportQuery};

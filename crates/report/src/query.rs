@@ -1,5 +1,6 @@
 //! What a report is asked for.
 
+use ducat_ledger::UnixMs;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -24,10 +25,12 @@ pub enum Grouping {
     Subagent,
     Skill,
     McpServer,
+    /// By five-hour window.
+    Blocks,
 }
 
 impl Grouping {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Daily,
         Self::Weekly,
         Self::Monthly,
@@ -43,6 +46,7 @@ impl Grouping {
         Self::Subagent,
         Self::Skill,
         Self::McpServer,
+        Self::Blocks,
     ];
 
     /// As written on the command line and in `by=`.
@@ -63,6 +67,7 @@ impl Grouping {
             Self::Subagent => "subagent",
             Self::Skill => "skill",
             Self::McpServer => "mcp_server",
+            Self::Blocks => "blocks",
         }
     }
 
@@ -72,6 +77,7 @@ impl Grouping {
             Self::Daily => "date",
             Self::Weekly => "week",
             Self::Monthly => "month",
+            Self::Blocks => "block_start",
             other => other.name(),
         }
     }
@@ -85,7 +91,8 @@ impl Grouping {
     }
 }
 
-const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill or mcp_server";
+const DAY_MS: i64 = 86_400_000;
+const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server or blocks";
 
 /// Which requests, and how they are grouped.
 #[derive(Clone, Debug)]
@@ -103,6 +110,8 @@ pub struct ReportQuery {
     pub agent: Option<String>,
     /// Adds each row's sums by model.
     pub breakdown: bool,
+    /// When it was asked; what is active is so now.
+    pub now: UnixMs,
 }
 
 impl Default for ReportQuery {
@@ -116,6 +125,7 @@ impl Default for ReportQuery {
             model: None,
             agent: None,
             breakdown: false,
+            now: UnixMs::MAX,
         }
     }
 }
@@ -134,7 +144,7 @@ pub enum QueryError {
 impl ReportQuery {
     /// Reads `(name, value)` pairs as they stand in a URL or on a command line. Relative days count back from `now` in the asked zone.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
-        let mut query = Self::default();
+        let mut query = Self { now: now.as_millisecond(), ..Self::default() };
         let (mut since, mut until) = (None, None);
         for (name, value) in pairs {
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
@@ -186,7 +196,12 @@ impl ReportQuery {
     pub fn time_range(&self) -> (Option<i64>, Option<i64>) {
         let calendar = crate::Calendar::new(self.timezone.clone());
         let until = self.until.and_then(|until| until.tomorrow().ok());
-        (self.since.map(|since| calendar.start_of(since)), until.map(|until| calendar.start_of(until)))
+        let (since, until) = (self.since.map(|since| calendar.start_of(since)), until.map(|until| calendar.start_of(until)));
+        if self.by == Grouping::Blocks {
+            // A block is shown whole, and where one begins hangs on those before it, back to a pause of five hours.
+            return (since.map(|since| since.saturating_sub(7 * DAY_MS)), until.map(|until| until.saturating_add(DAY_MS)));
+        }
+        (since, until)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ducat_ledger::{Billing, RequestRollup, UnixMs};
+use ducat_ledger::{Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
+use crate::blocks::{BLOCK_MINUTES, Points};
 use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
 
 /// A request, or the sum of some that share all names and a quarter-hour, under the owner's session, project and branch.
@@ -37,6 +38,11 @@ pub struct Report {
     calendar: Calendar,
     rows: HashMap<RowKey, RowSums>,
     totals: Totals,
+    /// Of blocks: what they are cut from.
+    points: Points,
+    quotas: Vec<Quota>,
+    /// The times that the query can need.
+    range: (Option<UnixMs>, Option<UnixMs>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,12 +68,32 @@ pub(crate) struct RowSums {
 impl Report {
     pub fn new(query: ReportQuery) -> Self {
         let calendar = Calendar::new(query.timezone.clone());
-        Self { query, calendar, rows: HashMap::new(), totals: Totals::default() }
+        let range = query.time_range();
+        Self {
+            query,
+            calendar,
+            rows: HashMap::new(),
+            totals: Totals::default(),
+            points: Points::default(),
+            quotas: Vec::new(),
+            range,
+        }
+    }
+
+    /// Whether it asks for quotas, see [`Report::tell_quotas`].
+    pub fn wants_quotas(&self) -> bool {
+        self.query.by == Grouping::Blocks
+    }
+
+    /// Windows of quotas that were told, for blocks; others than those of all use in five hours are left out.
+    pub fn tell_quotas(&mut self, quotas: Vec<Quota>) {
+        let is_block = |quota: &Quota| quota.window_minutes == BLOCK_MINUTES && quota.limit.is_none();
+        self.quotas = Quota::fold(quotas).into_iter().filter(is_block).collect();
     }
 
     /// Whether rows must be single requests: sums know no session.
     pub fn wants_requests(&self) -> bool {
-        self.query.by == Grouping::Session
+        matches!(self.query.by, Grouping::Session | Grouping::Blocks)
     }
 
     /// Adds a row if the query asks for it.
@@ -75,6 +101,11 @@ impl Report {
         let date = row.started_at.map(|at| self.calendar.date(at));
         if !self.asks_for(row, date) {
             return;
+        }
+        if self.query.by == Grouping::Blocks {
+            // What tells no time is in no block.
+            let Some(at) = row.started_at else { return };
+            return self.points.at(row.agent, at).see(row, &self.query);
         }
         let key = match self.query.by {
             Grouping::Daily => RowKey::Day(date),
@@ -92,27 +123,25 @@ impl Report {
             Grouping::Subagent => named(row.subagent_type),
             Grouping::Skill => named(row.skill),
             Grouping::McpServer => named(row.mcp_server),
+            // Handled above.
+            Grouping::Blocks => return,
         };
         self.totals.add(row.model, &row.sums);
-        let sums = self.rows.entry(key).or_default();
-        sums.totals.add(row.model, &row.sums);
-        if self.query.by == Grouping::Session {
-            sums.saw(row);
-        }
-        if self.query.breakdown {
-            match sums.by_model.get_mut(row.model) {
-                Some(totals) => totals.add(row.model, &row.sums),
-                None => sums.by_model.entry(row.model.to_owned()).or_default().add(row.model, &row.sums),
-            }
-        }
+        self.rows.entry(key).or_default().see(row, &self.query);
     }
 
     fn asks_for(&self, row: &RequestRow<'_>, date: Option<Date>) -> bool {
         let query = &self.query;
-        let in_range = (query.since.is_none() && query.until.is_none())
-            || date.is_some_and(|date| {
-                query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until)
-            });
+        let in_range = if query.by == Grouping::Blocks {
+            // Blocks are chosen when they are cut.
+            let (from, to) = self.range;
+            row.started_at.is_some_and(|at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
+        } else {
+            (query.since.is_none() && query.until.is_none())
+                || date.is_some_and(|date| {
+                    query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until)
+                })
+        };
         in_range
             && query.project.as_deref().is_none_or(|wanted| row.project.is_some_and(|project| is_project(project, wanted)))
             && query.model.as_deref().is_none_or(|wanted| row.model == wanted)
@@ -122,6 +151,9 @@ impl Report {
     /// The finished report: days in order, sessions by their first request, all else by cost.
     pub fn finish(self) -> Document {
         let by = self.query.by;
+        if by == Grouping::Blocks {
+            return self.finish_blocks();
+        }
         let mut rows: Vec<_> = self.rows.into_iter().collect();
         rows.sort_by(|(key, sums), (other_key, other)| match by {
             _ if by.is_calendar() => order_of(key).cmp(&order_of(other_key)),
@@ -133,7 +165,46 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Blocks that begin in the asked days.
+    fn finish_blocks(self) -> Document {
+        let Self { query, calendar, points, quotas, mut totals, .. } = self;
+        let mut rows = Vec::new();
+        for (block, sums) in points.cut(&quotas, query.now) {
+            let date = calendar.date(block.start);
+            if query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until) {
+                totals.unite(&sums.totals);
+                rows.push(Row::of_block(block, sums));
+            }
+        }
+        Document { by: query.by, breakdown: query.breakdown, rows, totals }
+    }
+}
+
 impl RowSums {
+    fn see(&mut self, row: &RequestRow<'_>, query: &ReportQuery) {
+        self.totals.add(row.model, &row.sums);
+        if matches!(query.by, Grouping::Session | Grouping::Blocks) {
+            self.saw(row);
+        }
+        if query.breakdown {
+            match self.by_model.get_mut(row.model) {
+                Some(totals) => totals.add(row.model, &row.sums),
+                None => self.by_model.entry(row.model.to_owned()).or_default().add(row.model, &row.sums),
+            }
+        }
+    }
+
+    /// Adds the sums of later requests.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.totals.unite(&other.totals);
+        for (model, totals) in &other.by_model {
+            self.by_model.entry(model.clone()).or_default().unite(totals);
+        }
+        self.first_at = [self.first_at, other.first_at].into_iter().flatten().min();
+        self.latest = self.latest.clone().max(other.latest.clone());
+    }
+
     fn saw(&mut self, row: &RequestRow<'_>) {
         let (at, project, branch) = &self.latest;
         if (row.started_at, row.project, row.branch) > (*at, project.as_deref(), branch.as_deref()) {

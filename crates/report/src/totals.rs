@@ -42,6 +42,15 @@ impl Totals {
         }
     }
 
+    /// Adds sums of other requests.
+    pub fn unite(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.usage = self.usage.saturating_add(&other.usage);
+        self.cost = self.cost.saturating_add(other.cost);
+        self.unpriced_requests += other.unpriced_requests;
+        self.unpriced_models.extend(other.unpriced_models.iter().cloned());
+    }
+
     /// The known cost, or `None` when there are requests and none of them could be priced.
     pub fn known_cost(&self) -> Option<NanoUsd> {
         (self.requests == 0 || self.unpriced_requests < self.requests).then_some(self.cost)

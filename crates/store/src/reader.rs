@@ -65,6 +65,9 @@ impl Reader {
         (from, until): (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
+        if report.wants_quotas() {
+            report.tell_quotas(self.quotas(tenant, UnixMs::MIN)?);
+        }
         let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
         if report.wants_requests() || !is_cut(from) || !is_cut(until) {
             return self.add_requests_to(tenant, (from, until), report);
