@@ -7,8 +7,8 @@ DENY  := .tools/bin/cargo-deny
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-build: ## Build the release binaries, target/release/ducat and ducat-hook
-	$(CARGO) build --release --locked -p ducat-cli -p ducat-hook
+build: ## Build the release binaries, target/release/ducat, ducat-hook and ducat-statusline
+	$(CARGO) build --release --locked -p ducat-cli -p ducat-hook -p ducat-status-line
 
 run: build ## Serve the page at http://localhost:9090, fed by your Claude Code sessions
 	target/release/ducat serve
@@ -26,6 +26,7 @@ bench: build ## Measure side by side with peers: reports, events, hooks, session
 	scripts/bench-report
 	scripts/bench-events
 	scripts/bench-hook
+	scripts/bench-statusline
 	scripts/bench-session
 	scripts/bench-idle
 

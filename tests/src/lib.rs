@@ -20,8 +20,10 @@ use tempfile::TempDir;
 pub fn program(name: &str) -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
-        let built =
-            Command::new(env!("CARGO")).args(["build", "--locked", "-p", "ducat-cli", "-p", "ducat-hook"]).output().unwrap();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--locked", "-p", "ducat-cli", "-p", "ducat-hook", "-p", "ducat-status-line"])
+            .output()
+            .unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     });
     // The tests' own program stands in target/PROFILE/deps.

@@ -25,9 +25,9 @@ fn update() -> Value {
 }
 
 fn draw(machine: &Machine, args: &[&str], variables: &[(&str, &str)], payload: &[u8]) -> Output {
-    let args: Vec<&str> = ["statusline"].iter().chain(args).copied().collect();
+    // `ducat statusline` is the same; see the test of the command line below.
     let mut child = machine
-        .command(&args)
+        .program("ducat-statusline", args)
         .envs([("TZ", "UTC"), ("NO_COLOR", "1")])
         .envs(variables.iter().copied())
         .stdin(Stdio::piped())
@@ -213,9 +213,9 @@ fn whatever_comes_a_line_is_drawn() {
     fs::write(&config, "[status_line]\ntemplate = \"{model}[ at {five_hour}]\"\n").unwrap();
     let configured = draw(&machine, &[], &[("DUCAT_CONFIG", config.to_str().unwrap())], whole.as_bytes());
     assert!(String::from_utf8_lossy(&configured.stdout).starts_with("Sonnet 5 at 24%"), "{configured:?}");
-    fs::write(&config, "[status_lin]\n").unwrap();
+    fs::write(&config, "[status_line]\ntemplate = \"{model\"\n").unwrap();
     let typo = draw(&machine, &[], &[("DUCAT_CONFIG", config.to_str().unwrap())], whole.as_bytes());
-    assert!(String::from_utf8_lossy(&typo.stdout).contains("status_lin"), "{typo:?}");
+    assert!(String::from_utf8_lossy(&typo.stdout).contains("status_line.template: a { without its }"), "{typo:?}");
 }
 
 #[test]
@@ -241,11 +241,35 @@ fn one_that_is_wrapped_is_passed_everything_and_ended_with_us() {
         large.len().to_string().as_bytes()
     );
     // The client ends it half-way: it is the command itself that is ended.
-    let mut child = machine.command(&["statusline", "--wrap", "exec sleep 600"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = machine.program("ducat-statusline", &["--wrap", "exec sleep 600"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(payload.as_bytes()).unwrap();
     let name = || fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
     eventually(|| if name() == "sleep\n" { Ok(()) } else { Err(name()) });
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(fs::read_dir(machine.data().join("spool/latest")).unwrap().count(), 1, "and the figures wait");
+}
+
+#[test]
+fn both_programs_are_the_same() {
+    let machine = Machine::new();
+    let payload = update().to_string();
+    for args in [&["--template", "{model} {context}"][..], &["--color=always"], &["--color", "never"], &["--wrap", "wc -c"]] {
+        let mut child = machine
+            .command(&[&["statusline"], args].concat())
+            .env("TZ", "UTC")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(payload.as_bytes()).unwrap();
+        let ours = child.wait_with_output().unwrap();
+        let small = draw(&machine, args, &[("NO_COLOR", "")], payload.as_bytes());
+        assert!(ours.status.success() && ours.stdout == small.stdout, "{args:?}: {ours:?} {small:?}");
+    }
+    for args in [&["--template"][..], &["--colour", "x"], &["--color", "blue"], &["extra"]] {
+        let wrong = draw(&machine, args, &[], b"{}");
+        assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).starts_with("ducat-statusline: "), "{wrong:?}");
+    }
+    assert!(String::from_utf8_lossy(&draw(&machine, &["--help"], &[], b"").stdout).contains("Usage: ducat-statusline"));
 }

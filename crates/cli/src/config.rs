@@ -10,7 +10,7 @@ use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_spool::data_folder;
 use serde::Deserialize;
 
-use crate::status_line::Template;
+use ducat_status_line::Template;
 
 /// `config.toml`.
 #[derive(Debug, Default, Deserialize)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueHint;
+use ducat_report::figures;
 use ducat_scan::{Home, Importer, claude_homes};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Durability, Listener, Pricer, Store, StoreOptions, TenantId};
@@ -13,7 +14,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::figures;
 
 /// Read transcripts into the ledger
 ///

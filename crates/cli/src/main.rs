@@ -3,7 +3,6 @@
 
 mod blocks;
 mod config;
-mod figures;
 mod import;
 mod prices;
 mod report;
@@ -13,7 +12,6 @@ mod setup;
 mod status_line;
 mod table;
 
-use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -56,13 +54,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // An agent waits for it, and building the whole command line takes as long as drawing the line.
-    let command = if env::args_os().nth(1).is_some_and(|word| word == "statusline") {
-        Command::Statusline(status_line::Args::parse_from(env::args_os().skip(1)))
-    } else {
-        Cli::parse().command
-    };
-    match run(command) {
+    match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A reader that has seen enough (`| head`) is no fault.
@@ -87,7 +79,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sessions(args) => sessions::list(&args),
         Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),
-        Command::Statusline(args) => status_line::run(&args),
+        Command::Statusline(args) => status_line::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ducat", &mut script);

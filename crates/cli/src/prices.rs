@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueHint};
 use ducat_prices::{Cost, Kind, PriceCard, PriceQuery, PriceTable, Usage};
+use ducat_report::figures;
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::config::{Config, updated_prices};
-use crate::{figures, table};
+use crate::table;
 
 /// The prices of models: list them, explain a request's cost, update them
 #[derive(clap::Args)]

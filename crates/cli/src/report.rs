@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_ledger::{Quota, UnixMs};
 use ducat_prices::PriceTable;
+use ducat_report::figures;
 use ducat_report::{Document, Grouping, Report, ReportQuery, Row, Totals};
 use ducat_scan::{Home, Problem, ScanOptions, Scanned, claude_homes, scan};
 use ducat_spool::data_folder;
@@ -15,7 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::{Config, report_cache};
-use crate::{blocks, figures, table};
+use crate::{blocks, table};
 
 /// What requests and tokens cost, by day, week, month, session, project, model, branch or agent
 ///

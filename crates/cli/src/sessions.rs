@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use ducat_ledger::{Key, Request, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::ReportQuery;
+use ducat_report::figures;
 use ducat_scan::{Importer, claude_homes};
 use ducat_server::{session_json, sessions_json};
 use ducat_spool::data_folder;
@@ -17,7 +18,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::import::open_ledger;
-use crate::{figures, table};
+use crate::table;
 
 /// List sessions, the latest first: when, where, how much
 #[derive(clap::Args)]

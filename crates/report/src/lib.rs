@@ -7,6 +7,7 @@
 mod blocks;
 mod calendar;
 mod document;
+pub mod figures;
 mod query;
 mod report;
 mod totals;

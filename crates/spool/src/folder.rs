@@ -134,7 +134,11 @@ impl Spool {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
             write()
         });
-        written.and_then(|()| fs::rename(&unfinished, folder.join(file_name(name)))).inspect_err(|_| {
+        let place = folder.join(file_name(name));
+        // Where a file is replaced, some file systems write the new one out first, which takes as long as all else together. In between
+        // there is neither, and a process that ends right there loses a word that the next update repeats.
+        let _ = fs::remove_file(&place);
+        written.and_then(|()| fs::rename(&unfinished, place)).inspect_err(|_| {
             let _ = fs::remove_file(&unfinished);
         })
     }

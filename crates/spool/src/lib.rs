@@ -11,5 +11,5 @@ mod redact;
 pub use event::{EventId, now_ms};
 pub use folder::{Latest, Limits, Spool, Spooled};
 pub use frame::{Answer, Frame, FrameError, LARGEST_PAYLOAD, Status};
-pub use places::{data_folder, socket_paths, spool_folder};
+pub use places::{config_file, data_folder, socket_paths, spool_folder};
 pub use redact::redact;

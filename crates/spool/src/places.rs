@@ -13,6 +13,15 @@ pub fn data_folder() -> Option<PathBuf> {
     xdg.or_else(|| Some(PathBuf::from(told("HOME")?).join(".local/share"))).map(|folder| folder.join("ducat"))
 }
 
+/// `DUCAT_CONFIG`, else `ducat/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+pub fn config_file() -> Option<PathBuf> {
+    if let Some(told) = told("DUCAT_CONFIG") {
+        return Some(told.into());
+    }
+    let xdg = told("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    xdg.or_else(|| Some(PathBuf::from(told("HOME")?).join(".config"))).map(|folder| folder.join("ducat/config.toml"))
+}
+
 /// The folder of the spool in the data folder.
 pub fn spool_folder(data: &Path) -> PathBuf {
     data.join("spool")

@@ -198,7 +198,7 @@ impl<'c> Batch<'c> {
     fn touch_rebilled(&mut self) -> Result<(), StoreError> {
         for ((tenant, session), (before, after)) in &self.sessions {
             if before.as_ref().and_then(|before| before.billing.get()) != after.billing.get() {
-                let sql = "SELECT key FROM requests WHERE tenant = ?1 AND owner = ?2";
+                let sql = "SELECT key FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2";
                 touch_found(&mut self.requests, self.connection, *tenant, sql, params![tenant.0, session.0])?;
             }
         }

@@ -179,11 +179,11 @@ impl Reader {
             .connection
             .prepare_cached(
                 "SELECT fact,
-                 (SELECT COUNT(*) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key),
-                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key),
-                 (SELECT COUNT(*) FROM requests r WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL),
-                 (SELECT COUNT(*) FROM tool_calls t WHERE t.tenant = s.tenant AND t.owner = s.key),
-                 (SELECT COUNT(*) FROM turns t WHERE t.tenant = s.tenant AND t.owner = s.key)
+                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
+                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
+                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL),
+                 (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
+                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key)
                  FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
             )
             .doing("reading sessions")?;
@@ -293,7 +293,11 @@ impl Reader {
     }
 
     fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
-        let sql = format!("SELECT fact FROM {} WHERE tenant = ?1 AND owner = ?2 ORDER BY started_at, key", F::TABLE);
+        // Named, because SQLite takes the primary key by itself: every fact of the tenant.
+        let sql = format!(
+            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2 ORDER BY started_at, key",
+            F::TABLE
+        );
         let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading a session")?)?)).collect()

@@ -33,7 +33,9 @@ impl Reader {
             day.query_row(params![tenant.0, since], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading roll-ups")?;
         let mut owned = self
             .connection
-            .prepare_cached("SELECT IFNULL(SUM(cost_nano), 0) FROM requests WHERE tenant = ?1 AND owner = ?2")
+            .prepare_cached(
+                "SELECT IFNULL(SUM(cost_nano), 0) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2",
+            )
             .doing("reading a session")?;
         let session_nano = owned.query_row(params![tenant.0, session.0], |row| row.get(0)).doing("reading a session")?;
         let quotas = Quota::fold(self.quotas(tenant, now)?);

@@ -110,7 +110,7 @@ fn claude_code(args: &ClaudeCode) -> anyhow::Result<()> {
     if args.http && version < hooks::HTTP {
         bail!("Claude Code {version} knows no HTTP hooks (they came with {}); leave out --http", hooks::HTTP);
     }
-    let hook = own_hook()?;
+    let hook = beside_own("ducat-hook")?;
     let url = args.url.as_deref().unwrap_or(DEFAULT_URL).trim_end_matches('/');
     if !url.starts_with("http://") {
         bail!("--url {url}: must begin with http://");
@@ -132,7 +132,7 @@ fn claude_code(args: &ClaudeCode) -> anyhow::Result<()> {
         }
     }
     if wants_status_line(args, &settings.value, version)? {
-        wanted = status_line::install(&wanted, &env::current_exe().context("finding this program")?).map_err(faulty)?;
+        wanted = status_line::install(&wanted, &beside_own(status_line::PROGRAM)?).map_err(faulty)?;
     }
     if wanted == settings.value {
         return say("The hooks are already there; nothing to do.");
@@ -181,13 +181,13 @@ fn ask(question: &str) -> anyhow::Result<bool> {
 }
 
 /// Next to this program, where the build and every package put it.
-fn own_hook() -> anyhow::Result<PathBuf> {
+fn beside_own(name: &str) -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("finding this program")?;
-    let hook = own.with_file_name("ducat-hook");
-    if !hook.is_file() {
-        bail!("{} is not there; it belongs beside {} (`make build` makes both)", hook.display(), own.display());
+    let program = own.with_file_name(name);
+    if !program.is_file() {
+        bail!("{} is not there; it belongs beside {} (`make build` makes both)", program.display(), own.display());
     }
-    Ok(hook)
+    Ok(program)
 }
 
 fn set_variable(settings: &mut Value, name: &str, value: Option<&str>) -> anyhow::Result<()> {

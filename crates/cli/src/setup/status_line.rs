@@ -7,22 +7,24 @@ use serde_json::{Value, json};
 use super::client::Version;
 use super::hooks::quoted;
 
+/// The program that draws it.
+pub const PROGRAM: &str = "ducat-statusline";
 /// By the client's changelog.
 pub const FIRST: Version = Version(1, 0, 71);
-const WRAPS: &str = " statusline --wrap ";
+const WRAPS: &str = " --wrap ";
 
 /// The settings with our status line; one of the user's own is kept, and what it prints is what is shown.
-pub fn install(settings: &Value, ducat: &Path) -> Result<Value, String> {
+pub fn install(settings: &Value, program: &Path) -> Result<Value, String> {
     let mut settings = remove(settings);
-    let ducat = quoted(&ducat.to_string_lossy());
+    let program = quoted(&program.to_string_lossy());
     let fields = settings.as_object_mut().ok_or("the settings are no JSON object")?;
     match fields.get_mut("statusLine") {
         None => {
-            fields.insert("statusLine".to_owned(), json!({ "type": "command", "command": format!("{ducat} statusline") }));
+            fields.insert("statusLine".to_owned(), json!({ "type": "command", "command": program }));
         }
         Some(theirs) => {
             let command = theirs.get("command").and_then(Value::as_str).ok_or("statusLine.command: missing or no string")?;
-            theirs["command"] = json!(format!("{ducat}{WRAPS}{}", quoted(command)));
+            theirs["command"] = json!(format!("{program}{WRAPS}{}", quoted(command)));
         }
     }
     Ok(settings)
@@ -45,8 +47,8 @@ pub fn remove(settings: &Value) -> Value {
 }
 
 pub fn is_installed(settings: &Value) -> bool {
-    let Some((program, _)) = command(settings).and_then(|command| command.split_once(" statusline")) else { return false };
-    program.trim_matches('\'').rsplit('/').next() == Some("ducat")
+    let program = command(settings).map(|command| command.split_once(WRAPS).map_or(command, |(program, _)| program));
+    program.and_then(|program| program.trim_matches('\'').rsplit('/').next()) == Some(PROGRAM)
 }
 
 /// The user's own command, where there is one.
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn one_of_the_users_own_is_kept_and_comes_back() {
-        let ducat = Path::new("/my tools/ducat");
+        let ducat = Path::new("/my tools/ducat-statusline");
         for settings in [
             json!({ "model": "opus" }),
             json!({ "statusLine": { "type": "command", "command": "~/.claude/line.sh", "padding": 2 }, "env": {} }),
@@ -84,12 +86,12 @@ mod tests {
             assert_eq!(remove(&installed), settings);
         }
         let installed =
-            install(&json!({ "statusLine": { "type": "command", "command": "a 'b'" } }), Path::new("/ducat")).unwrap();
-        assert_eq!(installed["statusLine"]["command"], r"/ducat statusline --wrap 'a '\''b'\'''");
+            install(&json!({ "statusLine": { "type": "command", "command": "a 'b'" } }), Path::new("/ducat-statusline")).unwrap();
+        assert_eq!(installed["statusLine"]["command"], r"/ducat-statusline --wrap 'a '\''b'\'''");
         assert!(install(&json!({ "statusLine": 7 }), ducat).is_err());
         assert_eq!(
-            remove(&json!({ "statusLine": { "command": "conduct statusline" } })),
-            json!({ "statusLine": { "command": "conduct statusline" } })
+            remove(&json!({ "statusLine": { "command": "/bin/not-ducat-statusline --wrap x" } })),
+            json!({ "statusLine": { "command": "/bin/not-ducat-statusline --wrap x" } })
         );
     }
 }

@@ -1,32 +1,35 @@
-//! `ducat statusline`: what Claude Code shows below its prompt, and a witness of the session's cost and the plan's quota.
+//! What Claude Code shows below its prompt, and a witness of the session's cost and the plan's quota.
 //!
 //! The client starts it after every message and ends it when the next comes: it starts no process, waits for a server no longer than a hook
-//! does, and draws its line without one too.
+//! does, and draws its line without one too. It is a program of its own, `ducat-statusline`, because the pages that it touches of a large one are
+//! twice its memory; `ducat statusline` is the same.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod line;
 mod template;
+mod zone;
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
 use ducat_capture::claude_code::{AGENT, LARGEST_STATUS_LINE, STATUS_LINE, StatusLine};
 use ducat_hook::{Outcome, Target, deadline_from_environment, ignore_broken_pipes, read_input};
 use ducat_ledger::{Key, KeySpace, Quota, UnixMs};
 use ducat_report::Calendar;
-use ducat_spool::{EventId, Frame, Limits, Spool, data_folder, now_ms, spool_folder};
+use ducat_spool::{EventId, Frame, Limits, Spool, config_file, data_folder, now_ms, spool_folder};
 use ducat_store::{DataFolder, Reader, Standing, TenantId};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::config::Config;
 use line::{Line, Shown};
 pub use template::Template;
 
@@ -37,77 +40,74 @@ const PADDING: usize = 4;
 /// What a pipe holds without a reader, on every system we know.
 const PIPE: usize = 16 << 10;
 
-/// Draw Claude Code's status line: model, cost, context, and the plan's quota and whether it will last
-///
-/// Claude Code runs it with the session's JSON on standard input (`ducat setup claude-code --status-line` has it do so). It hands the figures to the
-/// server as a hook does, and shows today's cost without one too, from the ledger (then marked with ~).
-///
-/// A template names fields in braces; what stands in brackets is left out when a field in it is not known, and from the right when the terminal
-/// is too narrow: {model}, {session_cost}, {today_cost}, {context}, {context_tokens}, {five_hour}, {seven_day}, {lines}, {project}, {version}.
-/// On a plan, costs are values at list price and are marked so.
-#[derive(Parser)]
-#[command(name = "ducat statusline", after_help = EXAMPLES)]
-pub struct Args {
-    /// The line's template; in the configuration, status_line.template
-    #[arg(long, value_name = "TEMPLATE")]
-    template: Option<Template>,
-    /// Show what this shell command prints for the same JSON instead: a status line that you had before
-    #[arg(long, value_name = "COMMAND")]
-    wrap: Option<String>,
-    /// Colours: auto (unless NO_COLOR is set or TERM is dumb), always or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: Colors,
+/// What is asked for beside the client's JSON.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// In place of the configuration's.
+    pub template: Option<Template>,
+    /// A shell command that is given the same JSON, and whose output is shown instead.
+    pub wrap: Option<String>,
+    pub colors: Colors,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Colors {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colors {
+    /// Unless `NO_COLOR` is set or `TERM` is dumb.
+    #[default]
     Auto,
     Always,
     Never,
 }
 
-const EXAMPLES: &str = "Examples:
-  ducat setup claude-code --status-line
-  ducat statusline --template '{model}[ | 5h {five_hour}][ | today {today_cost}]' < session.json
-  ducat statusline --wrap '~/.claude/my-statusline.sh' < session.json
-  NO_COLOR=1 COLUMNS=60 ducat statusline < session.json";
+impl FromStr for Colors {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err("there are auto, always and never".to_owned()),
+        }
+    }
+}
 
 /// Draws the line; whatever is wrong is said in it, because nobody sees what else a status line says.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<()> {
     ignore_broken_pipes();
     let begun = Instant::now();
     let payload = read_input(begun + LONGEST_INPUT).unwrap_or_default();
     let (parsed, now) = (StatusLine::parse(&payload), now_ms());
-    let standing = parsed.as_ref().ok().and_then(|told| deliver(told, now, begun + deadline_from_environment()));
-    if let Some(command) = &args.wrap {
+    let zone = zone::local();
+    let standing = parsed.as_ref().ok().and_then(|told| deliver(told, &zone, now, begun + deadline_from_environment()));
+    if let Some(command) = &options.wrap {
         return wrap(command, &payload);
     }
     let line = match &parsed {
-        Ok(told) => {
-            draw(args, told, standing, i64::try_from(now).unwrap_or(i64::MAX)).unwrap_or_else(|fault| format!("ducat: {fault:#}"))
-        }
+        Ok(told) => draw(options, told, standing, &zone, i64::try_from(now).unwrap_or(i64::MAX))
+            .unwrap_or_else(|fault| format!("ducat: {fault:#}")),
         Err(reason) if payload.len() > LARGEST_STATUS_LINE => format!("ducat: what the client told is {reason}"),
         Err(reason) => format!("ducat: what the client told is no status line: {reason}"),
     };
     Ok(writeln!(io::stdout(), "{line}")?)
 }
 
-fn draw(args: &Args, told: &StatusLine, standing: Option<Standing>, now: UnixMs) -> anyhow::Result<String> {
-    let zone = TimeZone::system();
+fn draw(
+    options: &Options,
+    told: &StatusLine,
+    standing: Option<Standing>,
+    zone: &TimeZone,
+    now: UnixMs,
+) -> anyhow::Result<String> {
     let is_answered = standing.is_some();
-    let mut standing = standing.or_else(|| from_ledger(told, &zone, now)).unwrap_or_default();
+    let mut standing = standing.or_else(|| from_ledger(told, zone, now)).unwrap_or_default();
     standing.quotas.extend(told.quotas(now));
     standing.quotas = Quota::fold(standing.quotas);
-    let configured = match &args.template {
-        Some(_) => None,
-        None => Config::load().context("its configuration")?.status_line.template,
+    let template = match &options.template {
+        Some(template) => template.clone(),
+        None => configured()?.unwrap_or_default(),
     };
-    let template = match (&args.template, configured) {
-        (Some(template), _) => template.clone(),
-        (None, Some(text)) => text.parse().map_err(anyhow::Error::msg).context("status_line.template")?,
-        (None, None) => Template::default(),
-    };
-    let colors = match args.color {
+    let colors = match options.colors {
         Colors::Always => true,
         Colors::Never => false,
         Colors::Auto => {
@@ -115,17 +115,26 @@ fn draw(args: &Args, told: &StatusLine, standing: Option<Standing>, now: UnixMs)
         }
     };
     let width = env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok()).filter(|columns| *columns > 0);
-    let shown = Shown { told, standing: &standing, is_answered, now, zone: &zone };
+    let shown = Shown { told, standing: &standing, is_answered, now, zone };
     Ok(Line { shown, colors }.draw(&template, width.map(|columns| columns.saturating_sub(PADDING).max(1))))
 }
 
+/// `status_line.template` of the configuration; what else stands there is checked by `ducat config`.
+fn configured() -> anyhow::Result<Option<Template>> {
+    let Some(text) = config_file().and_then(|path| fs::read_to_string(path).ok()) else { return Ok(None) };
+    let config: toml::Table = text.parse().context("the configuration")?;
+    let template = config.get("status_line").and_then(|table| table.get("template"));
+    let template = template.and_then(toml::Value::as_str).map(Template::from_str);
+    template.transpose().context("status_line.template")
+}
+
 /// Hands the figures over as a hook does, and spools them when nobody takes them; where the session and the day stand, if the server says.
-fn deliver(told: &StatusLine, now: u64, deadline: Instant) -> Option<Standing> {
+fn deliver(told: &StatusLine, zone: &TimeZone, now: u64, deadline: Instant) -> Option<Standing> {
     let session = told.session.as_deref()?;
     let data = data_folder()?;
     let spool = Spool::new(spool_folder(&data), Limits::default());
     let mut payload = told.to_json();
-    payload["ducat_day_start"] = Value::from(day_start(&TimeZone::system(), i64::try_from(now).unwrap_or(i64::MAX)));
+    payload["ducat_day_start"] = Value::from(day_start(zone, i64::try_from(now).unwrap_or(i64::MAX)));
     let frame =
         Frame { id: EventId::new(), at_ms: now, agent: STATUS_LINE.to_owned(), payload: payload.to_string().into_bytes() };
     let target = Target::from_environment(&data);

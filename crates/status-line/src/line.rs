@@ -3,12 +3,12 @@
 use ducat_capture::claude_code::StatusLine;
 use ducat_ledger::{Quota, UnixMs};
 use ducat_prices::NanoUsd;
+use ducat_report::figures;
 use ducat_store::Standing;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::template::{Field, Group, Part, Template};
-use crate::figures;
+use crate::template::{Field, Group, Part, Template};
 
 /// What there is to show.
 pub struct Shown<'a> {
