@@ -4,7 +4,9 @@
 mod deliver;
 mod input;
 mod os;
+mod start;
 
 pub use deliver::{Outcome, Target, deadline_from_environment};
 pub use input::read_input;
 pub use os::ignore_broken_pipes;
+pub use start::start_server;

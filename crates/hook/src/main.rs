@@ -8,12 +8,13 @@
 use std::env;
 use std::io::{self, Write};
 use std::panic;
+use std::path::PathBuf;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ducat_hook::{Outcome, Target, deadline_from_environment, ignore_broken_pipes, read_input};
+use ducat_hook::{Outcome, Target, deadline_from_environment, ignore_broken_pipes, read_input, start_server};
 use ducat_spool::{EventId, Frame, Limits, Spool, data_folder, now_ms, redact, spool_folder};
 
 /// How long the agent may take to write the event.
@@ -72,7 +73,9 @@ fn run() {
 
     let target = Target::from_environment(&data);
     let tries = target.is_some() && spool.may_deliver();
-    let event = Arc::new(Event { id, at_ms, agent: agent_name(&agent), spool, tries, payload: Mutex::new(None) });
+    // Only a server that hooks reach over its socket is one of this machine.
+    let startable = target.as_ref().is_some_and(|target| matches!(target, Target::Sockets(_)) && tries).then_some(data);
+    let event = Arc::new(Event { id, at_ms, agent: agent_name(&agent), spool, tries, startable, payload: Mutex::new(None) });
 
     if target.as_ref().is_some_and(Target::may_wait) {
         // A second thread ends the process when the deadline is missed.
@@ -106,6 +109,8 @@ struct Event {
     spool: Spool,
     /// The server is asked at all.
     tries: bool,
+    /// The data folder, where a server may be started when there is none.
+    startable: Option<PathBuf>,
     /// Once it is read. Who ends the process keeps it locked.
     payload: Mutex<Option<Vec<u8>>>,
 }
@@ -137,6 +142,9 @@ impl Event {
                     let redacted = if keeps_content { None } else { Some(redact(payload)) };
                     // A full disk is no reason to disturb the agent.
                     let _ = self.spool.put(self.id, self.at_ms, &self.agent, redacted.as_ref().unwrap_or(payload));
+                }
+                if let (Outcome::Away, Some(data)) = (outcome, &self.startable) {
+                    start_server(data);
                 }
             }
         }

@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 unsafe extern "C" {
@@ -14,6 +16,7 @@ unsafe extern "C" {
     fn signal(number: c_int, action: usize) -> usize;
     fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int;
     fn connect(socket: c_int, address: *const Address, length: u32) -> c_int;
+    fn setsid() -> c_int;
     fn poll(fds: *mut Poll, count: c_ulong, timeout_ms: c_int) -> c_int;
 }
 
@@ -78,6 +81,17 @@ pub fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
     }
     stream.set_nonblocking(false)?;
     Ok(stream)
+}
+
+/// The process will be in a session of its own, which no end of the agent or its terminal reaches.
+pub fn detach(command: &mut Command) -> &mut Command {
+    // SAFETY: setsid may be called between fork and exec, and touches no memory.
+    unsafe {
+        command.pre_exec(|| {
+            setsid();
+            Ok(())
+        })
+    }
 }
 
 /// The other end is a process of our own user, or of root.
