@@ -4,6 +4,7 @@
 mod blocks;
 mod config;
 mod import;
+mod log_file;
 mod prices;
 mod report;
 mod serve;

@@ -2,26 +2,29 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ValueHint;
 use ducat_capture::Workspaces;
 use ducat_scan::{Importer, WorkspaceResolver, claude_homes};
-use ducat_server::{LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped};
-use ducat_spool::{Limits, Spool, data_folder, socket_paths, spool_folder};
+use ducat_server::{Inherited, LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped, notify_manager};
+use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder};
 use ducat_store::{Store, StoreError, TenantId};
 use notify::{RecursiveMode, Watcher};
 
 use crate::config::Config;
 use crate::import::open_ledger;
+use crate::log_file::LogFile;
 
 /// Serve the page and the API, and follow the agents' transcripts
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ducat serve\n  ducat serve --port 9100\n  METRICS_API_KEY=… ducat serve --host 0.0.0.0 --public-url https://meter.example.org"
+    after_help = "Examples:\n  ducat serve\n  ducat serve --port 9100\n  METRICS_API_KEY=… ducat serve --host 0.0.0.0 --public-url https://meter.example.org\n  ducat serve --log-file ~/ducat.log"
 )]
 pub struct Args {
     /// Address to listen on; beyond loopback it needs METRICS_API_KEY or --insecure
@@ -36,14 +39,40 @@ pub struct Args {
     /// Listen beyond loopback without a key
     #[arg(long)]
     insecure: bool,
+    /// Write what happens into this file instead of standard error; at 10 MiB it is put aside, and three such are kept
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    log_file: Option<PathBuf>,
 }
 
+/// A server that a hook started has started well when it ran for this long.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Tells the operator a line.
+type Say = Arc<dyn Fn(&str) + Send + Sync>;
 /// Files that no notice came for are found this often.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A session writes many lines at once; they are read together.
 const SETTLE: Duration = Duration::from_millis(200);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    // First: what was handed over is known by the numbers of its descriptors.
+    let inherited = Inherited::from_environment().context("sockets of the service manager")?;
+    let log = args.log_file.as_deref().map(LogFile::open).transpose()?.map(Arc::new);
+    if let Some(log) = log.clone() {
+        // Standard error may be a file that nobody cuts.
+        std::panic::set_hook(Box::new(move |panic| log.say(&panic.to_string())));
+    }
+    let served = serve(args, inherited, log.clone());
+    if let (Some(log), Err(error)) = (log, &served) {
+        log.say(&format!("{error:#}"));
+    }
+    served
+}
+
+fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow::Result<()> {
+    let say: Say = Arc::new(move |what: &str| match &log {
+        Some(log) => log.say(what),
+        None => drop(writeln!(io::stderr(), "ducat: {what}")),
+    });
     let config = Config::load()?;
     let server_config = ServerConfig {
         address: SocketAddr::new(args.host, args.port),
@@ -63,24 +92,35 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let excluded = excluded.clone();
             Box::new(move || Box::new(WorkspaceResolver::new(excluded.clone())) as Box<dyn Workspaces + Send>)
         };
-        let log = Box::new(|what: &str| drop(writeln!(io::stderr(), "ducat: {what}")));
+        let log = Box::new({
+            let say = say.clone();
+            move |what: &str| say(what)
+        });
         let skipped = Arc::new(Skipped::default());
-        let parts = Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone() };
+        let parts =
+            Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone(), inherited };
         let server = Server::bind(server_config, parts, log).await?;
-        writeln!(io::stderr(), "ducat: the page is at http://{}", named(server.address()))?;
-        let follower = store.clone();
+        say(&format!("the page is at http://{}", named(server.address())));
+        notify_manager("READY=1");
+        if let Some(data) = data_folder() {
+            tokio::spawn(async move {
+                tokio::time::sleep(SETTLED).await;
+                Start::succeeded(&data);
+            });
+        }
+        let follower = (store.clone(), say.clone());
         thread::Builder::new()
             .name("ducat-follow".to_owned())
-            .spawn(move || follow(&follower, excluded, &skipped))
+            .spawn(move || follow(&follower.0, excluded, &skipped, &*follower.1))
             .context("starting")?;
-        server.run(ended()).await;
+        server.run(ended(say)).await;
         store.close();
         Ok(())
     })
 }
 
 /// An address, or `localhost`.
-fn listening_address(text: &str) -> Result<IpAddr, String> {
+pub fn listening_address(text: &str) -> Result<IpAddr, String> {
     if text == "localhost" {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
@@ -93,7 +133,7 @@ fn named(address: SocketAddr) -> String {
 }
 
 /// SIGINT or SIGTERM; a second one ends the process at once.
-async fn ended() {
+async fn ended(say: Say) {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
             Ok(mut signal) => drop(signal.recv().await),
@@ -104,7 +144,8 @@ async fn ended() {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
     }
-    let _ = writeln!(io::stderr(), "ducat: ending; once more ends at once");
+    notify_manager("STOPPING=1");
+    say("ending; once more ends at once");
     tokio::spawn(async {
         let _ = tokio::signal::ctrl_c().await;
         std::process::exit(130);
@@ -112,7 +153,7 @@ async fn ended() {
 }
 
 /// Imports what the agents write, until the store is closed.
-fn follow(store: &Store, excluded: Vec<std::path::PathBuf>, skipped: &Skipped) {
+fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn(&str)) {
     let (tell, told) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Our own reading is told too.
@@ -136,11 +177,11 @@ fn follow(store: &Store, excluded: Vec<std::path::PathBuf>, skipped: &Skipped) {
         importer.set_homes(homes);
         match importer.look(&|_, _| {}) {
             Ok(imported) => {
-                imported.problems.iter().for_each(|problem| drop(writeln!(io::stderr(), "ducat: skipped {problem}")));
+                imported.problems.iter().for_each(|problem| say(&format!("skipped {problem}")));
                 imported.unreadable.iter().for_each(|(reason, lines)| skipped.count(reason, *lines));
             }
             Err(StoreError::Closed) => return,
-            Err(error) => drop(writeln!(io::stderr(), "ducat: reading transcripts: {error}; trying again")),
+            Err(error) => say(&format!("reading transcripts: {error}; trying again")),
         }
         match told.recv_timeout(LOOK_EVERY) {
             Ok(()) => thread::sleep(SETTLE),

@@ -28,7 +28,9 @@ pub(crate) async fn not_found(uri: Uri) -> Response {
 
 pub(crate) async fn health(State(app): State<App>) -> Response {
     let uptime = app.started.elapsed().as_secs_f64();
-    Json(json!({ "status": "healthy", "uptime": uptime, "timestamp": Timestamp::now().to_string() })).into_response()
+    let version = env!("CARGO_PKG_VERSION");
+    Json(json!({ "status": "healthy", "uptime": uptime, "timestamp": Timestamp::now().to_string(), "version": version }))
+        .into_response()
 }
 
 /// The API's description.

@@ -4,6 +4,7 @@
 mod api;
 mod failpoint;
 mod ingest;
+mod inherited;
 mod listen;
 mod live;
 mod log;
@@ -35,6 +36,7 @@ use log::Log;
 
 pub use api::{session_json, sessions_json};
 pub use ingest::Skipped;
+pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
 pub use quota::quotas_json;
 
@@ -111,6 +113,8 @@ pub struct Parts {
     pub live: Option<Arc<LiveHub>>,
     /// What importing skipped.
     pub skipped: Arc<Skipped>,
+    /// Listeners of a service manager; they take the place of the configured address and sockets.
+    pub inherited: Inherited,
 }
 
 pub(crate) struct Shared {
@@ -141,17 +145,33 @@ pub struct Server {
 impl Server {
     /// What goes wrong is told to `log`, a line at a time: a socket that cannot be had (hooks that look for it spool), events that cannot be read.
     pub async fn bind(config: ServerConfig, parts: Parts, log: Box<dyn Fn(&str) + Send + Sync>) -> Result<Self, ServeError> {
-        let address = config.address;
+        let address = match &parts.inherited.tcp {
+            Some(listener) => listener.local_addr().map_err(|source| ServeError::Listen { address: config.address, source })?,
+            None => config.address,
+        };
         if !address.ip().is_loopback() && config.api_key.is_none() && !config.insecure {
             return Err(ServeError::Open { address });
         }
-        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        let listener = match parts.inherited.tcp {
+            Some(listener) => listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)),
+            None => TcpListener::bind(address).await,
+        };
+        let listener = listener.map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
             _ => ServeError::Listen { address, source },
         })?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-        let mut sockets = Vec::new();
+        let mut sockets: Vec<Socket> = Vec::new();
+        for listener in parts.inherited.unix {
+            match Socket::inherit(listener) {
+                Ok(socket) => sockets.push(socket),
+                Err(error) => log(&format!("no hooks over a socket of the service manager: {error}")),
+            }
+        }
         for path in &config.sockets {
+            if sockets.iter().any(|socket| socket.path() == path) {
+                continue;
+            }
             match Socket::bind(path) {
                 Ok(socket) => sockets.push(socket),
                 Err(error) => log(&format!("no hooks over {}: {error}", path.display())),

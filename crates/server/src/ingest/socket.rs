@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,20 @@ use crate::{App, failpoint};
 const LONGEST_TALK: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 256;
 
-/// A listening socket, removed when dropped.
+/// A listening socket, removed when dropped unless a service manager keeps it.
 pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
+    is_own: bool,
     /// Our own user, who owns the socket.
     user: u32,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if self.is_own {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -52,7 +55,16 @@ impl Socket {
         }
         let listener = UnixListener::bind(path)?;
         let user = fs::metadata(path)?.uid();
-        Ok(Self { listener, path: path.to_owned(), user })
+        Ok(Self { listener, path: path.to_owned(), is_own: true, user })
+    }
+
+    /// One that a service manager listens on.
+    pub fn inherit(listener: StdListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = address.as_pathname().ok_or_else(|| io::Error::other("it has no path"))?.to_owned();
+        listener.set_nonblocking(true)?;
+        let user = fs::metadata(&path)?.uid();
+        Ok(Self { listener: UnixListener::from_std(listener)?, path, is_own: false, user })
     }
 
     pub fn path(&self) -> &Path {
