@@ -3,6 +3,7 @@
 
 pub mod claude_code;
 pub mod plan;
+pub mod systemd;
 pub mod terminal;
 
 use std::fs::{self, File};

@@ -8,6 +8,7 @@ mod log_file;
 mod prices;
 mod report;
 mod serve;
+mod service;
 mod sessions;
 mod setup;
 mod status_line;
@@ -28,6 +29,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   ducat serve                       the page at http://localhost:9090, fed as sessions go on
+  ducat service install             have the server always there
   ducat setup claude-code           have Claude Code report each tool call as it happens
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
@@ -40,6 +42,7 @@ Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.tom
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Service(service::Args),
     Setup(setup::Args),
     Import(import::Args),
     Report(report::Args),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Service(args) => service::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
