@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use ducat_end_to_end::systemd::UserManager;
+use ducat_end_to_end::terminal::Terminal;
 use ducat_end_to_end::{Machine, eventually, write};
 use serde_json::{Value, json};
 
@@ -154,13 +155,9 @@ fn the_first_hook_starts_the_server_and_after_a_kill_the_next_one_does() {
 fn of_two_hundred_hooks_one_starts_the_server() {
     let own = OnDemand::install();
     thread::scope(|scope| {
-        for worker in 0..20 {
+        for id in 0..200 {
             let machine = &own.machine;
-            scope.spawn(move || {
-                for id in 0..10 {
-                    machine.hook(&before_call(worker * 10 + id), &[]);
-                }
-            });
+            scope.spawn(move || machine.hook(&before_call(id), &[]));
         }
     });
     comes_to_calls(own.port, 200);
@@ -279,6 +276,8 @@ fn a_start_that_goes_wrong_is_no_affair_of_the_agents() {
     fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
     machine.hook(&before_call(2), &[]);
     assert!(!own.tried().exists());
+    let found = status(machine);
+    assert!(found["fault"]["words"].as_str().unwrap().contains("chmod 600"), "{found}");
     // Nor is one started for hooks that report elsewhere.
     fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
     machine.hook(&before_call(3), &[("DUCAT_URL", "http://127.0.0.1:1")]);
@@ -325,6 +324,29 @@ fn what_cannot_be_installed_is_refused_with_a_word() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("start-on-hook") && !shown.contains("hush"), "{shown}");
     assert!(listing(machine.home()) == before, "nothing was written");
+}
+
+#[test]
+fn on_a_terminal_the_choice_is_asked() {
+    let machine = Machine::new();
+    let port = free_port().to_string();
+    let install = machine.command(&["service", "install", "--port", &port]);
+    let ask = |answer: &str, end: &str| {
+        // The shell keeps the screen when the command has ended.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "\"$@\"; sleep 60", "sh"]).arg(install.get_program()).args(install.get_args());
+        shell.envs(install.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let Some(terminal) = Terminal::start(machine.home(), (200, 20), &shell) else { return false };
+        terminal.shows("Start it from the first hook? [y/N]");
+        terminal.types(answer, "Enter");
+        terminal.shows(end);
+        true
+    };
+    if ask("", "Nothing was installed") {
+        assert!(!machine.data().exists());
+        ask("y", "Installed: the next hook");
+        assert!(machine.data().join("start-on-hook").exists());
+    }
 }
 
 #[test]

@@ -61,7 +61,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("`ducat serve` would not start with {:?}: {}", args.more, wrong.to_string().lines().next().unwrap_or_default());
     }
     let before = Record::find(&plan.data)?;
-    let Some(way) = way(args, before.as_ref())? else { return Ok(()) };
+    let Some(way) = way(args, before.as_ref())? else {
+        writeln!(io::stdout(), "Nothing was installed.")?;
+        return Ok(());
+    };
     if let Some(before) = before.as_ref().filter(|before| before.way != way) {
         bail!("there is one already ({}); `ducat service remove` takes it away first", before.way.name());
     }

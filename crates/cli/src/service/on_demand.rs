@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -66,8 +67,19 @@ pub fn leavings(data: &Path) -> Vec<PathBuf> {
     aside.chain([log.clone(), Start::tried(data), Start::words(data)]).collect()
 }
 
-/// When the last start failed, and what it said.
+/// When the last start failed, and what it said; or why none would be tried.
 pub fn failure(data: &Path) -> Option<(SystemTime, String)> {
+    let place = Start::place(data);
+    let read = File::open(&place).and_then(|mut file| Start::read(&mut file));
+    if let Err(fault) = read {
+        let words = match fault.kind() {
+            io::ErrorKind::PermissionDenied => {
+                format!("others can read or write {0}, so hooks do not believe it; chmod 600 {0}", place.display())
+            }
+            _ => format!("{} cannot be read ({fault}); install again", place.display()),
+        };
+        return Some((SystemTime::now(), words));
+    }
     let at = fs::metadata(Start::tried(data)).ok()?.modified().ok()?;
     let last_line = |path: PathBuf| {
         let text = fs::read_to_string(path).ok()?;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use ducat_spool::socket_paths;
 
 /// What decides where the server reads and writes. A service does not have the user's shell around it.
-const CARRIED: [&str; 10] = [
+const CARRIED: [&str; 11] = [
     "DUCAT_CONFIG",
     "DUCAT_SOCKET",
     "DUCAT_ALLOW_NETWORK_FS",
@@ -17,6 +17,7 @@ const CARRIED: [&str; 10] = [
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
     "XDG_CACHE_HOME",
+    "NODE_ENV",
     "TZ",
     "LANG",
 ];
