@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -409,6 +409,18 @@ fn a_log_file_takes_the_place_of_standard_error() {
     assert!(fs::read_to_string(&log).unwrap().contains("ending"));
 }
 
+/// `/dev/full` refuses what is written as a full disk does.
+#[test]
+fn a_full_disk_takes_the_log_and_not_the_server() {
+    let (machine, port) = (Machine::new(), free_port());
+    let mut child = machine.command(&["serve", "--port", &port.to_string(), "--log-file", "/dev/full"]).spawn().unwrap();
+    eventually(|| get(port, "/health").map(drop).ok_or_else(|| "away".to_owned()));
+    machine.hook(&before_call(1), &[]);
+    assert_eq!(calls(port), 1);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
 /// Installed for a real systemd user manager; `None` where there can be none.
 fn installed(machine: &Machine, port: u16, more: &[&str]) -> Option<(UserManager, String)> {
     let manager = UserManager::start(machine)?;
@@ -520,27 +532,37 @@ fn under_systemd_without_a_socket_and_with_a_key() {
     assert!(machine.data().join("ledger.db").exists());
 }
 
+/// Has `ducat serve` started by the first who connects, with what is listened on handed over.
+fn activate(machine: &Machine, listens: &[&str], variables: &[(&str, &Path)]) -> Option<Command> {
+    const PROGRAM: &str = "/usr/bin/systemd-socket-activate";
+    if !Path::new(PROGRAM).exists() {
+        let _ = writeln!(std::io::stderr(), "skipped: systemd-socket-activate is not installed");
+        return None;
+    }
+    let serve = machine.command(&["serve", "--port", "1"]);
+    let mut command = Command::new(PROGRAM);
+    command.args(listens).env_clear();
+    for (name, value) in serve.get_envs() {
+        command.arg("-E").arg(format!("{}={}", name.display(), value.unwrap().display()));
+    }
+    for (name, value) in variables {
+        command.arg("-E").arg(format!("{name}={}", value.display()));
+    }
+    command.arg(serve.get_program()).args(serve.get_args()).stderr(Stdio::piped());
+    Some(command)
+}
+
 /// The protocol alone, as any service manager speaks it.
 #[test]
 fn listeners_that_are_handed_over_are_served_and_kept() {
-    if !Path::new("/usr/bin/systemd-socket-activate").exists() {
-        let _ = writeln!(std::io::stderr(), "skipped: systemd-socket-activate is not installed");
-        return;
-    }
     let (machine, port) = (Machine::new(), free_port());
-    fs::create_dir_all(machine.socket().parent().unwrap()).unwrap();
-    fs::set_permissions(machine.socket().parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
-    let serve = machine.command(&["serve", "--port", "1"]);
-    let told = UnixDatagram::bind(machine.home().join("notify")).unwrap();
+    let (address, socket) = (format!("127.0.0.1:{port}"), machine.socket().display().to_string());
+    let place = machine.home().join("notify");
+    let told = UnixDatagram::bind(&place).unwrap();
     told.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut activate = Command::new("/usr/bin/systemd-socket-activate");
-    activate.args(["-l", &format!("127.0.0.1:{port}"), "-l", &machine.socket().display().to_string()]);
-    for variable in ["HOME", "CLAUDE_CONFIG_DIR"] {
-        let value = serve.get_envs().find(|(name, _)| *name == variable).unwrap().1.unwrap();
-        activate.arg("-E").arg(format!("{variable}={}", value.display()));
-    }
-    activate.arg("-E").arg(format!("NOTIFY_SOCKET={}", machine.home().join("notify").display()));
-    let mut child = activate.arg(serve.get_program()).args(serve.get_args()).env_clear().stderr(Stdio::null()).spawn().unwrap();
+    let Some(mut command) = activate(&machine, &["-l", &address, "-l", &socket], &[("NOTIFY_SOCKET", &place)]) else { return };
+    fs::create_dir_all(machine.socket().parent().unwrap()).unwrap();
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     eventually(|| if machine.socket().exists() { Ok(()) } else { Err("does not listen".to_owned()) });
     machine.hook(&before_call(1), &[("DUCAT_HOOK_DEADLINE_MS", "60000")]);
     assert_eq!((calls(port), machine.spooled().len()), (1, 0));
@@ -552,4 +574,26 @@ fn listeners_that_are_handed_over_are_served_and_kept() {
     let length = told.recv(&mut word).unwrap();
     assert_eq!(&word[..length], b"STOPPING=1");
     assert!(machine.socket().exists(), "it was not ours to remove");
+}
+
+#[test]
+fn what_is_handed_over_and_cannot_be_served_is_refused_by_number() {
+    let machine = Machine::new();
+    let (one, other) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    for (listens, word) in [
+        (&["--datagram", "-l", &one][..], "descriptor 3 of LISTEN_FDS"),
+        (&["-l", &one, "-l", &other][..], "more than one TCP address"),
+    ] {
+        let Some(mut command) = activate(&machine, listens, &[]) else { return };
+        let mut child = command.spawn().unwrap();
+        let asker = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let ended = eventually(|| {
+            let _ = asker.send_to(b"x", &one);
+            drop(TcpStream::connect(&one));
+            child.try_wait().unwrap().ok_or_else(|| "runs".to_owned())
+        });
+        let mut words = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+        assert!(!ended.success() && words.contains(word), "{words}");
+    }
 }
