@@ -99,20 +99,22 @@ impl Spool {
     pub fn put(&self, id: EventId, at_ms: u64, agent: &str, payload: &[u8]) -> io::Result<()> {
         let name = format!("{at_ms:016}-{id}-{}.{agent}", payload.len());
         let (unfinished, place) = (self.folder.join("tmp").join(&name), self.folder.join("new").join(&name));
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-            file.write_all(payload)
+        let keep = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            file.write_all(payload)?;
+            fs::rename(&unfinished, &place)
         };
-        let written = write().or_else(|error| {
+        // Either folder may be missing: another hook may be making them just now.
+        let kept = keep().or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }
             for folder in ["tmp", "new"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(folder))?;
             }
-            write()
+            keep()
         });
-        if let Err(error) = written.and_then(|()| fs::rename(&unfinished, place)) {
+        if let Err(error) = kept {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
@@ -352,6 +354,30 @@ mod tests {
             }
         });
         assert_eq!((spool.waiting().unwrap().len(), spool.dropped()), (400, 0));
+    }
+
+    /// The first hooks of a machine come at once, each finding what the others have made so far.
+    #[test]
+    fn no_event_is_lost_while_the_folder_is_made() {
+        for made in ["tmp", "new"] {
+            let (_dir, spool) = spool(10, 1000);
+            fs::create_dir_all(spool.folder().join(made)).unwrap();
+            spool.put(EventId::new(), 1, "a", b"x").unwrap();
+            assert_eq!(spool.waiting().unwrap().len(), 1, "{made}");
+        }
+        for _ in 0..50 {
+            let (_dir, spool) = spool(1000, 1 << 20);
+            let together = std::sync::Barrier::new(16);
+            thread::scope(|scope| {
+                for _ in 0..16 {
+                    scope.spawn(|| {
+                        together.wait();
+                        spool.put(EventId::new(), 1, "a", b"x").unwrap();
+                    });
+                }
+            });
+            assert_eq!(spool.waiting().unwrap().len(), 16);
+        }
     }
 
     #[test]
