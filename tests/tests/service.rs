@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ducat_end_to_end::claude_code::{PINNED, Provider, Run, client, client_environment};
 use ducat_end_to_end::systemd::UserManager;
 use ducat_end_to_end::terminal::Terminal;
 use ducat_end_to_end::{Machine, eventually, write};
@@ -160,6 +161,32 @@ fn the_first_hook_starts_the_server_and_after_a_kill_the_next_one_does() {
     assert_ne!(pid(machine), first);
     let log = fs::read_to_string(machine.data().join("logs/ducat.log")).unwrap();
     assert_eq!(log.matches("the page is at").count(), 2, "{log}");
+}
+
+/// The client neither waits for the server that its hook starts nor takes it along when it ends.
+#[test]
+fn the_real_client_starts_it_and_leaves_it_running() {
+    let own = OnDemand::install();
+    let (machine, port) = (&own.machine, own.port);
+    let Some(client) = client(PINNED) else { return };
+    let turns = json!([
+        { "text": "working", "tools": [{ "name": "Bash", "input": { "command": "echo hello", "description": "say" } }] },
+        { "tools": [{ "name": "Bash", "input": { "command": "sleep 1", "description": "wait" } }] },
+        { "text": "done" }
+    ]);
+    let Some(provider) = Provider::start(machine, &turns) else { return };
+    let setup = ["setup", "claude-code", "--yes", "--no-probe"];
+    assert!(machine.command(&setup).envs(client_environment(machine, &client)).output().unwrap().status.success());
+    let run = Run { machine, client: &client, provider: &provider };
+    let result = run.go(&["--dangerously-skip-permissions"]);
+    assert_eq!(result["result"], "done", "{result}");
+    let session = format!("/api/v1/sessions/{}", result["session_id"].as_str().unwrap());
+    eventually(|| {
+        let told = get(port, &session).unwrap_or_default();
+        let calls = told["tool_calls"].as_array().map_or(0, Vec::len);
+        if calls == 2 { Ok(()) } else { Err(format!("{calls} calls in {told}")) }
+    });
+    assert!(machine.spooled().is_empty() && status(machine)["running"] == true);
 }
 
 #[test]
