@@ -3,6 +3,7 @@
 
 pub mod claude_code;
 pub mod plan;
+pub mod service;
 pub mod systemd;
 pub mod terminal;
 

@@ -156,7 +156,7 @@ fn prove(way: Way, plan: &ServerPlan) -> anyhow::Result<()> {
         };
         let last_words = last_words.filter(|words| !words.is_empty()).map(|words| format!("; it said: {words}"));
         bail!(
-            "installed, but the server does not answer ({fault}){}. `ducat service status` tells more, `ducat service remove` takes it away",
+            "installed, but the server does not answer ({fault:#}){}. `ducat service status` tells more, `ducat service remove` takes it away",
             last_words.unwrap_or_default()
         );
     }

@@ -1,14 +1,14 @@
 //! The server as it runs: who holds the data folder, what it answers, and its end.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
@@ -77,14 +77,17 @@ fn arguments_of_ducat(pid: i32, _lock: &Path) -> Option<Vec<String>> {
 /// What `/health` answers.
 pub fn health(address: SocketAddr, key: Option<&str>) -> anyhow::Result<Value> {
     let second = Duration::from_secs(1);
-    let mut stream = TcpStream::connect_timeout(&address, second)?;
+    let mut stream = TcpStream::connect_timeout(&address, second).with_context(|| format!("connecting to {address}"))?;
     // With socket activation the connection waits for the server's start.
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.set_write_timeout(Some(second))?;
     let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
     write!(stream, "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{key}\r\n")?;
     let mut answer = String::new();
-    stream.take(64 << 10).read_to_string(&mut answer)?;
+    stream.take(64 << 10).read_to_string(&mut answer).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => anyhow::anyhow!("nobody takes what {address} is asked"),
+        _ => error.into(),
+    })?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let answered: Value = serde_json::from_str(body).unwrap_or_default();
     if !answer.starts_with("HTTP/1.1 200") || answered["status"] != "healthy" {

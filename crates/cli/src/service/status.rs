@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     match (status.way, status.fault) {
         (None, _) => bail!("no service is installed; `ducat service install` does it"),
-        (_, Some((_, words))) => bail!("the server does not run: {words}"),
+        (_, Some(_)) => bail!("the server does not run"),
         _ => Ok(()),
     }
 }
