@@ -54,6 +54,10 @@ impl Provider {
         self.port
     }
 
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// What it answered, errors left out.
     pub fn answered(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
@@ -90,7 +94,7 @@ impl Run<'_> {
             .envs(client_environment(self.machine, self.client))
             .env("IS_SANDBOX", "1")
             .env("ANTHROPIC_API_KEY", "sk-ant-dummy")
-            .env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{}", self.provider.port))
+            .env("ANTHROPIC_BASE_URL", self.provider.url())
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
             .env("DISABLE_AUTOUPDATER", "1")
             .stdin(Stdio::null())

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod claude_code;
+pub mod codex;
 pub mod plan;
 pub mod service;
 pub mod systemd;

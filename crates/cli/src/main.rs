@@ -5,6 +5,7 @@ mod blocks;
 mod config;
 mod import;
 mod log_file;
+mod meter;
 mod prices;
 mod report;
 mod serve;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   ducat report session --since 7d   the sessions of the last seven days
   ducat sessions                    the last sessions; `ducat session ID` shows one
   ducat report project --json       the projects, for a program
+  ducat meter -- claude -p …        a headless run, and what it cost
   ducat prices list opus            the prices of all models with opus in their name
 
 Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.toml, or DUCAT_CONFIG)";
@@ -46,6 +48,7 @@ enum Command {
     Setup(setup::Args),
     Import(import::Args),
     Report(report::Args),
+    Meter(meter::Args),
     Sessions(sessions::ListArgs),
     Session(sessions::ShowArgs),
     Prices(prices::Args),
@@ -81,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Setup(args) => setup::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Meter(args) => meter::run(&args),
         Command::Sessions(args) => sessions::list(&args),
         Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),

@@ -84,6 +84,10 @@ fact! {
         billing: Billing, largest;
         /// What the client said all of it cost, in nano-USD.
         reported_cost_nano: i64, largest;
+        /// Tokens of all its requests, from clients that tell sums only; input without cache. They are in no report.
+        reported_input_tokens: u64, largest;
+        reported_cache_read_tokens: u64, largest;
+        reported_output_tokens: u64, largest;
         user: String, largest;
         team: String, largest;
         host: String, largest;

@@ -37,6 +37,11 @@ impl<'a> Message<'a> {
         message
     }
 
+    /// The end of a streamed message, which names neither message nor model.
+    pub fn of_usage(usage: LazyValue<'a>, stop_reason: Option<Cow<'a, str>>) -> Self {
+        Self { usage: Some(usage), stop_reason, ..Self::default() }
+    }
+
     /// It tells what a model call used.
     pub fn is_request(&self) -> bool {
         self.usage.is_some() && !self.is_synthetic()

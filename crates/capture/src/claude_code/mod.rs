@@ -1,6 +1,7 @@
 //! Claude Code: its transcripts (`projects/<folder>/<session>.jsonl`, with sub-agents in `<session>/subagents/agent-<id>.jsonl`), its
-//! hooks and its status line.
+//! hooks, its status line, and what a headless run prints.
 
+mod headless;
 mod hook;
 mod incident;
 mod line;
@@ -10,6 +11,7 @@ mod tool;
 mod transcript;
 mod turn;
 
+pub use headless::{Headless, HeadlessRequest, HeadlessRun, HeadlessUsage, RESULT, decode_result};
 pub use hook::{HookVerdict, decode_hook};
 pub use status_line::{LARGEST_STATUS_LINE, STATUS_LINE, StatusLine, Window, decode_status_line};
 pub use transcript::{Detail, FileState, LineVerdict, decode_line, looks_like_transcript};

@@ -7,7 +7,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ducat_capture::Workspaces;
-use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
+use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE};
+use ducat_capture::codex;
 use ducat_spool::{EventId, Frame, Status, now_ms};
 use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
 use tokio::sync::oneshot;
@@ -63,18 +64,18 @@ pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
 async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
     let malformed = |fault: String| Taken { status: Status::Malformed, fault: Some(fault), body: Vec::new() };
     let plain = |status| Taken { status, fault: None, body: Vec::new() };
+    let decode = match frame.agent.as_str() {
+        claude_code::AGENT => claude_code::decode_hook,
+        STATUS_LINE => claude_code::decode_status_line,
+        claude_code::RESULT => claude_code::decode_result,
+        codex::RESULT => codex::decode_result,
+        other => return malformed(format!("agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}", claude_code::AGENT)),
+    };
     let Ok(at) = i64::try_from(frame.at_ms) else { return malformed("event time: out of range".to_owned()) };
     let mut facts = Vec::new();
     let verdict = {
         let mut resolved = app.resolved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let out = &mut |fact| facts.push(fact);
-        match frame.agent.as_str() {
-            claude_code::AGENT => decode_hook(&frame.payload, at, resolved.current(), out),
-            STATUS_LINE => decode_status_line(&frame.payload, at, resolved.current(), out),
-            other => {
-                return malformed(format!("agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}", claude_code::AGENT));
-            }
-        }
+        decode(&frame.payload, at, resolved.current(), &mut |fact| facts.push(fact))
     };
     match verdict {
         HookVerdict::Decoded => {}

@@ -1,0 +1,102 @@
+//! What headless clients printed, decoded: the captures of `claude -p` 2.1.197 and `codex exec` 0.169.0.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+
+use ducat_capture::claude_code::{self, Headless, HeadlessRun, HookVerdict, decode_result};
+use ducat_capture::{AsTold, Workspace, Workspaces, codex};
+use ducat_ledger::{Fact, Key, KeySpace, Request};
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/headless").join(name)).unwrap()
+}
+
+fn run(name: &str) -> HeadlessRun {
+    let mut headless = Headless::default();
+    fixture(name).split(|byte| *byte == b'\n').for_each(|line| headless.line(line, 1_000));
+    assert!(headless.has_ended());
+    headless.finish().unwrap()
+}
+
+fn facts(run: &HeadlessRun) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let payload = serde_json::to_vec(run).unwrap();
+    assert_eq!(decode_result(&payload, 5_000, &mut AsTold, &mut |fact| facts.push(fact)), HookVerdict::Decoded);
+    facts
+}
+
+fn requests(run: &HeadlessRun) -> Vec<Request> {
+    let is_request = |fact| if let Fact::Request(request) = fact { Some(request) } else { None };
+    facts(run).into_iter().filter_map(is_request).collect()
+}
+
+#[test]
+fn every_format_tells_the_clients_sums() {
+    for name in ["claude-code-result.json", "claude-code-stream.jsonl", "claude-code-partial.jsonl"] {
+        let run = run(name);
+        assert!((run.reported_cost_usd.unwrap() - 0.0511).abs() < 1e-9 && !run.is_error, "{name}");
+        let (model, used) = run.models.first_key_value().unwrap();
+        assert_eq!((model.as_str(), used.input_tokens, used.output_tokens), ("claude-opus-4-8[1m]", 60, 152));
+        assert_eq!((used.cache_read_tokens, used.cache_write_tokens, run.cache_write_1h_tokens), (9000, 5000, Some(3000)));
+        let text = serde_json::to_string(&run).unwrap();
+        assert!(!text.contains("done") && !text.contains("notes.txt"), "content is sent: {text}");
+        let facts = facts(&run);
+        let Fact::Session(session) = &facts[0] else { panic!("{facts:?}") };
+        assert_eq!(session.reported_cost_nano.get(), Some(&51_100_000));
+        assert_eq!(session.key, Key::of(KeySpace::Session, claude_code::AGENT, &run.session_id));
+    }
+}
+
+#[test]
+fn requests_have_the_transcripts_keys_and_only_last_words_are_facts() {
+    // What the provider said at the beginning of its answer is not what it bills.
+    let stream = run("claude-code-stream.jsonl");
+    assert_eq!((stream.requests.len(), requests(&stream).len()), (4, 0));
+    assert!(stream.requests.iter().all(|request| request.output_tokens == Some(1)));
+    let mut partial = run("claude-code-partial.jsonl");
+    let told = requests(&partial);
+    assert_eq!(told.iter().map(|request| request.output_tokens.or_default()).collect::<Vec<_>>(), [25, 25, 44]);
+    assert_eq!(told[0].key, Key::of(KeySpace::Request, claude_code::AGENT, partial.requests[0].request_id.as_deref().unwrap()));
+    assert_eq!((told[0].cache_write_5m_tokens.or_default(), told[0].cache_write_1h_tokens.or_default()), (2000, 3000));
+    // Transcripts know a request by requestId; what has only message.id would be a second one.
+    partial.requests.iter_mut().for_each(|request| request.request_id = None);
+    assert!(requests(&partial).is_empty());
+}
+
+#[test]
+fn codex_tells_sums_and_no_request() {
+    let mut headless = codex::Headless::default();
+    fixture("codex-exec.jsonl").split(|byte| *byte == b'\n').for_each(|line| headless.line(line));
+    let run = headless.finish().unwrap();
+    assert_eq!((run.input_tokens, run.cached_input_tokens, run.output_tokens), (Some(28_000), Some(18_176), Some(340)));
+    let mut facts = Vec::new();
+    let payload = serde_json::to_vec(&run).unwrap();
+    assert_eq!(codex::decode_result(&payload, 5_000, &mut AsTold, &mut |fact| facts.push(fact)), HookVerdict::Decoded);
+    let [Fact::Session(session)] = &facts[..] else { panic!("{facts:?}") };
+    let sums = [&session.reported_input_tokens, &session.reported_cache_read_tokens, &session.reported_output_tokens];
+    assert_eq!(sums.map(|sum| sum.or_default()), [9824, 18_176, 340]);
+}
+
+#[test]
+fn what_cannot_be_believed_is_refused() {
+    struct Excluded;
+    impl Workspaces for Excluded {
+        fn resolve(&mut self, _: &str) -> Workspace {
+            Workspace { project: None, excluded: true }
+        }
+    }
+    let mut none = |fact: Fact| panic!("{fact:?}");
+    let payload = serde_json::to_vec(&run("claude-code-stream.jsonl")).unwrap();
+    assert_eq!(decode_result(&payload, 1, &mut Excluded, &mut none), HookVerdict::Excluded);
+    for payload in ["", "[]", "{}", "{\"session_id\":1}", "{\"session_id\":\"\"}", &"[".repeat(100_000), "{\"thread_id\":\"\"}"] {
+        assert!(matches!(decode_result(payload.as_bytes(), 1, &mut AsTold, &mut none), HookVerdict::Malformed(_)), "{payload}");
+        assert!(matches!(codex::decode_result(payload.as_bytes(), 1, &mut AsTold, &mut none), HookVerdict::Malformed(_)));
+    }
+    for cost in ["1e300", "-1e300"] {
+        let payload = format!("{{\"session_id\":\"s\",\"reported_cost_usd\":{cost}}}");
+        let mut told = Vec::new();
+        assert_eq!(decode_result(payload.as_bytes(), 1, &mut AsTold, &mut |fact| told.push(fact)), HookVerdict::Decoded);
+        assert!(matches!(&told[..], [Fact::Session(session)] if session.reported_cost_nano.is_untold()), "{told:?}");
+    }
+}
