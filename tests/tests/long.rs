@@ -14,7 +14,7 @@ use ducat_capture::AsTold;
 use ducat_capture::claude_code::{Detail, FileState, decode_hook, decode_line};
 use ducat_end_to_end::{Machine, append, eventually, request, write};
 use ducat_prices::PriceTable;
-use ducat_report::ReportQuery;
+use ducat_report::{ReportQuery, Settings};
 use ducat_spool::{Frame, redact};
 use serde_json::{Value, json};
 
@@ -131,7 +131,7 @@ fn no_bytes_make_a_parser_panic() {
         let text = String::from_utf8_lossy(&bytes);
         let _ = PriceTable::from_json(&text);
         let pairs: Vec<(&str, &str)> = text.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        let _ = ReportQuery::parse(pairs, "2026-11-24T12:00:00Z".parse().unwrap());
+        let _ = ReportQuery::parse(pairs, "2026-11-24T12:00:00Z".parse().unwrap(), &Settings::default());
         tried += 1;
     }
     let _ = writeln!(std::io::stderr(), "fuzz: {tried} inputs");

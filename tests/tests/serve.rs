@@ -213,7 +213,8 @@ fn the_description_of_the_api_is_true() {
         }
     }
     server.comes_to("/api/v1/report?timezone=UTC", &machine.report("daily"));
-    for (schema, rows) in [("Totals", "/api/v1/report"), ("Session", "/api/v1/sessions")] {
+    // A currency adds its figures.
+    for (schema, rows) in [("Totals", "/api/v1/report?currency=EUR&rate=0.9"), ("Session", "/api/v1/sessions")] {
         let row = server.get_json(rows)["rows"][0].clone();
         let properties = document["components"]["schemas"][schema]["properties"].as_object().unwrap();
         for name in properties.keys() {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::bail;
 use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
-use ducat_report::{BlockColumns, Document, Outlook, Row, Totals};
+use ducat_report::{BlockColumns, Currency, Document, Outlook, Row, Totals};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::report::figures_of;
+use crate::report::{figures_of, money, rate_line};
 use crate::table;
 
 /// Columns of a terminal that has room for everything.
@@ -31,7 +31,7 @@ pub fn terminal(document: &Document, zone: &TimeZone) -> String {
     // Where there is no room, the kinds of tokens go first.
     let is_narrow = table::width().is_some_and(|width| width < WIDE);
     let figures = |totals: &Totals, quota: String| {
-        let [requests, input, output, read, written, cost] = figures_of(totals);
+        let [requests, input, output, read, written, cost] = figures_of(totals, document.currency.as_ref());
         if is_narrow { vec![requests, quota, cost] } else { vec![requests, input, output, read, written, quota, cost] }
     };
     head.extend(if is_narrow {
@@ -56,21 +56,24 @@ pub fn terminal(document: &Document, zone: &TimeZone) -> String {
     let mut text = table::lines(&rows);
     for row in &document.rows {
         if let Some((block, outlook)) = row.block.as_ref().and_then(|block| Some((block, block.outlook.as_ref()?))) {
-            text.push_str(&format!("\n\n{}", active(row, block, outlook, zone)));
+            text.push_str(&format!("\n\n{}", active(row, (block, outlook), zone, document.currency.as_ref())));
         }
+    }
+    if let Some(currency) = &document.currency {
+        text.push_str(&format!("\n\n{}", rate_line(currency)));
     }
     text
 }
 
 /// Where an active block stands and is going, in two or three lines.
-fn active(row: &Row, block: &BlockColumns, outlook: &Outlook, zone: &TimeZone) -> String {
+fn active(row: &Row, (block, outlook): (&BlockColumns, &Outlook), zone: &TimeZone, currency: Option<&Currency>) -> String {
     let ends = clock(block.end, zone);
-    let cost = row.totals.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string());
+    let cost = row.totals.known_cost().map_or_else(|| "unknown".to_owned(), |cost| money(cost, currency));
     let mut text = format!(
         "Now, {}: {cost}, {} an hour, {} by {ends}{}",
         block.agent,
-        NanoUsd(outlook.nano_per_hour),
-        NanoUsd(outlook.projected_nano),
+        money(NanoUsd(outlook.nano_per_hour), currency),
+        money(NanoUsd(outlook.projected_nano), currency),
         if block.guessed { " (guessed)" } else { "" },
     );
     if let Some(used) = block.used_ppm {
@@ -81,7 +84,7 @@ fn active(row: &Row, block: &BlockColumns, outlook: &Outlook, zone: &TimeZone) -
         };
         text.push_str(&format!("\nQuota: {} used, {lasts}", percent(used.into())));
         if let Some(limit) = row.limit() {
-            text.push_str(&format!("; all of it is worth some {limit} at list price"));
+            text.push_str(&format!("; all of it is worth some {} at list price", money(limit, currency)));
         }
     }
     text
@@ -141,7 +144,7 @@ pub fn live(mut read: impl FnMut() -> anyhow::Result<Document>, zone: &TimeZone)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ducat_report::{Report, ReportQuery, RequestRow};
+    use ducat_report::{Report, ReportQuery, RequestRow, Settings};
 
     #[test]
     fn a_table_and_where_it_is_going() {
@@ -149,7 +152,7 @@ mod tests {
         let mut quota = ducat_ledger::Quota::new("claude-code", None, None, 300, start + 300 * 60_000);
         quota.tell(start + 3_600_000, 400_000);
         let now = Timestamp::from_millisecond(start + 2 * 3_600_000).unwrap();
-        let query = ReportQuery::parse([("by", "blocks")], now).unwrap();
+        let query = ReportQuery::parse([("by", "blocks")], now, &Settings::default()).unwrap();
         let mut report = Report::new(query);
         report.tell_quotas(vec![quota]);
         for at in [start - 86_400_000, start + 60_000] {

@@ -1,16 +1,23 @@
 //! The configuration file, and where things are kept.
 
 use std::env;
+use std::fmt;
 use std::fs;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Error, anyhow, bail};
 use ducat_prices::{PriceOverrides, PriceTable};
+use ducat_report::{Currency, CurrencyError, Group, Groups, Settings};
+use ducat_server::PublicUrl;
 use ducat_spool::data_folder;
 use serde::Deserialize;
 
 use ducat_status_line::Template;
+
+pub const DEFAULT_HOST: &str = "localhost";
+pub const DEFAULT_PORT: u16 = 9090;
 
 /// `config.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -20,6 +27,10 @@ pub struct Config {
     pub prices: PriceOverrides,
     pub first_version: FirstVersion,
     pub status_line: StatusLine,
+    pub server: ServerAddress,
+    pub report: Reports,
+    #[serde(rename = "group")]
+    pub groups: Vec<Group>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +38,55 @@ pub struct Config {
 pub struct StatusLine {
     /// As `ducat statusline --template`.
     pub template: Option<String>,
+}
+
+/// Where the server listens, unless a flag or an environment variable says it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerAddress {
+    /// An address of this machine, or `localhost`.
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    /// URLs under which the server may be asked, beside localhost.
+    pub public_urls: Vec<String>,
+}
+
+impl ServerAddress {
+    pub fn public_urls(&self) -> anyhow::Result<Vec<PublicUrl>> {
+        let parse = |url: &String| url.parse().map_err(|wrong| anyhow!("server.public_urls: {url:?} {wrong}"));
+        self.public_urls.iter().map(parse).collect()
+    }
+}
+
+/// The currency that reports are in beside USD, at the user's own rate.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reports {
+    /// Three letters, such as `EUR`.
+    pub currency: Option<String>,
+    /// What a US dollar is in it.
+    pub rate: Option<Rate>,
+    /// The rate's day, `2026-11-24`.
+    pub rate_date: Option<String>,
+}
+
+/// A rate as a number or a text; a text keeps every digit.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Rate {
+    Whole(u32),
+    Number(f64),
+    Text(String),
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(rate) => write!(f, "{rate}"),
+            Self::Number(rate) => write!(f, "{rate}"),
+            Self::Text(rate) => write!(f, "{rate}"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,17 +140,39 @@ impl Config {
                 bail!("capture.exclude: {folder:?} must start at / or ~");
             }
         }
+        if let Some(host) = &config.server.host {
+            listening_address(host).map_err(|wrong| anyhow!("server.host: {wrong}"))?;
+        }
+        config.server.public_urls()?;
+        config.report_settings()?;
         Ok(config)
     }
 
     pub fn excluded_folders(&self) -> Vec<PathBuf> {
-        let home = env::var_os("HOME").map(PathBuf::from);
-        let place = |folder: &String| match (folder.strip_prefix("~/"), &home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ if folder == "~" => home.clone().unwrap_or_default(),
-            _ => PathBuf::from(folder),
+        self.capture.exclude.iter().map(|folder| in_home(folder)).collect()
+    }
+
+    /// Groups and currency, checked.
+    pub fn report_settings(&self) -> anyhow::Result<Settings> {
+        let in_homes = |group: &Group| {
+            let projects = group.projects.iter().map(|pattern| in_home(pattern).to_string_lossy().into_owned()).collect();
+            Group { projects, ..group.clone() }
         };
-        self.capture.exclude.iter().map(place).collect()
+        let groups = Groups::new(self.groups.iter().map(in_homes).collect()).map_err(Error::msg)?;
+        let currency = match (&self.report.currency, &self.report.rate, &self.report.rate_date) {
+            (None, None, None) => None,
+            (None, ..) => bail!("report.currency: missing; a rate is of a currency, such as EUR"),
+            (_, None, _) => bail!("report.rate: missing; say what a US dollar is in the currency, such as 0.92"),
+            (.., None) => bail!("report.rate_date: missing; say of which day the rate is, such as 2026-11-24"),
+            (Some(code), Some(rate), Some(day)) => {
+                let day = day.parse().map_err(|_| anyhow!("report.rate_date: {day:?} is no day such as 2026-11-24"))?;
+                Some(Currency::new(code, &rate.to_string(), day).map_err(|wrong| match wrong {
+                    CurrencyError::Code => anyhow!("report.currency: {code:?} is no code of three letters such as EUR"),
+                    CurrencyError::Rate => anyhow!("report.rate: {rate} is no rate such as 0.92 (at most 12 decimals)"),
+                })?)
+            }
+        };
+        Ok(Settings { groups, currency })
     }
 
     /// The user's updated table if there is one, else the embedded one, with the configuration's prices on top.
@@ -103,6 +185,23 @@ impl Config {
         };
         Ok(table.with_overrides(self.prices.clone()))
     }
+}
+
+/// A path in which `~` is the home folder.
+fn in_home(path: &str) -> PathBuf {
+    match (path.strip_prefix('~'), env::var_os("HOME")) {
+        (Some(""), Some(home)) => PathBuf::from(home),
+        (Some(rest), Some(home)) if rest.starts_with('/') => PathBuf::from(home).join(&rest[1..]),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// An address of this machine, or `localhost`.
+pub fn listening_address(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| "must be an address of this machine (127.0.0.1, 0.0.0.0, ::) or localhost".to_owned())
 }
 
 /// Where `ducat prices update` puts the table.
@@ -131,6 +230,16 @@ mod tests {
             ("[prices.discount]\nanthropic = 2", "prices.discount"),
             ("[capture]\nexclude = [\"x\"]", "capture.exclude"),
             ("[captur]", "captur"),
+            ("[server]\nhost = \"example.org\"", "server.host"),
+            ("[server]\npublic_urls = [\"ftp://x\"]", "public_urls"),
+            ("[server]\nport = 99999", "port"),
+            ("[report]\nrate = 0.9", "report.currency"),
+            ("[report]\ncurrency = \"EUR\"", "report.rate"),
+            ("[report]\ncurrency = \"EUR\"\nrate = 0.9", "report.rate_date"),
+            ("[report]\ncurrency = \"EUR\"\nrate = 0\nrate_date = \"2026-11-24\"", "report.rate"),
+            ("[report]\ncurrency = \"EUR\"\nrate = 1\nrate_date = \"soon\"", "report.rate_date"),
+            ("[[group]]\nname = \"a\"\nprojects = []", "projects"),
+            ("[[group]]\nname = \"a\"\nproject = [\"x\"]", "project"),
             ("[", "line 1"),
         ] {
             assert!(format!("{:#}", Config::parse(text).unwrap_err()).contains(part), "{text}");

@@ -1,14 +1,17 @@
 //! `ducat report`: what was spent, by day, session, project, model and so on.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::ValueHint;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use ducat_ledger::{Quota, UnixMs};
-use ducat_prices::PriceTable;
+use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
-use ducat_report::{Document, Grouping, Report, ReportQuery, Row, Totals};
+use ducat_report::{Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
 use ducat_scan::{Home, Problem, ScanOptions, Scanned, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
@@ -25,9 +28,9 @@ use crate::{blocks, table};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// daily, weekly, monthly, session, project, model, branch, agent, subagent, skill, mcp_server, billing, host, user, team or blocks
-    #[arg(default_value = "daily", value_parser = grouping, value_name = "BY")]
-    by: Grouping,
+    /// What the rows are; tag:NAME is a tag of the configuration's groups
+    #[arg(default_value = "daily", value_parser = ByParser, value_name = "BY")]
+    by: String,
     /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days
     #[arg(long, value_name = "DAY")]
     since: Option<String>,
@@ -46,6 +49,18 @@ pub struct Args {
     /// Only this agent, such as claude-code
     #[arg(long, value_name = "AGENT")]
     agent: Option<String>,
+    /// Only the projects of this [[group]] of the configuration
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Costs also in this currency, at --rate; USD leaves the configuration's out
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+    /// What a US dollar is in it, such as 0.92
+    #[arg(long)]
+    rate: Option<String>,
+    /// The rate's day, which stands in the report; today unless told
+    #[arg(long, value_name = "DAY")]
+    rate_date: Option<String>,
     /// Adds each row's models
     #[arg(long)]
     breakdown: bool,
@@ -72,23 +87,54 @@ const EXAMPLES: &str = "Examples:
   ducat report monthly --breakdown --json | jq '.totals.cost_usd'
   ducat report blocks --since 2d
   ducat report blocks --live
+  ducat report tag:client --since 30d --currency EUR --rate 0.92
   ducat report --from /backup/claude/projects --csv > days.csv";
 
-fn grouping(name: &str) -> Result<Grouping, String> {
-    let names = || Grouping::ALL.iter().map(|grouping| grouping.name()).collect::<Vec<_>>().join(", ");
-    Grouping::parse(name).ok_or_else(|| format!("there are {}", names()))
+/// The groupings, which shells complete, and tags, which they cannot know.
+#[derive(Clone)]
+struct ByParser;
+
+impl TypedValueParser for ByParser {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&clap::Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        let name = StringValueParser::new().parse_ref(command, arg, value)?;
+        if Grouping::parse(&name).is_some() {
+            return Ok(name);
+        }
+        let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
+        let of = arg.map_or_else(|| "BY".to_owned(), ToString::to_string);
+        error.insert(ContextKind::InvalidArg, ContextValue::String(of));
+        error.insert(ContextKind::InvalidValue, ContextValue::String(name.clone()));
+        let names: Vec<String> = groupings().map(|name| name.to_owned()).chain(["tag:NAME".to_owned()]).collect();
+        let nearest = names.iter().map(|known| (strsim::jaro(known, &name), known)).filter(|(likeness, _)| *likeness > 0.7);
+        if let Some((_, nearest)) = nearest.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
+            error.insert(ContextKind::SuggestedValue, ContextValue::String(nearest.clone()));
+        }
+        error.insert(ContextKind::ValidValue, ContextValue::Strings(names));
+        Err(error)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(groupings().map(PossibleValue::new)))
+    }
+}
+
+fn groupings() -> impl Iterator<Item = &'static str> {
+    Grouping::ALL.into_iter().filter(|grouping| *grouping != Grouping::Tag).map(Grouping::name)
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::load()?;
-    let query = args.query()?;
+    let settings = config.report_settings()?;
+    let query = args.query(&settings)?;
     let prices = config.price_table()?;
     let zone = query.timezone.clone();
     if args.live {
         if query.by != Grouping::Blocks {
             bail!("--live: only blocks are shown live; write ducat report blocks --live");
         }
-        return blocks::live(|| Ok(read(args, &config, &prices, args.query()?)?.0), &zone);
+        return blocks::live(|| Ok(read(args, &config, &prices, args.query(&settings)?)?.0), &zone);
     }
     let (document, problems) = read(args, &config, &prices, query)?;
     let mut out = io::stdout().lock();
@@ -133,23 +179,27 @@ fn told_quotas() -> Vec<Quota> {
 }
 
 impl Args {
-    fn query(&self) -> anyhow::Result<ReportQuery> {
+    fn query(&self, settings: &Settings) -> anyhow::Result<ReportQuery> {
         let pairs = [
-            ("by", Some(self.by.name())),
+            ("by", Some(self.by.as_str())),
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
             ("timezone", Some(self.timezone.as_str())),
             ("project", self.project.as_deref()),
             ("model", self.model.as_deref()),
             ("agent", self.agent.as_deref()),
+            ("group", self.group.as_deref()),
+            ("currency", self.currency.as_deref()),
+            ("rate", self.rate.as_deref()),
+            ("rate_date", self.rate_date.as_deref()),
             ("breakdown", self.breakdown.then_some("true")),
         ];
         let told = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        ReportQuery::parse(told, Timestamp::now()).context("report")
+        ReportQuery::parse(told, Timestamp::now(), settings).context("report")
     }
 
     fn is_filtered(&self) -> bool {
-        [&self.since, &self.until, &self.project, &self.model, &self.agent].into_iter().any(Option::is_some)
+        [&self.since, &self.until, &self.project, &self.model, &self.agent, &self.group].into_iter().any(Option::is_some)
     }
 }
 
@@ -201,6 +251,7 @@ fn terminal(document: &Document) -> String {
         head.push("PROJECT");
     }
     let left = head.len();
+    let currency = document.currency.as_ref();
     head.extend(["REQUESTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COST"]);
     let mut rows = table::table(&head, left);
     for row in &document.rows {
@@ -208,22 +259,25 @@ fn terminal(document: &Document) -> String {
         if let Some(session) = &row.session {
             cells.push(session.project.as_deref().map_or("", last_part).to_owned());
         }
-        cells.extend(figures_of(&row.totals));
+        cells.extend(figures_of(&row.totals, currency));
         rows.add_row(cells);
         if document.breakdown {
             for (model, totals) in &row.by_model {
                 let mut cells = vec![format!("  {model}")];
                 cells.resize(left, String::new());
-                cells.extend(figures_of(totals));
+                cells.extend(figures_of(totals, currency));
                 rows.add_row(cells);
             }
         }
     }
     let mut total = vec!["Total".to_owned()];
     total.resize(left, String::new());
-    total.extend(figures_of(&document.totals));
+    total.extend(figures_of(&document.totals, currency));
     rows.add_row(table::bold(total));
     let mut text = table::lines(&rows);
+    if let Some(currency) = currency {
+        text.push_str(&format!("\n\n{}", rate_line(currency)));
+    }
     if has_unpriced {
         let models: Vec<_> =
             document.totals.unpriced_models.iter().map(|model| if model.is_empty() { "no model told" } else { model }).collect();
@@ -252,6 +306,8 @@ fn title(by: Grouping) -> &'static str {
         Grouping::Skill => "SKILL",
         Grouping::McpServer => "MCP SERVER",
         Grouping::Blocks => "BLOCK",
+        Grouping::Group => "GROUP",
+        Grouping::Tag => "TAG",
     }
 }
 
@@ -268,7 +324,7 @@ fn last_part(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-pub fn figures_of(totals: &Totals) -> [String; 6] {
+pub fn figures_of(totals: &Totals, currency: Option<&Currency>) -> [String; 6] {
     let usage = &totals.usage;
     let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
     [
@@ -277,19 +333,31 @@ pub fn figures_of(totals: &Totals) -> [String; 6] {
         figures::tokens(usage.output),
         figures::tokens(usage.cache_read),
         figures::tokens(written),
-        totals.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
+        totals.known_cost().map_or_else(|| "unknown".to_owned(), |cost| money(cost, currency)),
     ]
+}
+
+/// In the report's currency where it has one, else in dollars.
+pub fn money(cost: NanoUsd, currency: Option<&Currency>) -> String {
+    currency.map_or_else(|| cost.to_string(), |currency| currency.text(cost))
+}
+
+/// The rate, where there is one.
+pub fn rate_line(currency: &Currency) -> String {
+    let (code, rate, day) = (currency.code(), currency.rate(), currency.rate_date());
+    format!("1 USD = {rate} {code} ({day}); each figure is rounded by itself")
 }
 
 /// The columns of the JSON, under its names; costs exact.
 fn csv(document: &Document) -> String {
     let mut text = format!(
-        "{},requests,input_tokens,output_tokens,reasoning_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,cost_usd,unpriced_requests\n",
+        "{},requests,input_tokens,output_tokens,reasoning_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,cost_usd,unpriced_requests",
         document.by.row_key()
     );
+    text.push_str(if document.currency.is_some() { ",cost,currency,rate,rate_date\n" } else { "\n" });
     for row in &document.rows {
         let usage = &row.totals.usage;
-        let cost = row.totals.known_cost().map_or_else(String::new, |cost| cost.exact());
+        let cost = row.totals.known_cost();
         let fields = [
             usage.input,
             usage.output,
@@ -300,7 +368,15 @@ fn csv(document: &Document) -> String {
         ];
         let numbers: Vec<_> = fields.iter().map(u64::to_string).collect();
         let name = quoted(row.name.as_deref().unwrap_or(""));
-        text.push_str(&format!("{name},{},{},{cost},{}\n", row.totals.requests, numbers.join(","), row.totals.unpriced_requests));
+        let exact = |cost: Option<NanoUsd>| cost.map_or_else(String::new, NanoUsd::exact);
+        let (requests, unpriced) = (row.totals.requests, row.totals.unpriced_requests);
+        text.push_str(&format!("{name},{requests},{},{},{unpriced}", numbers.join(","), exact(cost)));
+        if let Some(currency) = &document.currency {
+            // Billionths of the other unit are written as those of a dollar are.
+            let cost = exact(cost.map(|cost| NanoUsd(currency.nano(cost))));
+            text.push_str(&format!(",{cost},{},{},{}", currency.code(), currency.rate(), currency.rate_date()));
+        }
+        text.push('\n');
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `ducat serve`: the page and the API, over a ledger that follows the transcripts.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -17,7 +17,7 @@ use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder}
 use ducat_store::{Store, StoreError, TenantId};
 use notify::{RecursiveMode, Watcher};
 
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_HOST, DEFAULT_PORT, listening_address};
 use crate::import::open_ledger;
 use crate::log_file::LogFile;
 
@@ -28,11 +28,15 @@ use crate::log_file::LogFile;
 )]
 pub struct Args {
     /// Address to listen on; beyond loopback it needs METRICS_API_KEY or --insecure
-    #[arg(long, env = "METRICS_HOST", default_value = "localhost", value_parser = listening_address, value_name = "ADDRESS")]
-    host: IpAddr,
+    ///
+    /// Without it server.host of the configuration, else localhost.
+    #[arg(long, env = "METRICS_HOST", value_parser = listening_address, value_name = "ADDRESS")]
+    host: Option<IpAddr>,
     /// Port to listen on; 0 takes any free one
-    #[arg(long, env = "METRICS_PORT", default_value_t = 9090)]
-    port: u16,
+    ///
+    /// Without it server.port of the configuration, else 9090.
+    #[arg(long, env = "METRICS_PORT")]
+    port: Option<u16>,
     /// A URL under which the server may be asked, beside localhost; repeatable
     #[arg(long, value_name = "URL")]
     public_url: Vec<PublicUrl>,
@@ -75,13 +79,14 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
     });
     let config = Config::load()?;
     let server_config = ServerConfig {
-        address: SocketAddr::new(args.host, args.port),
-        public_urls: args.public_url.clone(),
+        address: args.address(&config)?,
+        public_urls: if args.public_url.is_empty() { config.server.public_urls()? } else { args.public_url.clone() },
         api_key: std::env::var("METRICS_API_KEY").ok().filter(|key| !key.is_empty()),
         insecure: args.insecure,
         sockets: data_folder().map(|data| socket_paths(&data)).unwrap_or_default(),
         spool: data_folder().map(|data| Spool::new(spool_folder(&data), Limits::default())),
         tool_call_lasts: Duration::from_secs(config.first_version.tool_call_lasts_s),
+        reports: config.report_settings()?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
     runtime.block_on(async {
@@ -119,12 +124,13 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
     })
 }
 
-/// An address, or `localhost`.
-pub fn listening_address(text: &str) -> Result<IpAddr, String> {
-    if text == "localhost" {
-        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+impl Args {
+    /// Flag over environment over file over default.
+    fn address(&self, config: &Config) -> anyhow::Result<SocketAddr> {
+        let in_file = || listening_address(config.server.host.as_deref().unwrap_or(DEFAULT_HOST)).map_err(anyhow::Error::msg);
+        let host = self.host.map_or_else(in_file, Ok).context("server.host")?;
+        Ok(SocketAddr::new(host, self.port.or(config.server.port).unwrap_or(DEFAULT_PORT)))
     }
-    text.parse().map_err(|_| "must be an address of this machine (127.0.0.1, 0.0.0.0, ::) or localhost".to_owned())
 }
 
 /// `localhost` reads better than the number.

@@ -15,7 +15,7 @@ mod usage;
 
 pub use card::{Kind, PicoUsd, PriceCard, Rates};
 pub use cost::{Cost, CostLine, Explanation, PriceQuery, UnknownCost};
-pub use money::NanoUsd;
+pub use money::{NanoUsd, amount_text};
 pub use overrides::{ModelPrice, OverrideError, PriceOverrides};
 pub use resolve::Resolved;
 pub use table::{PriceChange, PriceTable, PriceTableError};

@@ -48,27 +48,32 @@ impl Sum for NanoUsd {
 /// For people: `$1,234` from a thousand on, `$12.34` from one, `$0.0123` below, two significant digits below a cent.
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let nano = u128::from(self.0.unsigned_abs());
-        let text = match nano {
-            0 => "$0.00".to_owned(),
-            999_995_000_000.. => format!("${}", with_commas(rounded(nano, 1_000_000_000))),
-            999_950_000.. => {
-                let cents = rounded(nano, 10_000_000);
-                format!("${}.{:02}", cents / 100, cents % 100)
-            }
-            9_999_500.. => format!("$0.{:04}", rounded(nano, 100_000)),
-            _ => {
-                let mut step = 1;
-                while rounded(nano, step) >= 100 {
-                    step *= 10;
-                }
-                let text = format!("{:09}", rounded(nano, step) * step);
-                format!("$0.{}", text.trim_end_matches('0'))
-            }
-        };
-        f.pad(&format!("{sign}{text}"))
+        f.pad(&amount_text(self.0, "$"))
     }
+}
+
+/// Billionths of any currency as [`NanoUsd`]s are shown, with its sign before the digits.
+pub fn amount_text(nano: i64, currency: &str) -> String {
+    let sign = if nano < 0 { "-" } else { "" };
+    let nano = u128::from(nano.unsigned_abs());
+    let digits = match nano {
+        0 => "0.00".to_owned(),
+        999_995_000_000.. => with_commas(rounded(nano, 1_000_000_000)),
+        999_950_000.. => {
+            let cents = rounded(nano, 10_000_000);
+            format!("{}.{:02}", cents / 100, cents % 100)
+        }
+        9_999_500.. => format!("0.{:04}", rounded(nano, 100_000)),
+        _ => {
+            let mut step = 1;
+            while rounded(nano, step) >= 100 {
+                step *= 10;
+            }
+            let text = format!("{:09}", rounded(nano, step) * step);
+            format!("0.{}", text.trim_end_matches('0'))
+        }
+    };
+    format!("{sign}{currency}{digits}")
 }
 
 fn rounded(value: u128, step: u128) -> u128 {

@@ -10,13 +10,15 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use crate::blocks::BlockColumns;
 use crate::report::RowSums;
-use crate::{Grouping, Totals};
+use crate::{Currency, Grouping, Totals};
 
 /// `{"schema_version":1,"rows":[…],"totals":{…}}`.
 #[derive(Clone, Debug)]
 pub struct Document {
     pub by: Grouping,
     pub breakdown: bool,
+    /// What costs are told in beside USD.
+    pub currency: Option<Currency>,
     pub rows: Vec<Row>,
     pub totals: Totals,
 }
@@ -83,8 +85,11 @@ impl Serialize for Document {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema_version", &1)?;
+        if let Some(currency) = &self.currency {
+            map.serialize_entry("currency", currency)?;
+        }
         map.serialize_entry("rows", &Rows(self))?;
-        map.serialize_entry("totals", &self.totals)?;
+        map.serialize_entry("totals", &TotalsOf(self))?;
         map.end()
     }
 }
@@ -95,22 +100,31 @@ impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(Some(self.0.rows.len()))?;
         for row in &self.0.rows {
-            rows.serialize_element(&KeyedRow { key: self.0.by.row_key(), breakdown: self.0.breakdown, row })?;
+            rows.serialize_element(&KeyedRow { document: self.0, row })?;
         }
         rows.end()
     }
 }
 
+struct TotalsOf<'a>(&'a Document);
+
+impl Serialize for TotalsOf<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.totals.serialize_into(&mut map, self.0.currency.as_ref())?;
+        map.end()
+    }
+}
+
 struct KeyedRow<'a> {
-    key: &'static str,
-    breakdown: bool,
+    document: &'a Document,
     row: &'a Row,
 }
 
 impl Serialize for KeyedRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(self.key, &self.row.name)?;
+        map.serialize_entry(self.document.by.row_key(), &self.row.name)?;
         if let Some(session) = &self.row.session {
             map.serialize_entry("agent", &session.agent)?;
             map.serialize_entry("project", &session.project)?;
@@ -132,24 +146,28 @@ impl Serialize for KeyedRow<'_> {
             map.serialize_entry("used_up_at", &outlook.and_then(|outlook| outlook.used_up_at).and_then(rfc3339))?;
             map.serialize_entry("limit_cost_usd", &self.row.limit().map(|limit| limit.as_usd()))?;
         }
-        self.row.totals.serialize_into(&mut map)?;
-        if self.breakdown {
-            map.serialize_entry("breakdown", &Breakdown(&self.row.by_model))?;
+        let currency = self.document.currency.as_ref();
+        self.row.totals.serialize_into(&mut map, currency)?;
+        if self.document.breakdown {
+            map.serialize_entry("breakdown", &Breakdown { by_model: &self.row.by_model, currency })?;
         }
         map.end()
     }
 }
 
 /// Sums by model, the costliest first.
-struct Breakdown<'a>(&'a BTreeMap<String, Totals>);
+struct Breakdown<'a> {
+    by_model: &'a BTreeMap<String, Totals>,
+    currency: Option<&'a Currency>,
+}
 
 impl Serialize for Breakdown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut models: Vec<_> = self.0.iter().collect();
+        let mut models: Vec<_> = self.by_model.iter().collect();
         models.sort_by(|(name, totals), (other_name, other)| (other.cost, name).cmp(&(totals.cost, other_name)));
         let mut rows = serializer.serialize_seq(Some(models.len()))?;
         for (model, totals) in models {
-            rows.serialize_element(&ModelRow { model, totals })?;
+            rows.serialize_element(&ModelRow { model, totals, currency: self.currency })?;
         }
         rows.end()
     }
@@ -158,13 +176,14 @@ impl Serialize for Breakdown<'_> {
 struct ModelRow<'a> {
     model: &'a str,
     totals: &'a Totals,
+    currency: Option<&'a Currency>,
 }
 
 impl Serialize for ModelRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", self.model)?;
-        self.totals.serialize_into(&mut map)?;
+        self.totals.serialize_into(&mut map, self.currency)?;
         map.end()
     }
 }

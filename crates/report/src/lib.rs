@@ -6,15 +6,21 @@
 
 mod blocks;
 mod calendar;
+mod currency;
 mod document;
 pub mod figures;
+mod groups;
 mod query;
 mod report;
+mod settings;
 mod totals;
 
 pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
+pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
+pub use groups::{Group, Groups};
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use report::{Report, RequestRow};
+pub use settings::Settings;
 pub use totals::Totals;

@@ -5,6 +5,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
+use crate::settings::AskedCurrency;
+use crate::{Currency, Groups, Settings};
+
 /// What the rows of a report are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grouping {
@@ -27,10 +30,17 @@ pub enum Grouping {
     McpServer,
     /// By five-hour window.
     Blocks,
+    /// By the user's groups of projects.
+    Group,
+    /// By a tag of the groups, which [`ReportQuery::tag`] names.
+    Tag,
 }
 
+/// How a grouping by a tag begins: `tag:client`.
+const TAG: &str = "tag:";
+
 impl Grouping {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Daily,
         Self::Weekly,
         Self::Monthly,
@@ -47,6 +57,8 @@ impl Grouping {
         Self::Skill,
         Self::McpServer,
         Self::Blocks,
+        Self::Group,
+        Self::Tag,
     ];
 
     /// As written on the command line and in `by=`.
@@ -68,6 +80,8 @@ impl Grouping {
             Self::Skill => "skill",
             Self::McpServer => "mcp_server",
             Self::Blocks => "blocks",
+            Self::Group => "group",
+            Self::Tag => "tag",
         }
     }
 
@@ -86,13 +100,17 @@ impl Grouping {
         matches!(self, Self::Daily | Self::Weekly | Self::Monthly)
     }
 
+    /// Reads a name; a tag is told with its own, as `tag:client`.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grouping| grouping.name() == name)
+        if name.strip_prefix(TAG).is_some_and(|tag| !tag.is_empty()) {
+            return Some(Self::Tag);
+        }
+        Self::ALL.into_iter().find(|grouping| *grouping != Self::Tag && grouping.name() == name)
     }
 }
 
 const DAY_MS: i64 = 86_400_000;
-const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server or blocks";
+const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, blocks, group or tag:NAME";
 
 /// Which requests, and how they are grouped.
 #[derive(Clone, Debug)]
@@ -108,10 +126,17 @@ pub struct ReportQuery {
     /// Canonical model name.
     pub model: Option<String>,
     pub agent: Option<String>,
+    /// A group of the user's.
+    pub group: Option<String>,
+    /// The name of the tag that [`Grouping::Tag`] groups by.
+    pub tag: Option<String>,
     /// Adds each row's sums by model.
     pub breakdown: bool,
     /// When it was asked; what is active is so now.
     pub now: UnixMs,
+    pub groups: Groups,
+    /// Adds costs in it.
+    pub currency: Option<Currency>,
 }
 
 impl Default for ReportQuery {
@@ -124,8 +149,12 @@ impl Default for ReportQuery {
             project: None,
             model: None,
             agent: None,
+            group: None,
+            tag: None,
             breakdown: false,
             now: UnixMs::MAX,
+            groups: Groups::default(),
+            currency: None,
         }
     }
 }
@@ -135,22 +164,40 @@ impl Default for ReportQuery {
 pub enum QueryError {
     #[error("{field}: {value:?} is no {wanted}")]
     Value { field: &'static str, value: String, wanted: &'static str },
-    #[error("unknown parameter {0:?}; there are by, since, until, timezone, project, model, agent, breakdown")]
+    #[error(
+        "unknown parameter {0:?}; there are by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date"
+    )]
     Unknown(String),
+    #[error("{field}: {value:?} is not in the configuration; {}", known_names(.known))]
+    NotConfigured { field: &'static str, value: String, known: Vec<String> },
+    #[error("currency: missing; a rate is of a currency, such as EUR")]
+    NoCurrency,
+    #[error("rate: missing; say what a US dollar is in {code}, such as 0.92")]
+    NoRate { code: String },
     #[error("since: {since} is after until: {until}")]
     Backwards { since: Date, until: Date },
 }
 
+fn known_names(known: &[String]) -> String {
+    if known.is_empty() { "write a [[group]] there".to_owned() } else { format!("there are {}", known.join(", ")) }
+}
+
 impl ReportQuery {
     /// Reads `(name, value)` pairs as they stand in a URL or on a command line. Relative days count back from `now` in the asked zone.
-    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
-        let mut query = Self { now: now.as_millisecond(), ..Self::default() };
-        let (mut since, mut until) = (None, None);
+    pub fn parse<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Result<Self, QueryError> {
+        let mut query = Self { now: now.as_millisecond(), groups: settings.groups.clone(), ..Self::default() };
+        let (mut since, mut until, mut rate_date) = (None, None, None);
+        let mut currency = AskedCurrency::default();
         for (name, value) in pairs {
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             match name {
                 "by" => {
                     query.by = Grouping::parse(value).ok_or_else(|| wrong("by", WANTED_GROUPING))?;
+                    query.tag = value.strip_prefix(TAG).map(str::to_owned);
                 }
                 "since" => since = Some(value),
                 "until" => until = Some(value),
@@ -158,6 +205,10 @@ impl ReportQuery {
                 "project" => query.project = Some(value.to_owned()),
                 "model" => query.model = Some(value.to_owned()),
                 "agent" => query.agent = Some(value.to_owned()),
+                "group" => query.group = Some(value.to_owned()),
+                "currency" => currency.code = Some(value),
+                "rate" => currency.rate = Some(value),
+                "rate_date" => rate_date = Some(value),
                 "breakdown" => {
                     query.breakdown = match value {
                         "" | "1" | "true" | "model" => true,
@@ -176,7 +227,27 @@ impl ReportQuery {
         {
             return Err(QueryError::Backwards { since, until });
         }
+        currency.rate_date = rate_date.map(|value| parse_day("rate_date", value, today)).transpose()?;
+        query.currency = settings.currency(currency, today)?;
+        query.is_configured()?;
         Ok(query)
+    }
+
+    /// The group and the tag are ones that the user wrote.
+    fn is_configured(&self) -> Result<(), QueryError> {
+        let of = |field, value: &Option<String>, known: Vec<&str>| match value {
+            Some(value) if !known.contains(&value.as_str()) => {
+                let known = known.into_iter().map(str::to_owned).collect();
+                Err(QueryError::NotConfigured { field, value: value.clone(), known })
+            }
+            _ => Ok(()),
+        };
+        of("group", &self.group, self.groups.names())?;
+        of("tag", &self.tag, self.groups.tag_names())?;
+        if self.by == Grouping::Group && self.groups.is_empty() {
+            return Err(QueryError::NotConfigured { field: "by", value: "group".to_owned(), known: Vec::new() });
+        }
+        Ok(())
     }
 
     /// An IANA name, `UTC`, `local` or `system`.
@@ -236,7 +307,7 @@ mod tests {
     }
 
     fn parse(pairs: &[(&'static str, &'static str)]) -> Result<ReportQuery, QueryError> {
-        ReportQuery::parse(pairs.iter().copied(), now())
+        ReportQuery::parse(pairs.iter().copied(), now(), &Settings::default())
     }
 
     #[test]
@@ -255,6 +326,24 @@ mod tests {
     }
 
     #[test]
+    fn the_querys_currency_is_over_the_configurations() {
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let settings =
+            Settings { currency: Some(Currency::new("EUR", "0.9", day("2026-11-01")).unwrap()), ..Settings::default() };
+        let parse = |pairs: &[(&'static str, &'static str)]| {
+            ReportQuery::parse(pairs.iter().copied(), now(), &settings).map(|query| query.currency)
+        };
+        let told = |code, rate, date| Ok(Some(Currency::new(code, rate, day(date)).unwrap()));
+        assert_eq!(parse(&[]), told("EUR", "0.9", "2026-11-01"));
+        assert_eq!(parse(&[("currency", "EUR")]), told("EUR", "0.9", "2026-11-01"));
+        assert_eq!(parse(&[("rate", "0.8")]), told("EUR", "0.8", "2026-11-24"));
+        assert_eq!(parse(&[("currency", "CHF"), ("rate", "1"), ("rate_date", "yesterday")]), told("CHF", "1", "2026-11-23"));
+        assert_eq!(parse(&[("currency", "USD")]), Ok(None));
+        assert_eq!(parse(&[("currency", "CHF")]), Err(QueryError::NoRate { code: "CHF".to_owned() }));
+        assert_eq!(parse(&[("rate_date", "today")]), Err(QueryError::NoRate { code: "EUR".to_owned() }));
+    }
+
+    #[test]
     fn wrong_values_name_their_field() {
         for (pairs, part) in [
             (&[("since", "2026-13-01")][..], "since"),
@@ -264,6 +353,15 @@ mod tests {
             (&[("timezone", "Mars/Base")], "timezone"),
             (&[("breakdown", "maybe")], "breakdown"),
             (&[("sinze", "today")], "sinze"),
+            (&[("by", "tag:")], "by"),
+            (&[("by", "group")], "by: \"group\" is not in the configuration; write a [[group]] there"),
+            (&[("by", "tag:client")], "tag: \"client\""),
+            (&[("group", "pay")], "group: \"pay\""),
+            (&[("currency", "Euro"), ("rate", "1")], "currency"),
+            (&[("currency", "EUR")], "rate: missing"),
+            (&[("currency", "EUR"), ("rate", "x")], "rate"),
+            (&[("rate", "0.9")], "currency: missing"),
+            (&[("currency", "EUR"), ("rate", "1"), ("rate_date", "soon")], "rate_date"),
             (&[("since", "2026-02-01"), ("until", "2026-01-01")], "since"),
         ] {
             assert!(parse(pairs).unwrap_err().to_string().contains(part), "{pairs:?}");

@@ -6,6 +6,7 @@ use ducat_ledger::{Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::blocks::{BLOCK_MINUTES, Points};
+use crate::groups::last_part;
 use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
 
 /// A request, or the sum of some that share all names and a quarter-hour, under the owner's session, project and branch.
@@ -43,6 +44,8 @@ pub struct Report {
     quotas: Vec<Quota>,
     /// The times that the query can need.
     range: (Option<UnixMs>, Option<UnixMs>),
+    /// Group and tag of each project seen: patterns are tried once a project.
+    grouped: HashMap<String, (Option<String>, Option<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +80,7 @@ impl Report {
             points: Points::default(),
             quotas: Vec::new(),
             range,
+            grouped: HashMap::new(),
         }
     }
 
@@ -102,6 +106,11 @@ impl Report {
         if !self.asks_for(row, date) {
             return;
         }
+        self.look_up(row.project);
+        let (group, tag) = self.group_of(row.project);
+        if self.query.group.is_some() && self.query.group.as_deref() != group {
+            return;
+        }
         if self.query.by == Grouping::Blocks {
             // What tells no time is in no block.
             let Some(at) = row.started_at else { return };
@@ -125,9 +134,26 @@ impl Report {
             Grouping::McpServer => named(row.mcp_server),
             // Handled above.
             Grouping::Blocks => return,
+            Grouping::Group => named(group),
+            Grouping::Tag => named(tag),
         };
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
+    }
+
+    fn look_up(&mut self, project: Option<&str>) {
+        let query = &self.query;
+        let wants_groups = query.group.is_some() || matches!(query.by, Grouping::Group | Grouping::Tag);
+        if let Some(project) = project.filter(|project| wants_groups && !self.grouped.contains_key(*project)) {
+            let group = query.groups.of(project);
+            let tag = query.tag.as_deref().and_then(|name| group?.tags.get(name)).cloned();
+            self.grouped.insert(project.to_owned(), (group.map(|group| group.name.clone()), tag));
+        }
+    }
+
+    fn group_of(&self, project: Option<&str>) -> (Option<&str>, Option<&str>) {
+        let found = project.and_then(|project| self.grouped.get(project));
+        found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
     }
 
     fn asks_for(&self, row: &RequestRow<'_>, date: Option<Date>) -> bool {
@@ -161,7 +187,7 @@ impl Report {
             _ => (other.totals.cost, order_of(key)).cmp(&(sums.totals.cost, order_of(other_key))),
         });
         let rows = rows.into_iter().map(|(key, sums)| row_of(by, key, sums)).collect();
-        Document { by, breakdown: self.query.breakdown, rows, totals: self.totals }
+        Document { by, breakdown: self.query.breakdown, currency: self.query.currency, rows, totals: self.totals }
     }
 }
 
@@ -177,7 +203,7 @@ impl Report {
                 rows.push(Row::of_block(block, sums));
             }
         }
-        Document { by: query.by, breakdown: query.breakdown, rows, totals }
+        Document { by: query.by, breakdown: query.breakdown, currency: query.currency, rows, totals }
     }
 }
 
@@ -242,5 +268,5 @@ fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
 
 /// A project is asked for by its path or by the last part of it.
 fn is_project(project: &str, wanted: &str) -> bool {
-    project == wanted || project.rsplit(['/', '\\']).next() == Some(wanted)
+    project == wanted || last_part(project) == wanted
 }

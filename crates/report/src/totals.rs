@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use ducat_ledger::RequestRollup;
 use ducat_prices::{NanoUsd, Usage};
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::SerializeMap;
+
+use crate::Currency;
 
 /// Sums over some requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,8 +57,8 @@ impl Totals {
         (self.requests == 0 || self.unpriced_requests < self.requests).then_some(self.cost)
     }
 
-    /// Writes the sums' fields into an object under way.
-    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    /// Writes the sums' fields into an object under way, with the cost in a currency beside that in USD.
+    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M, currency: Option<&Currency>) -> Result<(), M::Error> {
         map.serialize_entry("requests", &self.requests)?;
         map.serialize_entry("input_tokens", &self.usage.input)?;
         map.serialize_entry("output_tokens", &self.usage.output)?;
@@ -69,15 +70,12 @@ impl Totals {
         let cost = self.known_cost();
         map.serialize_entry("cost_usd", &cost.map(|cost| cost.0 as f64 / 1e9))?;
         map.serialize_entry("cost_nano_usd", &cost.map(|cost| cost.0.to_string()))?;
+        if let Some(currency) = currency {
+            let cost = cost.map(|cost| currency.nano(cost));
+            map.serialize_entry("cost", &cost.map(|cost| cost as f64 / 1e9))?;
+            map.serialize_entry("cost_nano", &cost.map(|cost| cost.to_string()))?;
+        }
         map.serialize_entry("unpriced_requests", &self.unpriced_requests)?;
         map.serialize_entry("unpriced_models", &self.unpriced_models)
-    }
-}
-
-impl Serialize for Totals {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.serialize_into(&mut map)?;
-        map.end()
     }
 }

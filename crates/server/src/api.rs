@@ -49,7 +49,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
 /// The report of `ducat report --json`, the same bytes.
 pub(crate) async fn report(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let query = match ReportQuery::parse(pairs, Timestamp::now()) {
+    let query = match ReportQuery::parse(pairs, Timestamp::now(), &app.config.reports) {
         Ok(query) => query,
         Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
     };

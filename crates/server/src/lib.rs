@@ -23,6 +23,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
+use ducat_report::Settings;
 use ducat_spool::{LARGEST_PAYLOAD, Spool};
 use ducat_store::{Pricer, Store, StoreError};
 use tokio::net::TcpListener;
@@ -59,6 +60,8 @@ pub struct ServerConfig {
     pub spool: Option<Spool>,
     /// After this a started call of the first version's API is given up.
     pub tool_call_lasts: Duration,
+    /// Groups and currency of reports.
+    pub reports: Settings,
 }
 
 /// An origin such as `https://meter.example.org`.

@@ -15,7 +15,7 @@ use super::record::{Record, Way};
 use super::server::{ServerPlan, log_file};
 use super::{ask, launchd, on_demand, systemd};
 use crate::config::Config;
-use crate::serve::listening_address;
+use crate::config::listening_address;
 
 /// Install the server as a service of the user, and start it
 ///

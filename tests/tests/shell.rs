@@ -1,0 +1,109 @@
+//! What the shell around the meter does as a user runs it: groups, currencies, the configuration, the one-line status, help.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use ducat_end_to_end::{Machine, request, write};
+use serde_json::{Value, json};
+
+fn config(machine: &Machine, text: &str) {
+    write(&machine.home().join(".config/ducat/config.toml"), text);
+}
+
+const GROUPS: &str = r#"
+[[group]]
+name = "payments"
+projects = ["~/src/pay-*", "/srv/x"]
+tags = { client = "acme", stage = "prod" }
+
+[[group]]
+name = "tools"
+projects = ["tool"]
+tags = { client = "in-house" }
+"#;
+
+/// Sessions in four projects, one of no group.
+fn sessions(machine: &Machine) {
+    let home = machine.home().display().to_string();
+    let projects = [format!("{home}/src/pay-api"), "/srv/x/deep".to_owned(), "/opt/tool".to_owned(), "/else/where".to_owned()];
+    for (number, project) in projects.iter().enumerate() {
+        let text: String = (0..3)
+            .map(|id| request(&format!("s{number}"), number as u64 * 10 + id, 100 + id).replace("/somewhere/app", project))
+            .collect();
+        write(&machine.projects().join(format!("p{number}/s{number}.jsonl")), &text);
+    }
+}
+
+fn requests_by(document: &str, key: &str) -> Vec<(Value, u64)> {
+    let document: Value = serde_json::from_str(document).unwrap();
+    let rows = document["rows"].as_array().unwrap().iter();
+    let mut rows: Vec<(Value, u64)> = rows.map(|row| (row[key].clone(), row["requests"].as_u64().unwrap())).collect();
+    rows.sort_by_key(|(name, _)| name.to_string());
+    rows
+}
+
+#[test]
+fn groups_and_tags_are_the_same_in_the_terminal_and_over_the_api() {
+    let machine = Machine::new();
+    config(&machine, GROUPS);
+    sessions(&machine);
+    let by_group = machine.report("group");
+    assert_eq!(requests_by(&by_group, "group"), [(json!("payments"), 6), (json!("tools"), 3), (Value::Null, 3)]);
+    let by_client = machine.report("tag:client");
+    assert_eq!(requests_by(&by_client, "tag"), [(json!("acme"), 6), (json!("in-house"), 3), (Value::Null, 3)]);
+    assert_eq!(requests_by(&machine.report("tag:stage"), "tag"), [(json!("prod"), 6), (Value::Null, 6)]);
+    let server = machine.serve();
+    server.comes_to("/api/v1/report?by=group&timezone=UTC", &by_group);
+    server.comes_to("/api/v1/report?by=tag:client&timezone=UTC", &by_client);
+    let totals = |document: &str| serde_json::from_str::<Value>(document).unwrap()["totals"].clone();
+    assert_eq!(totals(&by_group), totals(&machine.report("project")));
+    assert_eq!(totals(&by_client), totals(&by_group));
+    let filtered = machine.prints(&["report", "project", "--group", "payments", "--json", "--timezone", "UTC"]);
+    assert_eq!(totals(&filtered)["requests"], 6);
+    assert_eq!(server.get("/api/v1/report?by=project&group=payments&timezone=UTC"), filtered.trim_end());
+    let table = machine.prints(&["report", "tag:client"]);
+    assert!(table.contains("unattributed") && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    let wrong = machine.run(&["report", "--group", "paiments"]);
+    assert!(
+        String::from_utf8_lossy(&wrong.stderr)
+            .contains("group: \"paiments\" is not in the configuration; there are payments, tools")
+    );
+    let (status, body) = server.ask("/api/v1/report?by=tag:owner", None, "");
+    assert_eq!((status, body.contains("there are client, stage")), (400, true), "{body}");
+}
+
+#[test]
+fn a_currency_stands_in_the_report_with_its_rate_and_day() {
+    let machine = Machine::new();
+    sessions(&machine);
+    let asked = ["--currency", "EUR", "--rate", "0.92", "--rate-date", "2026-11-24"];
+    let json = machine.prints(&[&["report", "project", "--json", "--timezone", "UTC"], &asked[..]].concat());
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["currency"], json!({ "code": "EUR", "rate": "0.92", "rate_date": "2026-11-24" }));
+    let nano = |name: &str| document["totals"][name].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(nano("cost_nano"), (nano("cost_nano_usd") * 92 + 50) / 100);
+    // The same from the configuration, and over the API.
+    config(&machine, "[report]\ncurrency = \"EUR\"\nrate = 0.92\nrate_date = \"2026-11-24\"\n");
+    assert_eq!(machine.report("project"), json.trim_end());
+    let server = machine.serve();
+    server.comes_to("/api/v1/report?by=project&timezone=UTC", json.trim_end());
+    let other = server.get_json("/api/v1/report?currency=JPY&rate=150&rate_date=20261101");
+    assert_eq!(other["currency"], json!({ "code": "JPY", "rate": "150", "rate_date": "2026-11-01" }));
+    assert_eq!(server.get_json("/api/v1/report?currency=USD")["currency"], Value::Null);
+    assert_eq!(server.ask("/api/v1/report?currency=JPY", None, "").0, 400);
+    let table = machine.prints(&["report", "project"]);
+    assert!(table.contains("€0.0") && !table.contains('$'), "{table}");
+    assert!(table.ends_with("1 USD = 0.92 EUR (2026-11-24); each figure is rounded by itself\n"), "{table}");
+    let csv = machine.prints(&["report", "project", "--csv"]);
+    assert!(csv.lines().next().unwrap().ends_with(",cost,currency,rate,rate_date"), "{csv}");
+    assert!(csv.lines().skip(1).all(|line| line.ends_with(",EUR,0.92,2026-11-24")), "{csv}");
+}
+
+#[test]
+fn odd_groupings_are_refused_with_the_nearest() {
+    let machine = Machine::new();
+    let said = |args: &[&str]| String::from_utf8(machine.run(args).stderr).unwrap();
+    let wrong = said(&["report", "projct"]);
+    assert!(wrong.contains("'projct'") && wrong.contains("'project'"), "{wrong}");
+    assert!(!Path::new(&machine.data()).exists());
+}
