@@ -107,3 +107,78 @@ fn odd_groupings_are_refused_with_the_nearest() {
     assert!(wrong.contains("'projct'") && wrong.contains("'project'"), "{wrong}");
     assert!(!Path::new(&machine.data()).exists());
 }
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let machine = Machine::new();
+    let file = machine.home().join(".config/ducat/config.toml");
+    let show = |variables: &[(&str, &str)]| {
+        let output = machine.command(&["config", "show", "--json"]).envs(variables.iter().copied()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        (serde_json::from_str::<Value>(&text).unwrap(), text)
+    };
+    let key = |shown: &Value, name: &str| {
+        let keys = shown["keys"].as_array().unwrap().iter();
+        let found = keys.clone().find(|key| key["key"] == name).unwrap_or_else(|| panic!("{name} in {shown}"));
+        (found["value"].clone(), found["source"]["kind"].as_str().unwrap().to_owned(), found["source"]["line"].clone())
+    };
+    let (shown, _) = show(&[]);
+    assert_eq!(key(&shown, "server.port"), (json!(9090), "default".to_owned(), Value::Null));
+    let said = machine.run(&["config", "set", "server.port", "0", "capture.exclude", "[\"~/secret\"]"]);
+    assert!(said.status.success(), "{said:?}");
+    let (shown, _) = show(&[]);
+    assert_eq!(key(&shown, "server.port"), (json!(0), "file".to_owned(), json!(2)));
+    assert_eq!(key(&shown, "capture.exclude"), (json!(["~/secret"]), "file".to_owned(), json!(5)));
+    let (shown, text) =
+        show(&[("METRICS_PORT", "9191"), ("METRICS_API_KEY", "hush"), ("DUCAT_URL", "http://me:hush@meter:9090")]);
+    assert_eq!(key(&shown, "server.port"), (json!(9191), "environment".to_owned(), Value::Null));
+    assert_eq!(key(&shown, "METRICS_API_KEY").0, json!("(set)"));
+    assert!(!text.contains("hush"), "{text}");
+    // The server does as shown: the file's port 0 is any, the variable and the flag are over it.
+    let fixed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let server = ducat_end_to_end::Server::start(&mut machine.command(&["serve"]));
+    assert_ne!((server.port, server.port.to_string()), (9090, fixed.clone()));
+    drop(server);
+    let server = ducat_end_to_end::Server::start(machine.command(&["serve"]).env("METRICS_PORT", &fixed));
+    assert_eq!(server.port.to_string(), fixed);
+    drop(server);
+    let server = ducat_end_to_end::Server::start(machine.command(&["serve", "--port", "0"]).env("METRICS_PORT", "1"));
+    assert_ne!(server.port, 1);
+    assert_eq!(machine.prints(&["config", "get", "server.port"]), "0\n");
+    assert_eq!(machine.prints(&["config", "path"]).trim_end(), file.to_str().unwrap());
+}
+
+#[test]
+fn the_configuration_is_written_whole_or_not_at_all() {
+    let machine = Machine::new();
+    let (real, link) = (machine.home().join("dotfiles/ducat.toml"), machine.home().join(".config/ducat/config.toml"));
+    let before = "# mine\n[server]\nport = 9100 # the proxy's\n";
+    write(&real, before);
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let text = || std::fs::read_to_string(&real).unwrap();
+    for (args, part) in [
+        (&["config", "set", "server.port", "99999"][..], "line 3: port"),
+        (&["config", "set", "server.prot", "1"], "did you mean \"server.port\"?"),
+        (&["config", "set", "server.port", "9200", "report.rate", "1"], "report.currency: missing"),
+        (&["config", "unset", "server.host"], "server.host is not in"),
+    ] {
+        let output = machine.run(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(part) && said.lines().count() == 1, "{args:?}: {said}");
+        assert_eq!(text(), before);
+    }
+    assert!(machine.run(&["config", "set", "server.port", "9200"]).status.success());
+    assert_eq!(text(), before.replace("9100", "9200"));
+    assert!(link.is_symlink(), "the link was replaced");
+    assert_eq!(std::fs::read_dir(link.parent().unwrap()).unwrap().count(), 1, "something was left over");
+    // A typo is told wherever the file is read.
+    write(&real, "[report]\ncurency = \"EUR\"\n");
+    for args in [&["config", "validate"][..], &["config", "show"], &["report"], &["serve", "--port", "0"]] {
+        let output = machine.run(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(said.contains("line 2: there is no key \"curency\"; did you mean \"currency\"?"), "{args:?}: {said}");
+    }
+}

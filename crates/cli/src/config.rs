@@ -1,5 +1,10 @@
 //! The configuration file, and where things are kept.
 
+pub mod command;
+mod edit;
+mod fault;
+mod keys;
+
 use std::env;
 use std::fmt;
 use std::fs;
@@ -112,13 +117,7 @@ pub struct Capture {
 impl Config {
     /// Reads `DUCAT_CONFIG`, else `ducat/config.toml` in the user's configuration folder; without a file, the defaults.
     pub fn load() -> anyhow::Result<Self> {
-        let (path, told) = match env::var_os("DUCAT_CONFIG").filter(|path| !path.is_empty()) {
-            Some(path) => (PathBuf::from(path), true),
-            None => match user_folder("XDG_CONFIG_HOME", ".config") {
-                Some(folder) => (folder.join("config.toml"), false),
-                None => return Ok(Self::default()),
-            },
-        };
+        let Some((path, told)) = config_path() else { return Ok(Self::default()) };
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).with_context(|| format!("configuration {}", path.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !told => Ok(Self::default()),
@@ -127,7 +126,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let config: Self = toml::from_str(text)?;
+        let config: Self = toml::from_str(text).map_err(|error| fault::explain(text, &error))?;
         config.prices.validate()?;
         if !(1..=604_800).contains(&config.first_version.tool_call_lasts_s) {
             bail!("first_version.tool_call_lasts_s: must be from 1 to 604800 (a week)");
@@ -187,6 +186,19 @@ impl Config {
     }
 }
 
+/// The file, and whether `DUCAT_CONFIG` names it: then it must be there.
+pub fn config_path() -> Option<(PathBuf, bool)> {
+    match env::var_os("DUCAT_CONFIG").filter(|path| !path.is_empty()) {
+        Some(path) => Some((path.into(), true)),
+        None => user_folder("XDG_CONFIG_HOME", ".config").map(|folder| (folder.join("config.toml"), false)),
+    }
+}
+
+/// Where Claude Code's transcripts are found.
+fn claude_folders() -> Vec<PathBuf> {
+    ducat_scan::claude_homes().into_iter().map(|home| home.0).collect()
+}
+
 /// A path in which `~` is the home folder.
 fn in_home(path: &str) -> PathBuf {
     match (path.strip_prefix('~'), env::var_os("HOME")) {
@@ -224,12 +236,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documents_name_every_key_and_its_default() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+        let document = fs::read_to_string(folder).unwrap();
+        for key in &keys::KEYS {
+            let default =
+                if key.default.is_empty() { "none".to_owned() } else { key.default.replace("[]", "none").replace('"', "") };
+            let row = document.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
+            assert!(row.unwrap_or_else(|| panic!("{}", key.name)).contains(&format!("| {default} |")), "{}", key.name);
+            // Writing the default down changes nothing.
+            if !key.default.is_empty() {
+                let (text, _) = edit::with("", key.name, Some(key.default)).unwrap();
+                Config::parse(&text).unwrap();
+            }
+        }
+    }
+
+    #[test]
     fn faults_name_their_key() {
         assert!(Config::parse("[prices.discount]\nanthropic = 0.1\n[capture]\nexclude = [\"~/x\"]").is_ok());
         for (text, part) in [
             ("[prices.discount]\nanthropic = 2", "prices.discount"),
             ("[capture]\nexclude = [\"x\"]", "capture.exclude"),
-            ("[captur]", "captur"),
+            ("[captur]", "line 1: there is no key \"captur\"; did you mean \"capture\"?"),
             ("[server]\nhost = \"example.org\"", "server.host"),
             ("[server]\npublic_urls = [\"ftp://x\"]", "public_urls"),
             ("[server]\nport = 99999", "port"),

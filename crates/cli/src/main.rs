@@ -53,6 +53,7 @@ enum Command {
     Session(sessions::ShowArgs),
     Prices(prices::Args),
     Statusline(status_line::Args),
+    Config(config::command::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat")]
     Completions {
@@ -89,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),
         Command::Statusline(args) => status_line::run(args),
+        Command::Config(args) => config::command::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ducat", &mut script);
