@@ -17,9 +17,8 @@ use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_report::{Currency, CurrencyError, Group, Groups, Settings};
 use ducat_server::PublicUrl;
 use ducat_spool::data_folder;
-use serde::Deserialize;
-
 use ducat_status_line::Template;
+use serde::Deserialize;
 
 pub const DEFAULT_HOST: &str = "localhost";
 pub const DEFAULT_PORT: u16 = 9090;
@@ -248,6 +247,22 @@ mod tests {
             if !key.default.is_empty() {
                 let (text, _) = edit::with("", key.name, Some(key.default)).unwrap();
                 Config::parse(&text).unwrap();
+            }
+        }
+    }
+
+    /// What the file may hold is what `ducat config show` lists.
+    #[test]
+    fn every_key_of_the_file_is_known() {
+        let names = |text: &str| -> Vec<String> {
+            let fault = toml::from_str::<Config>(text).unwrap_err();
+            fault.message().split('`').skip(3).step_by(2).map(str::to_owned).collect()
+        };
+        let of_users = ["prices.models", "prices.discount", "prices.aliases"];
+        for section in names("zz = 1").iter().filter(|section| *section != "group") {
+            for key in names(&format!("[{section}]\nzz = 1")) {
+                let name = format!("{section}.{key}");
+                assert!(keys::KEYS.iter().any(|key| key.name == name) || of_users.contains(&name.as_str()), "{name}");
             }
         }
     }

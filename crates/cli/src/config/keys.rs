@@ -27,7 +27,7 @@ const fn text(name: &'static str, default: &'static str) -> KeyInfo {
 }
 
 /// Keys with names of the user's own (`prices.models."NAME".input`) are below `prices.models`, `prices.discount` and `prices.aliases`.
-pub const KEYS: [KeyInfo; 9] = [
+pub const KEYS: [KeyInfo; 10] = [
     key("capture.exclude", "[]"),
     key("first_version.tool_call_lasts_s", "3600"),
     key("prices.free", "[]"),
@@ -37,6 +37,7 @@ pub const KEYS: [KeyInfo; 9] = [
     KeyInfo { variable: Some("METRICS_HOST"), ..text("server.host", "\"localhost\"") },
     KeyInfo { variable: Some("METRICS_PORT"), ..key("server.port", "9090") },
     key("server.public_urls", "[]"),
+    text("status_line.template", ""),
 ];
 
 /// Variables that are no keys: they say where the file and the data are, or are read by hooks, which read no file, or are secrets.
