@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ducat_end_to_end::{Machine, request, write};
+use ducat_end_to_end::{Machine, eventually, request, write};
 use serde_json::{Value, json};
 
 fn config(machine: &Machine, text: &str) {
@@ -181,4 +181,70 @@ fn the_configuration_is_written_whole_or_not_at_all() {
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         assert!(said.contains("line 2: there is no key \"curency\"; did you mean \"currency\"?"), "{args:?}: {said}");
     }
+}
+
+/// A session with two requests just now and one two hours ago; days are UTC's, so tests near midnight know what is today's.
+fn session_of_now(machine: &Machine) -> (usize, i64) {
+    let now = ducat_spool::now_ms() as i64;
+    let at = |ago_ms: i64| jiff::Timestamp::from_millisecond(now - ago_ms).unwrap();
+    let times = [7_200_000, 60_000, 1_000];
+    let text: String = (0..3)
+        .map(|id| {
+            request("now", id, 1000).replace(&format!("2026-01-02T10:0{id}:00.000Z"), &format!("{:.3}", at(times[id as usize])))
+        })
+        .collect();
+    write(&machine.projects().join("p/now.jsonl"), &text);
+    let day = |at: jiff::Timestamp| at.to_string()[..10].to_owned();
+    let today = times.iter().filter(|ago| day(at(**ago)) == day(at(0))).count();
+    (today, now)
+}
+
+#[test]
+fn the_status_is_the_reports_with_and_without_a_server() {
+    let machine = Machine::new();
+    let (today, _) = session_of_now(&machine);
+    let status =
+        || -> Value { serde_json::from_str(&machine.prints(&["status", "--format", "json", "--timezone", "UTC"])).unwrap() };
+    let check = |status: &Value, source: &str| {
+        let report: Value =
+            serde_json::from_str(&machine.prints(&["report", "--since", "today", "--timezone", "UTC", "--json"])).unwrap();
+        assert_eq!(status["source"], source, "{status}");
+        assert_eq!(
+            (&status["today"]["requests"], &status["today"]["cost_nano_usd"]),
+            (&json!(today), &report["totals"]["cost_nano_usd"])
+        );
+        let each = report["totals"]["cost_usd"].as_f64().unwrap() / today as f64;
+        assert!((status["burn_usd_per_hour"].as_f64().unwrap() - 2.0 * each).abs() < 1e-9, "{status}");
+        assert_eq!(status["active_sessions"], 1, "{status}");
+    };
+    check(&status(), "transcripts");
+    // An old ledger that nobody keeps is not believed.
+    assert!(machine.run(&["import"]).status.success());
+    check(&status(), "transcripts");
+    let server = machine.serve();
+    server.comes_to("/api/v1/report?timezone=UTC", &machine.report("daily"));
+    check(&status(), "ledger");
+    // A plan's quota is told by the status line alone, and stays when the server is away.
+    let told = json!({ "session_id": "now", "rate_limits": { "five_hour": { "used_percentage": 42.0, "resets_at": ducat_spool::now_ms() / 1000 + 7000 } } });
+    let mut line =
+        machine.command(&["statusline"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    std::io::Write::write_all(&mut line.stdin.take().unwrap(), told.to_string().as_bytes()).unwrap();
+    assert!(line.wait().unwrap().success());
+    eventually(|| if status()["quotas"][0]["used_percent"] == 42.0 { Ok(()) } else { Err(status().to_string()) });
+    server.kill();
+    let status = status();
+    assert_eq!((&status["source"], &status["quotas"][0]["window"]), (&json!("transcripts"), &json!("5h")), "{status}");
+    for format in ["plain", "tmux", "starship", "waybar"] {
+        let text = machine.prints(&["status", "--format", format, "--timezone", "UTC"]);
+        assert!(text.lines().count() == 1 && text.contains("$0.0") && text.contains("5h"), "{format}: {text}");
+    }
+    assert!(machine.prints(&["status", "--format", "xbar"]).contains("\n---\nToday: $0.0"));
+}
+
+#[test]
+fn the_status_of_a_machine_without_agents_is_nothing() {
+    let machine = Machine::new();
+    std::fs::remove_dir_all(machine.projects()).unwrap();
+    assert_eq!(machine.prints(&["status"]), "$0.00 today\n");
+    assert!(!machine.data().exists(), "reading made a data folder");
 }

@@ -56,6 +56,12 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
+    /// Environment over file over default.
+    pub fn port_in_effect(&self) -> u16 {
+        let told = env::var("METRICS_PORT").ok().and_then(|port| port.parse().ok());
+        told.or(self.port).unwrap_or(DEFAULT_PORT)
+    }
+
     pub fn public_urls(&self) -> anyhow::Result<Vec<PublicUrl>> {
         let parse = |url: &String| url.parse().map_err(|wrong| anyhow!("server.public_urls: {url:?} {wrong}"));
         self.public_urls.iter().map(parse).collect()

@@ -12,6 +12,7 @@ mod serve;
 mod service;
 mod sessions;
 mod setup;
+mod status;
 mod status_line;
 mod table;
 
@@ -49,6 +50,7 @@ enum Command {
     Import(import::Args),
     Report(report::Args),
     Meter(meter::Args),
+    Status(status::Args),
     Sessions(sessions::ListArgs),
     Session(sessions::ShowArgs),
     Prices(prices::Args),
@@ -86,6 +88,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Meter(args) => meter::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Sessions(args) => sessions::list(&args),
         Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),

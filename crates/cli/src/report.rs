@@ -235,7 +235,7 @@ fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
 }
 
 /// Reports over other folders remember apart.
-fn cache_name(homes: &[Home]) -> String {
+pub fn cache_name(homes: &[Home]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     for home in homes {

@@ -194,6 +194,11 @@ fn births(files: &[ScannedFile]) -> HashMap<Key, UnixMs> {
 impl Scanned {
     /// Adds every request once, under its owner.
     pub fn add_to(&self, report: &mut Report, prices: &PriceTable) {
+        self.for_each(prices, &mut |row| report.add(row));
+    }
+
+    /// Tells every request once, under its owner.
+    pub fn for_each(&self, prices: &PriceTable, each: &mut dyn FnMut(&RequestRow<'_>)) {
         let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
         let mut rows: Vec<(&FileRows, &RequestSeen)> =
             self.files.iter().flat_map(|file| file.rows.rows.iter().map(|row| (&file.rows, row))).collect();
@@ -216,16 +221,22 @@ impl Scanned {
                 }
             }
             if let Some(request) = request {
-                self.add_request(&request, &sessions, report, prices);
+                self.tell_request(&request, &sessions, prices, each);
             }
         }
     }
 
-    fn add_request(&self, request: &Request, sessions: &HashMap<Key, &SessionSeen>, report: &mut Report, prices: &PriceTable) {
+    fn tell_request(
+        &self,
+        request: &Request,
+        sessions: &HashMap<Key, &SessionSeen>,
+        prices: &PriceTable,
+        each: &mut dyn FnMut(&RequestRow<'_>),
+    ) {
         let started_at = request.started_at.get().copied();
         let owner = owner(&request.holders, started_at, |session| self.births.get(session).copied());
         let priced = prices.price(request);
-        report.add(&RequestRow {
+        each(&RequestRow {
             started_at,
             session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
             agent: claude_code::AGENT,
