@@ -248,3 +248,87 @@ fn the_status_of_a_machine_without_agents_is_nothing() {
     assert_eq!(machine.prints(&["status"]), "$0.00 today\n");
     assert!(!machine.data().exists(), "reading made a data folder");
 }
+
+/// The shell's own answer to what may stand at the end of a line; none when it is not installed.
+fn completed(machine: &Machine, shell: &str, script: &str) -> Option<String> {
+    let file = machine.home().join(format!("completions.{shell}"));
+    write(&file, &machine.prints(&["completions", shell]));
+    let ran = std::process::Command::new(shell)
+        .args(if shell == "zsh" { &["-f", "-c"][..] } else { &["-c"][..] })
+        .arg(script.replace("FILE", file.to_str().unwrap()))
+        .env("HOME", machine.home())
+        .env("XDG_CONFIG_HOME", machine.home())
+        .output();
+    let Ok(output) = ran else {
+        eprintln!("skipped: {shell} is not installed (make test does it)");
+        return None;
+    };
+    assert!(output.status.success(), "{shell}: {output:?}");
+    Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn shells_load_the_completions_and_offer_the_values() {
+    let machine = Machine::new();
+    let line = |words: &str| {
+        format!(
+            "source FILE; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ducat ducat \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; echo \"${{COMPREPLY[@]}}\""
+        )
+    };
+    for (words, offered) in [
+        ("ducat report pro", "project"),
+        ("ducat report mcp", "mcp_server"),
+        ("ducat status --format way", "waybar"),
+        ("ducat co", "config"),
+        ("ducat config se", "set"),
+        ("ducat completions fi", "fish"),
+        ("ducat statusline --color al", "always"),
+    ] {
+        let Some(said) = completed(&machine, "bash", &line(words)) else { break };
+        assert!(said.split_whitespace().any(|word| word == offered), "{words}: {said}");
+    }
+    // zsh's own completion needs a terminal; its functions are loaded and declared for the command.
+    if let Some(said) = completed(
+        &machine,
+        "zsh",
+        "autoload -U compinit && compinit -D && source FILE && echo ${_comps[ducat]} && functions _ducat | grep -c waybar",
+    ) {
+        assert!(said.starts_with("_ducat\n") && !said.contains("\n0\n"), "{said}");
+    }
+    for (words, offered) in
+        [("ducat report mcp", "mcp_server"), ("ducat status --format way", "waybar"), ("ducat config va", "validate")]
+    {
+        let Some(said) = completed(&machine, "fish", &format!("source FILE; complete -C '{words}'")) else { break };
+        assert!(said.split_whitespace().any(|word| word == offered), "{words}: {said}");
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let machine = Machine::new();
+    let folder = machine.home().join("man/man1");
+    assert!(machine.run(&["man", folder.to_str().unwrap()]).status.success());
+    let pages: Vec<String> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    for page in ["ducat.1", "ducat-report.1", "ducat-status.1", "ducat-config-set.1", "ducat-setup-claude-code.1"] {
+        assert!(pages.iter().any(|known| known == page), "{page} in {pages:?}");
+    }
+    assert!(machine.prints(&["man"]) == std::fs::read_to_string(folder.join("ducat.1")).unwrap());
+    // groff says nothing against them, and a reader sees the examples.
+    for page in &pages {
+        let drawn =
+            std::process::Command::new("groff").args(["-Kutf8", "-man", "-Tutf8", "-ww", "-z"]).arg(folder.join(page)).output();
+        let Ok(drawn) = drawn else {
+            eprintln!("skipped: groff is not installed");
+            return;
+        };
+        assert!(drawn.status.success() && drawn.stderr.is_empty(), "{page}: {}", String::from_utf8_lossy(&drawn.stderr));
+    }
+    let drawn = std::process::Command::new("groff")
+        .args(["-Kutf8", "-man", "-Tascii", "-P-c"])
+        .arg(folder.join("ducat-report.1"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&drawn.stdout).replace('\u{8}', "");
+    assert!(text.contains("ducat report weekly --timezone UTC"), "{text}");
+}

@@ -2,9 +2,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod blocks;
+mod completions;
 mod config;
 mod import;
 mod log_file;
+mod man;
 mod meter;
 mod prices;
 mod report;
@@ -56,11 +58,8 @@ enum Command {
     Prices(prices::Args),
     Statusline(status_line::Args),
     Config(config::command::Args),
-    /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  ducat completions bash > ~/.local/share/bash-completion/completions/ducat")]
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Man(man::Args),
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
@@ -94,11 +93,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Prices(args) => prices::run(args),
         Command::Statusline(args) => status_line::run(args),
         Command::Config(args) => config::command::run(&args),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "ducat", &mut script);
-            Ok(io::stdout().write_all(&script)?)
-        }
+        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
 
@@ -109,5 +105,25 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// A command is learnt from its examples.
+    #[test]
+    fn every_command_has_examples_and_every_argument_says_what_it_is() {
+        fn walk(command: &clap::Command, name: &str, lacking: &mut Vec<String>) {
+            let help = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
+            let examples = help.split_once("Example").map(|(_, examples)| examples).unwrap_or_default();
+            if !examples.contains(name) {
+                lacking.push(name.to_owned());
+            }
+            let silent = command.get_arguments().filter(|arg| arg.get_help().is_none() && !arg.is_hide_set());
+            lacking.extend(silent.map(|arg| format!("{name}: {} says nothing", arg.get_id())));
+            for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                walk(inner, &format!("{name} {}", inner.get_name()), lacking);
+            }
+        }
+        let mut lacking = Vec::new();
+        walk(&Cli::command(), "ducat", &mut lacking);
+        assert!(lacking.is_empty(), "without an example, or help: {lacking:#?}");
     }
 }

@@ -40,9 +40,11 @@ Own prices, discounts, free models and aliases are set in the configuration:
 #[derive(Subcommand)]
 enum Command {
     /// The standard prices of models, in USD per million tokens
+    #[command(after_help = "Examples:\n  ducat prices list opus\n  ducat prices list --json | jq -r '.rows[].model'")]
     List {
         /// Only models with this in their name
         name: Option<String>,
+        /// JSON, for programs
         #[arg(long)]
         json: bool,
     },
@@ -51,7 +53,11 @@ enum Command {
     /// Use a newer price list; prints what changes
     ///
     /// Reads Ducat's own form or LiteLLM's model_prices_and_context_window.json.
+    #[command(
+        after_help = "Examples:\n  ducat prices update --dry-run model_prices_and_context_window.json\n  ducat prices update model_prices_and_context_window.json"
+    )]
     Update {
+        /// The list
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Only print the difference
@@ -61,6 +67,9 @@ enum Command {
 }
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ducat prices explain claude-opus-4-8 --input 1200 --output 800 --cache-read 90000\n  ducat prices explain gpt-5.2-codex --input 9000 --output 80 --json"
+)]
 struct Explain {
     /// As the client reports it
     model: String,
@@ -73,6 +82,7 @@ struct Explain {
     /// Output tokens, with reasoning
     #[arg(long, default_value_t = 0)]
     output: u64,
+    /// Tokens read from the cache
     #[arg(long, default_value_t = 0)]
     cache_read: u64,
     /// Tokens written to the cache for five minutes
@@ -81,6 +91,7 @@ struct Explain {
     /// Tokens written to the cache for an hour
     #[arg(long, default_value_t = 0)]
     cache_write_1h: u64,
+    /// Searches, which are billed by the piece
     #[arg(long, default_value_t = 0)]
     web_search_requests: u64,
     /// standard, batch, flex or priority
@@ -95,6 +106,7 @@ struct Explain {
     /// Time of the request, RFC 3339
     #[arg(long)]
     at: Option<Timestamp>,
+    /// JSON, for programs
     #[arg(long)]
     json: bool,
 }

@@ -43,6 +43,7 @@ enum Command {
     /// Print the value of one key
     #[command(after_help = "Example:\n  ducat config get server.port")]
     Get {
+        /// As `ducat config show` names it
         #[arg(value_name = "KEY")]
         key: String,
     },
@@ -58,6 +59,7 @@ enum Command {
     /// Take keys out of the file
     #[command(after_help = "Example:\n  ducat config unset server.port")]
     Unset {
+        /// As `ducat config show` names them
         #[arg(value_name = "KEY", required = true)]
         keys: Vec<String>,
     },
@@ -66,6 +68,7 @@ enum Command {
         after_help = "Examples:\n  ducat config validate\n  ducat config validate new.toml && mv new.toml ~/.config/ducat/config.toml"
     )]
     Validate {
+        /// Another than the one in use
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
     },

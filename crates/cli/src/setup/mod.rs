@@ -26,6 +26,7 @@ use settings::{Record, Settings};
 
 /// Set an agent up to report to Ducat as it works
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ducat setup claude-code\n  ducat setup claude-code --dry-run")]
 pub struct Args {
     #[command(subcommand)]
     agent: Agent,
