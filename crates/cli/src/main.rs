@@ -126,4 +126,35 @@ mod tests {
         walk(&Cli::command(), "ducat", &mut lacking);
         assert!(lacking.is_empty(), "without an example, or help: {lacking:#?}");
     }
+
+    /// Words as a shell takes them, as far as examples need it: up to another program's, or an explanation behind two blanks.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for letter in line.chars().chain([' ']) {
+            match (letter, quote) {
+                ('\'' | '"', None) => quote = Some(letter),
+                (letter, Some(open)) if letter == open => quote = None,
+                (' ', None) if word.is_empty() || matches!(word.as_str(), "|" | ">" | "2>" | "<" | "&&") => break,
+                (' ', None) => words.push(std::mem::take(&mut word)),
+                _ => word.push(letter),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_example_is_a_command_line_that_parses() {
+        fn walk(command: &clap::Command, examples: &mut Vec<String>) {
+            let help = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
+            examples.extend(help.lines().map(str::trim).filter(|line| line.starts_with("ducat ")).map(str::to_owned));
+            command.get_subcommands().for_each(|inner| walk(inner, examples));
+        }
+        let mut examples = Vec::new();
+        walk(&Cli::command(), &mut examples);
+        assert!(examples.len() > 40, "{}", examples.len());
+        for example in examples {
+            let parsed = Cli::command().try_get_matches_from(words(&example));
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
+    }
 }
