@@ -141,7 +141,13 @@ fn only_the_clients_sums_are_left_and_an_hour_of_cache_is_priced_as_such() {
         let sessions = server.get_json("/api/v1/sessions");
         if sessions["rows"].as_array().unwrap().len() == 1 { Ok(()) } else { Err(sessions.to_string()) }
     });
-    // Sums are no requests.
+    // Sums are no requests, and what they cost is not nothing.
+    let session = &server.get_json("/api/v1/sessions")["rows"][0];
+    assert_eq!(
+        (&session["cost_usd"], session["reported_cost_usd"].as_f64().map(|cost| cost > 0.05)),
+        (&Value::Null, Some(true)),
+        "{session}"
+    );
     assert_eq!(server.get_json("/api/v1/report")["totals"]["requests"], 0);
 }
 
@@ -180,6 +186,11 @@ fn the_real_codex_is_priced_by_the_model_it_was_asked_for() {
     assert_eq!(line, format!("ducat: about {cost} · 9.22 k cache read · session {thread}"));
     let session = server.get_json(&format!("/api/v1/sessions/{thread}"));
     assert_eq!((&session["agent"], &session["requests"]), (&json!("codex"), &json!([])), "{session}");
+    assert_eq!(
+        session["reported_tokens"],
+        json!({ "input_tokens": input - cached, "cache_read_tokens": cached, "output_tokens": out })
+    );
+    assert_eq!(server.get_json("/api/v1/sessions")["rows"][0]["cost_usd"], Value::Null);
     // Which model it was without being told is the rollout's to say.
     let said = text(&run(&[]).stderr);
     assert!(

@@ -147,6 +147,16 @@ fn reported(session: &Session) -> Option<f64> {
     session.reported_cost_nano.get().map(|nano| NanoUsd(*nano).as_usd())
 }
 
+/// Sums that the client told, where it tells no requests.
+fn reported_tokens(session: &Session) -> Value {
+    let tokens = [&session.reported_input_tokens, &session.reported_cache_read_tokens, &session.reported_output_tokens];
+    if tokens.iter().all(|tokens| tokens.is_untold()) {
+        return Value::Null;
+    }
+    let [input, cache_read, output] = tokens.map(Told::get);
+    json!({ "input_tokens": input, "cache_read_tokens": cache_read, "output_tokens": output })
+}
+
 /// One session and all that it owns.
 pub fn session_json(found: &SessionDetail) -> Value {
     let session = &found.session;
@@ -177,6 +187,7 @@ pub fn session_json(found: &SessionDetail) -> Value {
         "schema_version": 1, "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
         "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
         "billing": session.billing.get(), "host": session.host.get(), "reported_cost_usd": reported(session),
+        "reported_tokens": reported_tokens(session),
         "turns": turns.collect::<Vec<_>>(), "requests": requests.collect::<Vec<_>>(),
         "tool_calls": tool_calls.collect::<Vec<_>>(), "incidents": incidents.collect::<Vec<_>>(),
     })

@@ -32,9 +32,17 @@ pub struct SessionSummary {
 }
 
 impl SessionSummary {
-    /// Unknown when it has requests and none of them has a price.
+    /// Unknown when it has requests and none of them has a price, or when its client told of a cost or of tokens and nobody of requests.
     pub fn known_cost(&self) -> Option<NanoUsd> {
-        (self.requests == 0 || self.unpriced_requests < self.requests).then_some(self.cost)
+        let is_known = if self.requests == 0 { !self.is_told_of() } else { self.unpriced_requests < self.requests };
+        is_known.then_some(self.cost)
+    }
+
+    /// The client said that something was used.
+    fn is_told_of(&self) -> bool {
+        let session = &self.session;
+        let tokens = [&session.reported_input_tokens, &session.reported_cache_read_tokens, &session.reported_output_tokens];
+        session.reported_cost_nano.or_default() > 0 || tokens.into_iter().any(|tokens| tokens.or_default() > 0)
     }
 }
 

@@ -36,9 +36,9 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "Examples:
-  ducat meter -- claude -p 'fix the test' --output-format json | jq -r .result
-  ducat meter -- claude -p 'fix the test' --output-format stream-json --verbose > run.jsonl
-  ducat meter --json -- codex exec --json 'fix the test' 2> cost.json
+  ducat meter -- claude -p 'fix it' --output-format json | jq -r .result
+  ducat meter -- claude -p 'fix it' --output-format stream-json --verbose
+  ducat meter --json -- codex exec --json 'fix it' 2> cost.json
   ducat meter --quiet -- ./nightly.sh";
 
 /// Ends the process with the command's exit code.

@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::Config;
 
-/// One line: what today cost, what an hour costs now, active sessions, the plan's quota
+/// One line: today's cost, the last hour's, active sessions, the plan's quota
 ///
 /// Needs no server. While one runs, the ledger that it keeps is read; else the transcripts, with what earlier reports remember of them.
 #[derive(clap::Args)]
@@ -30,11 +30,15 @@ pub struct Args {
 
 const EXAMPLES: &str = "Examples:
   ducat status
-  tmux:      set -g status-right '#(ducat status --format tmux)'
-  starship:  [custom.ducat]  command = \"ducat status --format starship\"  when = true
-  waybar:    \"custom/ducat\": { \"exec\": \"ducat status --format waybar\", \"return-type\": \"json\", \"interval\": 10 }
-  xbar:      a plugin ducat.10s.sh with the line: exec ducat status --format xbar
-  ducat status --format json | jq .burn_usd_per_hour";
+  ducat status --format json | jq .burn_usd_per_hour
+
+tmux:      set -g status-right '#(ducat status --format tmux)'
+starship:  [custom.ducat]
+           command = \"ducat status --format starship\"
+           when = true
+waybar:    \"custom/ducat\": { \"exec\": \"ducat status --format waybar\",
+                             \"return-type\": \"json\", \"interval\": 10 }
+xbar:      a plugin ducat.10s.sh that says: exec ducat status --format xbar";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
