@@ -3,8 +3,11 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use ducat_end_to_end::claude_code::{PINNED, Provider, client, client_environment};
 use ducat_end_to_end::{Machine, codex, eventually};
@@ -256,6 +259,50 @@ fn a_reader_that_goes_away_ends_the_command_as_without_us() {
     let mut some = [0; 100];
     child.stdout.take().unwrap().read_exact(&mut some).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(128 + 13));
+}
+
+/// A terminal's descriptors are one, and agents make theirs non-blocking.
+#[test]
+fn output_that_would_block_is_waited_for() {
+    let machine = Machine::new();
+    let (mut reader, writer) = UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    let script = "head -c 20000000 /dev/zero; echo end";
+    let mut child = machine
+        .command(&["meter", "--", "sh", "-c", script])
+        .stdout(Stdio::from(std::os::fd::OwnedFd::from(writer)))
+        .spawn()
+        .unwrap();
+    // Full before anybody reads.
+    thread::sleep(Duration::from_millis(300));
+    let mut text = Vec::new();
+    reader.read_to_end(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(text.len() == 20_000_004 && text.ends_with(b"end\n"), "{} bytes", text.len());
+}
+
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let machine = Machine::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = machine.command(&["meter", "--", "echo", "lost"]).stdout(Stdio::from(full)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("ducat: passing on what echo printed: "), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_was_ignored_stays_ignored() {
+    let machine = Machine::new();
+    let ducat = machine.command(&[]).get_program().to_owned();
+    // As `nohup` does it: the command is to live on.
+    let script = format!("trap '' HUP; exec {} meter -- grep SigIgn /proc/self/status", ducat.display());
+    let ignored = |output: Output| {
+        let text = text(&output.stdout);
+        u64::from_str_radix(text.trim().rsplit('\t').next().unwrap(), 16).unwrap_or_else(|_| panic!("{text}"))
+    };
+    let run = |script: &str| ignored(Command::new("sh").args(["-c", script]).env("HOME", machine.home()).output().unwrap());
+    assert_eq!(run(&script) & 1, 1);
+    assert_eq!(run(&script.replace("trap '' HUP; ", "")) & 1, 0);
 }
 
 #[test]

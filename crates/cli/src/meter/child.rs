@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process, waitid};
 use rustix::termios::tcgetpgrp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,31 +31,51 @@ pub fn run(command: &[OsString], hear: &mut dyn FnMut(&[u8])) -> i32 {
     };
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     *target.lock().unwrap_or_else(PoisonError::into_inner) = pid;
-    if let Some(output) = child.stdout.take() {
-        pass_on(output, hear);
+    let passed = child.stdout.take().map_or(Ok(()), |output| pass_on(output, hear));
+    let code = ended(&mut child, pid, &target);
+    match passed {
+        // Whoever reads has seen enough, and the command knows it as it would without us.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "ducat: passing on what {} printed: {error}", program.display());
+            // Without us the command would have heard of it; what is lost is no success.
+            code.max(1)
+        }
+        _ => code,
     }
-    ended(&mut child, pid, &target)
 }
 
-/// Copies what comes as it comes. When nobody reads it any more the command's pipe is closed, as it would have been without us.
-fn pass_on(mut output: ChildStdout, hear: &mut dyn FnMut(&[u8])) {
+/// Copies what comes as it comes. When it cannot be written any more the command's pipe is closed.
+fn pass_on(mut output: ChildStdout, hear: &mut dyn FnMut(&[u8])) -> io::Result<()> {
     // Not std's handle, which keeps what has no line break yet.
-    let Ok(own) = io::stdout().as_fd().try_clone_to_owned() else { return };
-    let mut own = File::from(own);
+    let mut own = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut part = vec![0; 64 << 10];
     loop {
         match output.read(&mut part) {
-            Ok(0) => return,
+            Ok(0) => return Ok(()),
             Ok(read) => {
-                if own.write_all(&part[..read]).is_err() {
-                    return;
-                }
+                write_whole(&mut own, &part[..read])?;
                 hear(&part[..read]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Waits where others would be told to try again: a terminal's descriptors are one, and agents make theirs non-blocking.
+fn write_whole(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(&*to, PollFlags::OUT)], None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Waits for the end. The process is left in the table until no signal can be sent to its number any more.
@@ -80,10 +101,12 @@ fn pass_signals_to(target: Arc<Mutex<Option<Pid>>>) {
         (SignalKind::user_defined1(), Signal::USR1),
         (SignalKind::user_defined2(), Signal::USR2),
     ];
+    let ignored = ignored_signals();
+    let heard = kinds.into_iter().filter(|(kind, _)| ignored & (1 << (kind.as_raw_value() - 1)) == 0);
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let streams: Vec<_> = {
         let _entered = runtime.enter();
-        kinds.into_iter().filter_map(|(kind, number)| Some((signal(kind).ok()?, number))).collect()
+        heard.filter_map(|(kind, number)| Some((signal(kind).ok()?, number))).collect()
     };
     let pass = move || {
         runtime.block_on(async {
@@ -106,6 +129,14 @@ fn pass_signals_to(target: Arc<Mutex<Option<Pid>>>) {
         });
     };
     let _ = thread::Builder::new().name("ducat-signals".to_owned()).spawn(pass);
+}
+
+/// Signals that whoever started us wants ignored (`nohup`, a script's background jobs), a bit each: the command is to ignore them, too, which
+/// it would not had we taken them. Where the system does not tell, none.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// Our group is the one that the terminal sends Ctrl-C to.

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::process;
 
 use ducat_capture::{claude_code, codex};
+use ducat_prices::PriceTable;
 use ducat_spool::now_ms;
 
 use crate::config::Config;
@@ -53,26 +54,31 @@ pub fn run(args: &Args) -> ! {
 
 fn settle(args: &Args, heard: Heard, begun: u64) {
     let (claude, codex) = heard.finish();
-    let config = Config::load().unwrap_or_default();
-    let Ok(prices) = config.price_table() else { return };
     let cwd = env::current_dir().ok().map(|cwd| cwd.to_string_lossy().into_owned());
-    let bill = if let Some(mut run) = claude {
+    let price = |bill: &dyn Fn(&Config, &PriceTable) -> Bill| {
+        let config = Config::load().unwrap_or_default();
+        let prices = config.price_table().unwrap_or_else(|_| PriceTable::embedded());
+        let bill = bill(&config, &prices);
+        let text = if args.json { bill.to_json().to_string() } else { bill.to_string() };
+        let _ = writeln!(io::stderr(), "{text}");
+    };
+    if let Some(mut run) = claude {
         run.cwd = run.cwd.or(cwd);
         child::tell(claude_code::RESULT, &serde_json::to_vec(&run).unwrap_or_default());
-        Bill::of_claude(&run, &bill::transcript_requests(&run.session_id, begun, &config), &prices)
+        if !args.quiet {
+            price(&|config, prices| {
+                let written = bill::transcript_requests(&run.session_id, begun, config);
+                Bill::of_claude(&run, &written, prices)
+            });
+        }
     } else if let Some(mut run) = codex {
         run.cwd = cwd;
         child::tell(codex::RESULT, &serde_json::to_vec(&run).unwrap_or_default());
-        Bill::of_codex(&run, asked_model(&args.command).as_deref(), is_resumed(&args.command), &prices)
-    } else {
-        return;
-    };
-    let text = match (args.quiet, args.json) {
-        (true, _) => return,
-        (_, true) => bill.to_json().to_string(),
-        _ => bill.to_string(),
-    };
-    let _ = writeln!(io::stderr(), "{text}");
+        if !args.quiet {
+            let model = asked_model(&args.command);
+            price(&|_, prices| Bill::of_codex(&run, model.as_deref(), is_resumed(&args.command), prices));
+        }
+    }
 }
 
 fn unix_ms() -> i64 {
