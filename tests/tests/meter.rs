@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use ducat_end_to_end::claude_code::{PINNED, Provider, client, client_environment};
-use ducat_end_to_end::{Machine, codex, eventually};
+use ducat_end_to_end::{Machine, codex, eventually, write};
 use ducat_prices::{NanoUsd, PriceQuery, PriceTable, Usage};
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ fn priced(answers: &[Value]) -> NanoUsd {
 fn metered(machine: &Machine, client: &Path, provider: &Provider, meter: &[&str], format: &str) -> Output {
     let project = machine.home().join("proj");
     fs::create_dir_all(&project).unwrap();
-    let line = format!("claude -p 'do it' --dangerously-skip-permissions {format} | tee ../raw");
+    let line = format!("claude -p 'do it' {format} | tee ../raw");
     let mut command = machine.command(&[&["meter"], meter, &["--", "sh", "-c", &line]].concat());
     command
         .current_dir(project)
@@ -69,10 +69,51 @@ fn text(bytes: &[u8]) -> String {
 }
 
 const FORMATS: [&str; 3] = [
-    "--output-format json",
-    "--output-format stream-json --verbose",
-    "--output-format stream-json --verbose --include-partial-messages",
+    "--dangerously-skip-permissions --output-format json",
+    "--dangerously-skip-permissions --output-format stream-json --verbose",
+    "--dangerously-skip-permissions --output-format stream-json --verbose --include-partial-messages",
 ];
+
+/// Clients that print other things: no sums by model, no request ids, and the first a result without a type over several lines.
+#[test]
+fn old_clients_are_understood() {
+    for version in ["0.2.109", "1.0.38"] {
+        for format in ["json", "stream-json --verbose"] {
+            let machine = Machine::new();
+            let Some(client) = client(version) else { return };
+            let turns = json!([{ "text": "done", "usage": { "cache_creation_input_tokens": 5000 } }]);
+            let Some(provider) = Provider::start(&machine, &turns) else { return };
+            write(&machine.home().join(".config/ducat/config.toml"), &own_prices(provider_models(version)));
+            let server = machine.serve();
+            let output = metered(&machine, &client, &provider, &["--json"], &format!("--output-format {format}"));
+            assert_eq!(output.stdout, fs::read(machine.home().join("raw")).unwrap());
+            let bill: Value =
+                serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("{version} {format}: {}", text(&output.stderr)));
+            let answered = provider.answered();
+            let with_tools = answered.iter().find(|answer| answer["tools"] != 0).unwrap();
+            let output_tokens = with_tools["usage"]["output_tokens"].as_u64().unwrap();
+            // A dollar a million in, two out, three written.
+            let nano = 12 * 1000 + output_tokens * 2000 + 5000 * 3000;
+            assert_eq!(
+                (&bill["cost_nano_usd"], &bill["requests"]),
+                (&json!(nano.to_string()), &json!(1)),
+                "{version} {format}: {bill}"
+            );
+            server.comes_to("/api/v1/report?by=session&timezone=UTC", &machine.report("session"));
+            let session = &server.get_json("/api/v1/sessions")["rows"][0];
+            assert_eq!(session["reported_cost_usd"], bill["reported_cost_usd"], "{version} {format}: {session}");
+            assert!(bill["reported_cost_usd"].as_f64().unwrap() > 0.0);
+        }
+    }
+}
+
+fn provider_models(version: &str) -> &str {
+    if version == "1.0.38" { "claude-sonnet-4-20250514" } else { "claude-3-7-sonnet-20250219" }
+}
+
+fn own_prices(model: &str) -> String {
+    format!("[prices.models.\"{model}\"]\ninput = 1\noutput = 2\ncache_write_5m = 3\n")
+}
 
 #[test]
 fn the_real_client_costs_what_its_provider_answered_and_counts_once() {

@@ -49,6 +49,15 @@ fn every_format_tells_the_clients_sums() {
 }
 
 #[test]
+fn the_first_clients_print_one_object_over_several_lines() {
+    let mut headless = Headless::default();
+    headless.line(&fixture("claude-code-0.2.109-result.json"), 1_000);
+    let run = headless.finish().unwrap();
+    assert_eq!((run.session_id.as_str(), run.reported_cost_usd), ("a88cf380-afc9-48a3-9bcc-92dede5213db", Some(0.019161)));
+    assert!(run.models.is_empty() && run.requests.is_empty());
+}
+
+#[test]
 fn requests_have_the_transcripts_keys_and_only_last_words_are_facts() {
     // What the provider said at the beginning of its answer is not what it bills.
     let stream = run("claude-code-stream.jsonl");

@@ -89,6 +89,7 @@ pub struct Headless {
 #[derive(Default)]
 struct Printed<'a> {
     kind: Option<Cow<'a, str>>,
+    role: Option<Cow<'a, str>>,
     session: Option<Cow<'a, str>>,
     request_id: Option<Cow<'a, str>>,
     parent: Option<Cow<'a, str>>,
@@ -105,7 +106,8 @@ struct Printed<'a> {
 }
 
 impl Headless {
-    /// Reads one line, which was printed at `at`: an object, or with `--verbose --output-format json` an array of them.
+    /// Reads one line, which was printed at `at`: an object, or with `--verbose --output-format json` an array of them. Clients of version 0
+    /// print one object over several lines, which are to be read as one.
     pub fn line(&mut self, bytes: &[u8], at: UnixMs) {
         let bytes = bytes.trim_ascii();
         if !matches!(bytes.first(), Some(b'{' | b'[')) || json::is_too_deep(bytes) {
@@ -126,7 +128,9 @@ impl Headless {
         for (name, value) in sonic_rs::to_object_iter(text).map_while(Result::ok) {
             printed.see(&name, value);
         }
-        let Some(kind) = printed.kind.as_deref() else { return };
+        // Clients of version 0 say their result in the role of the system, and of its kind nothing.
+        let untyped = Some("result").filter(|_| printed.role.as_deref() == Some("system") && printed.cost.is_some());
+        let Some(kind) = printed.kind.as_deref().or(untyped) else { return };
         if !matches!(kind, "system" | "assistant" | "stream_event" | "result") {
             return;
         }
@@ -250,6 +254,7 @@ impl<'a> Printed<'a> {
         let id = |value: &LazyValue<'a>| json::text(value).filter(|id| !id.is_empty());
         match name {
             "type" => self.kind = json::text(&value),
+            "role" => self.role = json::text(&value),
             "session_id" => self.session = id(&value),
             "request_id" | "requestId" => self.request_id = id(&value),
             "parent_tool_use_id" => self.parent = id(&value),

@@ -4,6 +4,8 @@ use ducat_capture::{claude_code, codex};
 
 /// The result of a long run holds its last answer, and with `--verbose` every message; what is longer is passed over.
 const LONGEST_LINE: usize = 16 << 20;
+/// The first clients print their result over several lines, and nothing else.
+const LONGEST_WHOLE: usize = 1 << 20;
 
 #[derive(Default)]
 pub struct Heard {
@@ -12,11 +14,15 @@ pub struct Heard {
     line: Vec<u8>,
     /// The line under way is too long, or none of ours.
     skips: bool,
+    /// All that was printed, a byte more than is read at most.
+    whole: Vec<u8>,
 }
 
 impl Heard {
     /// Takes the next bytes, printed at `at` (ms since 1970).
     pub fn bytes(&mut self, mut bytes: &[u8], at: i64) {
+        let room = (LONGEST_WHOLE + 1).saturating_sub(self.whole.len());
+        self.whole.extend_from_slice(&bytes[..bytes.len().min(room)]);
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.part(&bytes[..end]);
             self.end_line(at);
@@ -51,7 +57,13 @@ impl Heard {
     /// What was told; the last line may lack its end.
     pub fn finish(mut self) -> (Option<claude_code::HeadlessRun>, Option<codex::HeadlessRun>) {
         self.end_line(0);
-        (self.claude.finish(), self.codex.finish())
+        let (mut claude, codex) = (self.claude.finish(), self.codex.finish());
+        if claude.is_none() && codex.is_none() && self.whole.len() <= LONGEST_WHOLE {
+            let mut one = claude_code::Headless::default();
+            one.line(&self.whole, 0);
+            claude = one.finish();
+        }
+        (claude, codex)
     }
 }
 
@@ -69,6 +81,13 @@ mod tests {
             noise.chunks(size).for_each(|part| heard.bytes(part, 1));
             assert_eq!(heard.finish().0.unwrap().reported_cost_usd, Some(0.5), "{size}");
         }
+    }
+
+    #[test]
+    fn a_result_over_several_lines_is_read() {
+        let mut heard = Heard::default();
+        heard.bytes(b"{\n  \"role\": \"system\",\n  \"cost_usd\": 0.5,\n  \"session_id\": \"s\"\n}\n", 1);
+        assert_eq!(heard.finish().0.unwrap().reported_cost_usd, Some(0.5));
     }
 
     #[test]
