@@ -282,6 +282,8 @@ fn shells_load_the_completions_and_offer_the_values() {
         ("ducat co", "config"),
         ("ducat config se", "set"),
         ("ducat completions fi", "fish"),
+        ("ducat config get server.p", "server.port"),
+        ("ducat config set repo", "report.currency"),
         ("ducat statusline --color al", "always"),
     ] {
         let Some(said) = completed(&machine, "bash", &line(words)) else { break };
@@ -295,9 +297,12 @@ fn shells_load_the_completions_and_offer_the_values() {
     ) {
         assert!(said.starts_with("_ducat\n") && !said.contains("\n0\n"), "{said}");
     }
-    for (words, offered) in
-        [("ducat report mcp", "mcp_server"), ("ducat status --format way", "waybar"), ("ducat config va", "validate")]
-    {
+    for (words, offered) in [
+        ("ducat report mcp", "mcp_server"),
+        ("ducat status --format way", "waybar"),
+        ("ducat config va", "validate"),
+        ("ducat config get server.p", "server.port"),
+    ] {
         let Some(said) = completed(&machine, "fish", &format!("source FILE; complete -C '{words}'")) else { break };
         assert!(said.split_whitespace().any(|word| word == offered), "{words}: {said}");
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use ducat_capture::claude_code::{self, Headless, HeadlessRun, HookVerdict, decode_result};
 use ducat_capture::{AsTold, Workspace, Workspaces, codex};
 use ducat_ledger::{Fact, Key, KeySpace, Request};
+use proptest::prelude::*;
 
 fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/headless").join(name)).unwrap()
@@ -107,5 +108,50 @@ fn what_cannot_be_believed_is_refused() {
         let mut told = Vec::new();
         assert_eq!(decode_result(payload.as_bytes(), 1, &mut AsTold, &mut |fact| told.push(fact)), HookVerdict::Decoded);
         assert!(matches!(&told[..], [Fact::Session(session)] if session.reported_cost_nano.is_untold()), "{told:?}");
+    }
+}
+
+proptest! {
+    /// Damage and cuts never panic, and what is believed of the rest can be sent and read again.
+    #[test]
+    fn damaged_output_never_panics(
+        which in 0..4_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let names = ["claude-code-result.json", "claude-code-stream.jsonl", "claude-code-partial.jsonl", "codex-exec.jsonl"];
+        let mut bytes = fixture(names[which]);
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        let (mut claude, mut thread) = (Headless::default(), codex::Headless::default());
+        for line in bytes.split(|byte| *byte == b'\n') {
+            claude.line(line, 1);
+            thread.line(line);
+        }
+        if let Some(run) = claude.finish() {
+            let payload = serde_json::to_vec(&run).unwrap();
+            prop_assert_eq!(decode_result(&payload, 1, &mut AsTold, &mut |_| ()), HookVerdict::Decoded);
+        }
+        if let Some(run) = thread.finish() {
+            let payload = serde_json::to_vec(&run).unwrap();
+            prop_assert_eq!(codex::decode_result(&payload, 1, &mut AsTold, &mut |_| ()), HookVerdict::Decoded);
+        }
+    }
+
+    /// Lines that come again or in another order tell of the same requests.
+    #[test]
+    fn repeated_lines_make_no_second_request(order in prop::collection::vec(any::<prop::sample::Index>(), 0..60)) {
+        let bytes = fixture("claude-code-stream.jsonl");
+        let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let mut headless = Headless::default();
+        lines.iter().copied().chain(order.iter().map(|place| *place.get(&lines))).for_each(|line| headless.line(line, 1));
+        let run = headless.finish().unwrap();
+        prop_assert_eq!(run.requests, self::run("claude-code-stream.jsonl").requests.into_iter().map(|mut request| {
+            request.at = 1;
+            request
+        }).collect::<Vec<_>>());
     }
 }

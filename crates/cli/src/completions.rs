@@ -30,14 +30,22 @@ pub fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<()> {
 /// The values of arguments without a flag, which the generator leaves out for fish.
 fn fish_values(command: &clap::Command) -> anyhow::Result<String> {
     let mut lines = String::new();
-    for inner in command.get_subcommands() {
-        for arg in inner.get_positionals() {
-            let values: Vec<String> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-            if !values.is_empty() {
-                let (name, values) = (inner.get_name(), values.join(" "));
-                writeln!(lines, "complete -c ducat -n \"__fish_ducat_using_subcommand {name}\" -f -a \"{values}\"")?;
-            }
+    for outer in command.get_subcommands() {
+        let condition = format!("__fish_ducat_using_subcommand {}", outer.get_name());
+        offer(outer, &condition, &mut lines)?;
+        for inner in outer.get_subcommands() {
+            offer(inner, &format!("{condition}; and __fish_seen_subcommand_from {}", inner.get_name()), &mut lines)?;
         }
     }
     Ok(lines)
+}
+
+fn offer(command: &clap::Command, condition: &str, lines: &mut String) -> anyhow::Result<()> {
+    for arg in command.get_positionals() {
+        let values: Vec<String> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        if !values.is_empty() {
+            writeln!(lines, "complete -c ducat -n \"{condition}\" -f -a \"{}\"", values.join(" "))?;
+        }
+    }
+    Ok(())
 }

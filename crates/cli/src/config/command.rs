@@ -1,15 +1,17 @@
 //! `ducat config`: what is in effect and where it comes from; reading and writing keys; checking a file.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Subcommand, ValueHint};
 use serde_json::{Value, json};
 
 use super::fault::nearest;
-use super::keys::{Effective, Source, effective};
+use super::keys::{Effective, KEYS, Source, effective};
 use super::{Config, config_path, edit};
 use crate::table;
 
@@ -44,7 +46,7 @@ enum Command {
     #[command(after_help = "Example:\n  ducat config get server.port")]
     Get {
         /// As `ducat config show` names it
-        #[arg(value_name = "KEY")]
+        #[arg(value_name = "KEY", value_parser = KeyParser, hide_possible_values = true)]
         key: String,
     },
     /// Write keys into the file, keeping its comments and order
@@ -53,14 +55,14 @@ enum Command {
     )]
     Set {
         /// Keys, each followed by its value
-        #[arg(value_name = "KEY VALUE", num_args = 2.., required = true)]
+        #[arg(value_name = "KEY VALUE", num_args = 2.., required = true, value_parser = KeyParser, hide_possible_values = true)]
         pairs: Vec<String>,
     },
     /// Take keys out of the file
     #[command(after_help = "Example:\n  ducat config unset server.port")]
     Unset {
         /// As `ducat config show` names them
-        #[arg(value_name = "KEY", required = true)]
+        #[arg(value_name = "KEY", required = true, value_parser = KeyParser, hide_possible_values = true)]
         keys: Vec<String>,
     },
     /// Check the file, or another
@@ -75,6 +77,22 @@ enum Command {
     /// Print where the file is, or would be
     #[command(after_help = "Example:\n  $EDITOR \"$(ducat config path)\"")]
     Path,
+}
+
+/// Any key is taken; shells are offered those that need no name of the user's own.
+#[derive(Clone)]
+struct KeyParser;
+
+impl TypedValueParser for KeyParser {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&clap::Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(KEYS.iter().map(|key| PossibleValue::new(key.name))))
+    }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
