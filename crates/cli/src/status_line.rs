@@ -1,6 +1,7 @@
 //! `ducat statusline`, on the command line of `ducat`; the client is set up with the small program that does the same.
 
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ducat_status_line::{Colors, Options, Template};
 
 /// Draw Claude Code's status line: model, cost, context, and the plan's quota and whether it will last
@@ -21,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "COMMAND")]
     wrap: Option<String>,
     /// Colours: auto (unless NO_COLOR is set or TERM is dumb), always or never
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = colors())]
     color: Colors,
 }
 
@@ -30,6 +31,11 @@ const EXAMPLES: &str = "Examples:
   ducat statusline --template '{model}[ | 5h {five_hour}][ | today {today_cost}]' < session.json
   ducat statusline --wrap '~/.claude/my-statusline.sh' < session.json
   NO_COLOR=1 COLUMNS=60 ducat statusline < session.json";
+
+/// The words, which shells complete.
+fn colors() -> impl TypedValueParser<Value = Colors> {
+    PossibleValuesParser::new(["auto", "always", "never"]).try_map(|when| when.parse::<Colors>())
+}
 
 pub fn run(args: Args) -> anyhow::Result<()> {
     ducat_status_line::run(&Options { template: args.template, wrap: args.wrap, colors: args.color })
