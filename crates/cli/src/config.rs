@@ -9,7 +9,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, anyhow, bail};
@@ -20,8 +20,8 @@ use ducat_spool::data_folder;
 use ducat_status_line::Template;
 use serde::Deserialize;
 
-pub const DEFAULT_HOST: &str = "localhost";
-pub const DEFAULT_PORT: u16 = 9090;
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_PORT: u16 = 9090;
 
 /// `config.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -56,7 +56,14 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
-    /// Environment over file over default.
+    /// Where to listen: a flag or an environment variable, over the file, over the default.
+    pub fn address(&self, host: Option<IpAddr>, port: Option<u16>) -> anyhow::Result<SocketAddr> {
+        let in_file = || listening_address(self.host.as_deref().unwrap_or(DEFAULT_HOST));
+        let host = host.map_or_else(in_file, Ok).map_err(|wrong| anyhow!("server.host: {wrong}"))?;
+        Ok(SocketAddr::new(host, port.or(self.port).unwrap_or(DEFAULT_PORT)))
+    }
+
+    /// The port without a flag.
     pub fn port_in_effect(&self) -> u16 {
         let told = env::var("METRICS_PORT").ok().and_then(|port| port.parse().ok());
         told.or(self.port).unwrap_or(DEFAULT_PORT)

@@ -17,7 +17,7 @@ use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder}
 use ducat_store::{Store, StoreError, TenantId};
 use notify::{RecursiveMode, Watcher};
 
-use crate::config::{Config, DEFAULT_HOST, DEFAULT_PORT, listening_address};
+use crate::config::{Config, listening_address};
 use crate::import::open_ledger;
 use crate::log_file::LogFile;
 
@@ -79,7 +79,7 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
     });
     let config = Config::load()?;
     let server_config = ServerConfig {
-        address: args.address(&config)?,
+        address: config.server.address(args.host, args.port)?,
         public_urls: if args.public_url.is_empty() { config.server.public_urls()? } else { args.public_url.clone() },
         api_key: std::env::var("METRICS_API_KEY").ok().filter(|key| !key.is_empty()),
         insecure: args.insecure,
@@ -122,15 +122,6 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
         store.close();
         Ok(())
     })
-}
-
-impl Args {
-    /// Flag over environment over file over default.
-    fn address(&self, config: &Config) -> anyhow::Result<SocketAddr> {
-        let in_file = || listening_address(config.server.host.as_deref().unwrap_or(DEFAULT_HOST)).map_err(anyhow::Error::msg);
-        let host = self.host.map_or_else(in_file, Ok).context("server.host")?;
-        Ok(SocketAddr::new(host, self.port.or(config.server.port).unwrap_or(DEFAULT_PORT)))
-    }
 }
 
 /// `localhost` reads better than the number.

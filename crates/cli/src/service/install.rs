@@ -14,8 +14,7 @@ use super::process::{Holder, comes_up, told_by};
 use super::record::{Record, Way};
 use super::server::{ServerPlan, log_file};
 use super::{ask, launchd, on_demand, systemd};
-use crate::config::Config;
-use crate::config::listening_address;
+use crate::config::{Config, listening_address};
 
 /// Install the server as a service of the user, and start it
 ///
@@ -28,11 +27,15 @@ use crate::config::listening_address;
 )]
 pub struct Args {
     /// Address to listen on; beyond loopback it needs METRICS_API_KEY
-    #[arg(long, env = "METRICS_HOST", default_value = "localhost", value_parser = listening_address, value_name = "ADDRESS")]
-    host: IpAddr,
+    ///
+    /// Without it server.host of the configuration, else localhost.
+    #[arg(long, env = "METRICS_HOST", value_parser = listening_address, value_name = "ADDRESS")]
+    host: Option<IpAddr>,
     /// Port to listen on
-    #[arg(long, env = "METRICS_PORT", default_value_t = 9090)]
-    port: u16,
+    ///
+    /// Without it server.port of the configuration, else 9090.
+    #[arg(long, env = "METRICS_PORT")]
+    port: Option<u16>,
     /// Without socket activation: systemd starts the server at login and does not listen for it
     #[arg(long, conflicts_with = "on_demand")]
     no_socket: bool,
@@ -55,7 +58,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let data = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
-    let plan = ServerPlan::new(args.host, args.port, &args.more, &data)?;
+    // What the server would say where nobody looks is said here.
+    let config = Config::load()?;
+    let address = config.server.address(args.host, args.port)?;
+    let plan = ServerPlan::new(address.ip(), address.port(), &args.more, &data)?;
     let whole = [vec!["ducat".to_owned()], plan.arguments()].concat();
     if let Err(wrong) = crate::Cli::try_parse_from(whole) {
         bail!("`ducat serve` would not start with {:?}: {}", args.more, wrong.to_string().lines().next().unwrap_or_default());
@@ -74,8 +80,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     {
         bail!("a Ducat is running already (process {}); end it first, the service takes its place", holder.pid);
     }
-    // What the server would say where nobody looks is said here.
-    Config::load()?;
     let has_port = before.as_ref().is_some_and(|before| before.address.port() == plan.port);
     let address = SocketAddr::new(plan.host, plan.port);
     if !has_port

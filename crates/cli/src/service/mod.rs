@@ -4,7 +4,7 @@ mod install;
 mod launchd;
 mod on_demand;
 mod plan;
-mod process;
+pub mod process;
 mod record;
 mod remove;
 mod server;

@@ -1,8 +1,6 @@
 //! Where the day stands: by the ledger while a server keeps it, else by the transcripts.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::Path;
 
 use ducat_ledger::{Billing, Quota, Session, UnixMs};
 use ducat_prices::NanoUsd;
@@ -11,11 +9,11 @@ use ducat_scan::{ScanOptions, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, StoreError, TenantId};
 use jiff::tz::TimeZone;
-use rustix::process::{Pid, test_kill_process};
 
 use super::{Source, Status};
 use crate::config::{Config, report_cache};
 use crate::report::cache_name;
+use crate::service::process::Holder;
 
 const HOUR_MS: i64 = 3_600_000;
 /// As long as a session counts as active in the metrics.
@@ -42,7 +40,7 @@ pub fn status(config: &Config, zone: TimeZone, now: UnixMs) -> anyhow::Result<St
         is_plan: false,
         port: config.server.port_in_effect(),
     };
-    match reader.filter(|_| data.as_deref().is_some_and(is_kept)) {
+    match reader.filter(|_| data.as_deref().is_some_and(|data| Holder::of(data).is_some())) {
         Some(reader) => from_ledger(&mut status, &reader, query)?,
         None => from_transcripts(&mut status, config, query)?,
     }
@@ -102,15 +100,4 @@ fn from_transcripts(status: &mut Status, config: &Config, query: ReportQuery) ->
     take_day(status, &day.finish());
     (status.source, status.last_hour, status.active_sessions) = (Source::Transcripts, last_hour, active.len() as u64);
     Ok(())
-}
-
-/// A process holds the data folder. Its lock is not tried, because a server that starts meanwhile would find it taken, and its socket is not
-/// asked, because that could start one.
-fn is_kept(data: &Path) -> bool {
-    let holder = fs::read_to_string(data.join("lock")).unwrap_or_default();
-    let Some(pid) = holder.trim().strip_prefix("process ").and_then(|pid| pid.parse().ok()) else { return false };
-    let is_there = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
-    // The number may be another's by now.
-    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-    is_there && name.map_or(true, |name| name.starts_with("ducat"))
 }
