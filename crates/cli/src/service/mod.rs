@@ -15,6 +15,7 @@ use clap::Subcommand;
 
 /// Keep the server running: installed as a service of the user, or started by the first hook
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ducat service install\n  ducat service status")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
