@@ -337,3 +337,12 @@ fn every_command_has_a_manual_page() {
     let text = String::from_utf8_lossy(&drawn.stdout).replace('\u{8}', "");
     assert!(text.contains("ducat report weekly --timezone UTC"), "{text}");
 }
+
+#[test]
+fn a_service_listens_where_the_configuration_says() {
+    let machine = Machine::new();
+    config(&machine, "[server]\nport = 9399\n");
+    let plan = |args: &[&str]| machine.prints(&[&["service", "install", "--on-demand", "--dry-run"], args].concat());
+    assert!(plan(&[]).contains("9399"), "{}", plan(&[]));
+    assert!(!plan(&["--port", "9398"]).contains("9399"));
+}

@@ -284,3 +284,94 @@ fn transcripts_of(session: &str) -> Vec<PathBuf> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ducat_capture::claude_code::{HeadlessRequest, HeadlessRun};
+
+    fn run(models: &[(&str, HeadlessUsage)], reported: f64) -> HeadlessRun {
+        HeadlessRun {
+            session_id: "5218\x1b[31m9995-1".to_owned(),
+            reported_cost_usd: Some(reported),
+            models: models.iter().map(|(model, used)| ((*model).to_owned(), *used)).collect(),
+            ..HeadlessRun::default()
+        }
+    }
+
+    fn used(input: u64, output: u64, cache_write: u64) -> HeadlessUsage {
+        HeadlessUsage { input_tokens: input, output_tokens: output, cache_write_tokens: cache_write, ..HeadlessUsage::default() }
+    }
+
+    /// Many short requests add up to more than a long context holds, and none of them was one.
+    #[test]
+    fn sums_are_priced_as_short_contexts() {
+        let prices = PriceTable::embedded();
+        let model = "anthropic.claude-sonnet-4-20250514-v1:0";
+        let usage = Usage { input: 1_050_000, cache_read: 250_000, output: 1000, ..Usage::default() };
+        // 3, 0.30 and 15 USD per million; above 200,000 tokens of context it would be twice that.
+        assert_eq!(cost_of_sum(model, &usage, &prices), Some(NanoUsd(3_150_000_000 + 75_000_000 + 15_000_000)));
+        assert_eq!(cost_of_sum("no-such-model", &usage, &prices), None);
+    }
+
+    #[test]
+    fn what_requests_do_not_explain_is_priced_by_the_sums() {
+        let prices = PriceTable::embedded();
+        let mut run = run(&[("claude-opus-4-8[1m]", used(1000, 100, 0)), ("claude-haiku-4-5", used(2000, 0, 0))], 0.0095);
+        let request = HeadlessRequest {
+            request_id: Some("r".to_owned()),
+            is_final: true,
+            model: Some("claude-opus-4-8".to_owned()),
+            input_tokens: Some(1000),
+            output_tokens: Some(100),
+            ..HeadlessRequest::default()
+        };
+        run.requests.push(request);
+        let bill = Bill::of_claude(&run, &HashMap::new(), &prices);
+        // 5 and 25 USD per million of the one, 1 of the other.
+        assert_eq!((bill.cost, bill.is_estimate, bill.requests), (Some(NanoUsd(9_500_000)), true, None));
+        assert_eq!(bill.to_string(), "ducat: about $0.0095 · 3.00 k in, 100 out · session 5218[31m");
+        // Alone, the request is all there was.
+        run.models.remove("claude-haiku-4-5");
+        let bill = Bill::of_claude(&run, &HashMap::new(), &prices);
+        assert_eq!((bill.is_estimate, bill.requests), (false, Some(1)));
+        assert_eq!(
+            bill.to_string(),
+            "ducat: $0.0075 (Claude Code says $0.0095) · 1 request · 1.00 k in, 100 out · session 5218[31m"
+        );
+        // A beginning of an answer is no usage.
+        run.requests[0].is_final = false;
+        assert!(Bill::of_claude(&run, &HashMap::new(), &prices).is_estimate);
+    }
+
+    #[test]
+    fn an_unknown_price_is_said_and_the_clients_own_word_with_it() {
+        let prices = PriceTable::embedded();
+        let bill = Bill::of_claude(&run(&[("mystery", used(10, 10, 10))], 0.5), &HashMap::new(), &prices);
+        assert_eq!(
+            bill.to_string(),
+            "ducat: cost unknown (no price for mystery) (Claude Code says $0.5000) · 10 cache written · session 5218[31m"
+        );
+        assert_eq!(bill.to_json()["cost_usd"], Value::Null);
+        let bill = Bill::of_claude(&run(&[], 0.5), &HashMap::new(), &prices);
+        assert!(
+            bill.to_string().starts_with("ducat: cost unknown (the client told no usage) (Claude Code says $0.5000)"),
+            "{bill}"
+        );
+    }
+
+    #[test]
+    fn a_resumed_codex_thread_says_that_it_is_whole() {
+        let prices = PriceTable::embedded();
+        let run = codex::HeadlessRun {
+            thread_id: "t".to_owned(),
+            input_tokens: Some(1000),
+            output_tokens: Some(10),
+            ..Default::default()
+        };
+        let bill = Bill::of_codex(&run, Some("gpt-5.2-codex"), true, &prices);
+        assert!(bill.to_string().ends_with(" · 1.00 k in, 10 out · whole thread · session t"), "{bill}");
+        let stopped = codex::HeadlessRun { thread_id: "t".to_owned(), ..Default::default() };
+        assert!(Bill::of_codex(&stopped, None, false, &prices).to_string().starts_with("ducat: cost unknown (no turn ended)"));
+    }
+}
