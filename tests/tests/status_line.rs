@@ -40,7 +40,7 @@ fn draw(machine: &Machine, args: &[&str], variables: &[(&str, &str)], payload: &
     child.wait_with_output().unwrap()
 }
 
-fn line(machine: &Machine, payload: &Value) -> String {
+fn line_of(machine: &Machine, payload: &Value) -> String {
     let output = draw(machine, &[], &[], payload.to_string().as_bytes());
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -131,11 +131,11 @@ fn the_real_interactive_client() {
 fn with_a_server_without_one_and_when_it_comes_back() {
     let machine = Machine::new();
     let update = update();
-    let away = line(&machine, &update);
+    let away = line_of(&machine, &update);
     for part in ["Sonnet 5", "5h 24%, lasts to", "7d 41%, lasts to", "$0.0587 list price", "today ~$0.0587", "ctx 7%"] {
         assert!(away.contains(part), "{part}: {away}");
     }
-    line(&machine, &update);
+    line_of(&machine, &update);
     assert!(machine.spooled().is_empty(), "no hook's place is taken");
     assert_eq!(fs::read_dir(machine.data().join("spool/latest")).unwrap().count(), 1, "the last word of the session waits");
     let server = machine.serve();
@@ -143,11 +143,11 @@ fn with_a_server_without_one_and_when_it_comes_back() {
         let quotas = server.get_json("/api/v1/quota")["quotas"].as_array().unwrap().len();
         if quotas == 2 { Ok(()) } else { Err(format!("{quotas} windows")) }
     });
-    assert!(line(&machine, &update).contains("today $0.0587"));
+    assert!(line_of(&machine, &update).contains("today $0.0587"));
     assert_eq!(server.get_json("/api/v1/sessions")["rows"][0]["reported_cost_usd"], 0.058695);
     // A server that is away again: what the ledger knows, with what the client tells beyond it.
     server.stop();
-    assert!(line(&machine, &update).contains("today ~$0.0587"));
+    assert!(line_of(&machine, &update).contains("today ~$0.0587"));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_server_that_hangs_costs_one_deadline() {
     fs::create_dir_all(machine.socket().parent().unwrap()).unwrap();
     let _hanging = UnixListener::bind(machine.socket()).unwrap();
     for _ in 0..3 {
-        assert!(line(&machine, &update()).contains("today ~$0.0587"));
+        assert!(line_of(&machine, &update()).contains("today ~$0.0587"));
     }
     assert!(machine.data().join("spool/hanging").exists(), "the others leave it alone");
 }
@@ -272,4 +272,35 @@ fn both_programs_are_the_same() {
         assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).starts_with("ducat-statusline: "), "{wrong:?}");
     }
     assert!(String::from_utf8_lossy(&draw(&machine, &["--help"], &[], b"").stdout).contains("Usage: ducat-statusline"));
+}
+
+#[test]
+fn a_plans_costs_are_called_values_in_reports() {
+    let machine = Machine::new();
+    let file = machine.projects().join("app/s.jsonl");
+    let line = ducat_end_to_end::request("s", 1, 100);
+    ducat_end_to_end::write(&file, &line);
+    assert!(!machine.prints(&["report"]).contains("list-price"), "nobody told of a plan");
+    let server = machine.serve();
+    let mut told = update();
+    told["session_id"] = json!("s");
+    line_of(&machine, &told);
+    eventually(|| {
+        let by_billing = server.get("/api/v1/report?by=billing&timezone=UTC");
+        if by_billing.contains(r#""billing":"plan","requests":1"#) { Ok(()) } else { Err(by_billing) }
+    });
+    let cost = server.get_json("/api/v1/report")["totals"]["cost_usd"].as_f64().unwrap();
+    assert!(
+        machine.prints(&["report"]).contains(&format!("${cost:.4} of this is list-price value of requests on a plan, no bill."))
+    );
+    // What transcripts do not tell is read from the ledger, byte for byte as the server tells it.
+    for by in ["billing", "host", "user", "team"] {
+        assert_eq!(machine.report(by), server.get(&format!("/api/v1/report?by={by}&timezone=UTC")));
+    }
+    assert_eq!(
+        machine.prints(&["report", "daily", "--ledger", "--timezone", "UTC", "--json"]).trim_end(),
+        machine.report("daily")
+    );
+    let nowhere = Machine::new().run(&["report", "--ledger"]);
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("ducat serve or ducat import"), "{nowhere:?}");
 }

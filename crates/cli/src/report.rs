@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use ducat_ledger::{Quota, UnixMs};
+use ducat_ledger::{Billing, Quota, UnixMs};
 use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
 use ducat_report::{Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
@@ -73,6 +73,10 @@ pub struct Args {
     /// Read the transcripts below this folder instead of the agents' homes; repeatable
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     from: Vec<PathBuf>,
+    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user and team it is
+    /// read by itself where there is one
+    #[arg(long, conflicts_with_all = ["from", "no_cache"])]
+    ledger: bool,
     /// Draw the active block every two seconds: its cost, burn rate, projection and quota
     #[arg(long, conflicts_with_all = ["json", "csv"])]
     live: bool,
@@ -87,6 +91,7 @@ const EXAMPLES: &str = "Examples:
   ducat report monthly --breakdown --json | jq '.totals.cost_usd'
   ducat report blocks --since 2d
   ducat report blocks --live
+  ducat report host --since 7d
   ducat report tag:client --since 30d --currency EUR --rate 0.92
   ducat report --from /backup/claude/projects --csv > days.csv";
 
@@ -147,6 +152,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let text = if document.by == Grouping::Blocks { blocks::terminal(&document, &zone) } else { terminal(&document) };
         writeln!(out, "{text}")?;
+        if let Some(value) = plan_value(args.query(&settings)?) {
+            writeln!(out, "\n{value} of this is list-price value of requests on a plan, no bill.")?;
+        }
     }
     out.flush()?;
     for problem in problems.iter().take(SHOWN_PROBLEMS) {
@@ -162,6 +170,12 @@ const SHOWN_PROBLEMS: usize = 5;
 
 /// The report, and what could not be read for it.
 fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -> anyhow::Result<(Document, Vec<Problem>)> {
+    let of_ledger = matches!(query.by, Grouping::Host | Grouping::Billing | Grouping::User | Grouping::Team);
+    match ledger() {
+        Some(reader) if args.ledger || (of_ledger && args.from.is_empty()) => return Ok((of(&reader, query)?, Vec::new())),
+        None if args.ledger => bail!("--ledger: there is none yet; ducat serve or ducat import makes it"),
+        _ => {}
+    }
     let scanned = read_transcripts(args, config)?;
     let mut report = Report::new(query);
     if report.wants_quotas() {
@@ -171,11 +185,29 @@ fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -
     Ok((report.finish(), scanned.problems))
 }
 
+/// The ledger, where there is one that can be read.
+fn ledger() -> Option<Reader> {
+    let database = DataFolder::database_in(&data_folder()?);
+    database.exists().then(|| Reader::open(&database).ok())?
+}
+
+fn of(reader: &Reader, query: ReportQuery) -> anyhow::Result<Document> {
+    let range = query.time_range();
+    let mut report = Report::new(query);
+    reader.add_to(TenantId::LOCAL, range, &mut report)?;
+    Ok(report.finish())
+}
+
 /// Windows that status lines told of; they stand in no transcript. Without a ledger, all blocks are guessed.
 fn told_quotas() -> Vec<Quota> {
-    let database = data_folder().map(|data| DataFolder::database_in(&data)).filter(|database| database.exists());
-    let quotas = database.and_then(|database| Reader::open(&database).ok()?.quotas(TenantId::LOCAL, UnixMs::MIN).ok());
-    quotas.unwrap_or_default()
+    ledger().and_then(|reader| reader.quotas(TenantId::LOCAL, UnixMs::MIN).ok()).unwrap_or_default()
+}
+
+/// What of the asked requests was on a plan, which only the ledger knows.
+fn plan_value(query: ReportQuery) -> Option<NanoUsd> {
+    let by_billing = of(&ledger()?, ReportQuery { by: Grouping::Billing, breakdown: false, ..query }).ok()?;
+    let plan = by_billing.rows.iter().find(|row| row.name.as_deref() == Some(Billing::Plan.name()))?;
+    plan.totals.known_cost().filter(|cost| cost.0 > 0)
 }
 
 impl Args {
