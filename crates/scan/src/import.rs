@@ -155,7 +155,7 @@ impl Importer {
 }
 
 /// The file is the one that was read, and what was read of it is unchanged at its end.
-fn goes_on(cursor: &FileCursor, file: &TranscriptFile, open: &File) -> bool {
+pub(crate) fn goes_on(cursor: &FileCursor, file: &TranscriptFile, open: &File) -> bool {
     cursor.identity == file.identity && cursor.offset <= file.size && tail(open, cursor.offset) == Some(cursor.tail)
 }
 

@@ -3,14 +3,18 @@
 
 mod cache;
 mod file;
+mod history;
 mod homes;
 mod import;
 mod lines;
 mod report;
+mod retention;
 mod workspace;
 
 pub use file::{FileRows, SessionSeen};
+pub use history::{GOES_SOON_MS, History, histories};
 pub use homes::{Home, TranscriptFile, claude_homes, find_transcripts};
 pub use import::{Imported, Importer};
-pub use report::{Problem, ScanOptions, Scanned, scan};
+pub use report::{Problem, ScanOptions, Scanned, scan, unreadable_lines};
+pub use retention::{Retention, managed_settings};
 pub use workspace::WorkspaceResolver;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use ducat_capture::claude_code;
 use ducat_capture::{Workspace, Workspaces};
@@ -30,6 +31,13 @@ pub struct Problem {
 impl Problem {
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Self {
         Self { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    fn of_lines(path: &Path, rows: &FileRows) -> Option<Self> {
+        let unreadable = rows.unreadable.as_ref()?;
+        let (first, lines) = (unreadable.first, unreadable.lines);
+        let reason = format!("line {first}: {}; {lines} of its lines could not be read", unreadable.reason);
+        Some(Self { path: path.to_owned(), reason })
     }
 }
 
@@ -60,7 +68,7 @@ pub struct Scanned {
 
 #[derive(Debug)]
 struct ScannedFile {
-    path: PathBuf,
+    file: TranscriptFile,
     rows: FileRows,
     lines: Option<Vec<Line>>,
     stamp: Option<Stamp>,
@@ -76,7 +84,7 @@ pub fn scan(options: &ScanOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> 
         if let Some(stamp) = options.cache.is_some().then(|| Stamp::of(file)).flatten()
             && let Some(rows) = cache.take(&stamp)
         {
-            *scanned = Some(ScannedFile { path: file.path.clone(), rows, lines: None, stamp: Some(stamp) });
+            *scanned = Some(ScannedFile { file: file.clone(), rows, lines: None, stamp: Some(stamp) });
         }
     }
     let anew = read_missing(&mut files, options, &mut problems, progress);
@@ -88,19 +96,37 @@ pub fn scan(options: &ScanOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> 
             return scan(&ScanOptions { cache: None, ..options.clone() }, progress);
         }
     }
-    for file in &files {
-        if let Some(unreadable) = &file.rows.unreadable {
-            let reason =
-                format!("line {}: {}; {} of its lines could not be read", unreadable.first, unreadable.reason, unreadable.lines);
-            problems.push(Problem { path: file.path.clone(), reason });
-        }
-    }
+    problems.extend(files.iter().filter_map(|file| Problem::of_lines(&file.file.path, &file.rows)));
     let keeps = files.iter().filter(|file| !file.rows.has_excluded);
     if anew {
         cache.keep(keeps.filter_map(|file| Some((file.stamp.as_ref()?, &file.rows, file.lines.as_deref()?))));
     }
     let births = births(&files);
     Scanned { files, excluded: options.excluded.clone(), problems, births }
+}
+
+/// In bytes; a larger file takes longer than a look may.
+const LARGEST_LOOKED_AT: u64 = 64 << 20;
+
+/// Files with lines that cannot be read, of the latest files first and as far as reading comes until `end`; and how many files it came to.
+pub fn unreadable_lines(mut files: Vec<TranscriptFile>, end: Instant) -> (Vec<Problem>, usize) {
+    files.retain(|file| file.size <= LARGEST_LOOKED_AT);
+    files.sort_by_key(|file| std::cmp::Reverse(file.modified_ns));
+    let mut workspaces = WorkspaceResolver::new(Vec::new());
+    let mut problems = Vec::new();
+    let mut read = 0;
+    for file in files {
+        if Instant::now() >= end {
+            break;
+        }
+        read += 1;
+        match read_file(&file.path, &mut workspaces) {
+            Ok(facts) => problems.extend(Problem::of_lines(&file.path, &facts.rows)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => problems.push(Problem::unreadable(&file.path, &error)),
+        }
+    }
+    (problems, read)
 }
 
 /// Reads the files that the cache did not have, the largest first; true when there were any.
@@ -125,7 +151,7 @@ fn read_missing(
             let stamp = Stamp::of(file);
             match read_file(&file.path, &mut workspaces) {
                 Ok(FileFacts { rows, lines }) => {
-                    *scanned = Some(ScannedFile { path: file.path.clone(), rows, lines: Some(lines), stamp })
+                    *scanned = Some(ScannedFile { file: file.clone(), rows, lines: Some(lines), stamp })
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -192,6 +218,11 @@ fn births(files: &[ScannedFile]) -> HashMap<Key, UnixMs> {
 }
 
 impl Scanned {
+    /// The files that were read.
+    pub fn transcripts(&self) -> impl Iterator<Item = &TranscriptFile> {
+        self.files.iter().map(|file| &file.file)
+    }
+
     /// Adds every request once, under its owner.
     pub fn add_to(&self, report: &mut Report, prices: &PriceTable) {
         self.for_each(prices, &mut |row| report.add(row));

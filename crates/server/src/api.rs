@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use ducat_ledger::{Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, ReportQuery};
-use ducat_store::{SessionDetail, SessionSummary, StoreError, TenantId};
+use ducat_store::{SessionDetail, SessionSummary, StoreError, TenantId, ledger_mark};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -28,9 +28,11 @@ pub(crate) async fn not_found(uri: Uri) -> Response {
 
 pub(crate) async fn health(State(app): State<App>) -> Response {
     let uptime = app.started.elapsed().as_secs_f64();
-    let version = env!("CARGO_PKG_VERSION");
-    Json(json!({ "status": "healthy", "uptime": uptime, "timestamp": Timestamp::now().to_string(), "version": version }))
-        .into_response()
+    let timestamp = Timestamp::now().to_string();
+    // `ducat doctor` tells by the last two whether it is this program, on this ledger, that answers.
+    let (version, ledger) = (env!("CARGO_PKG_VERSION"), ledger_mark(app.store.path()));
+    let body = json!({ "status": "healthy", "uptime": uptime, "timestamp": timestamp, "version": version, "ledger": ledger });
+    Json(body).into_response()
 }
 
 /// The API's description.

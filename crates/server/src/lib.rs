@@ -3,6 +3,8 @@
 
 mod api;
 mod failpoint;
+mod history;
+mod holder;
 mod ingest;
 mod inherited;
 mod listen;
@@ -36,6 +38,7 @@ use ingest::socket::Socket;
 use log::Log;
 
 pub use api::{session_json, sessions_json};
+pub use holder::{Holder, port_holder};
 pub use ingest::Skipped;
 pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
@@ -96,7 +99,7 @@ impl std::str::FromStr for PublicUrl {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("{address} is taken by another program{}; choose another port with --port or METRICS_PORT", holder(*address))]
+    #[error("{address} is taken by another program{}; choose another port with --port or METRICS_PORT", holder::named(*address))]
     PortTaken { address: SocketAddr },
     #[error("{address} can be reached from other machines: set METRICS_API_KEY, or say --insecure")]
     Open { address: SocketAddr },
@@ -240,6 +243,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
         .route("/api/v1/openapi.json", get(api::openapi))
+        .route("/api/v1/history", get(history::history))
         .route("/api/v1/live", get(live::live))
         .route("/metrics", get(metrics::metrics))
         .route("/metrics/summary", get(metrics::summary))
@@ -263,25 +267,4 @@ fn first_version_routes() -> Router<App> {
         .route("/metrics/business/revenue", post(first::revenue))
         .route("/metrics/revenue", post(first::revenue))
         .layer(DefaultBodyLimit::max(LARGEST_CALL))
-}
-
-/// `: NAME (process ID)` of the program that listens on an address of this machine, where the system tells.
-fn holder(address: SocketAddr) -> String {
-    let found = || {
-        let port = format!(":{:04X} ", address.port());
-        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
-        // The local address comes second, state 0A listens, the socket's inode is the tenth field.
-        let inode = tables.iter().flat_map(|table| table.lines()).find_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            (format!("{} ", fields.get(1)?).ends_with(&port) && fields.get(3) == Some(&"0A")).then(|| fields.get(9).copied())?
-        })?;
-        let socket = PathBuf::from(format!("socket:[{inode}]"));
-        std::fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
-            let holds = |fd: std::fs::DirEntry| std::fs::read_link(fd.path()).is_ok_and(|target| target == socket);
-            std::fs::read_dir(process.path().join("fd")).ok()?.flatten().any(holds).then_some(())?;
-            let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
-            Some(format!(": {} (process {})", name.trim(), process.file_name().to_string_lossy()))
-        })
-    };
-    found().unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::{EventId, Frame, now_ms};
 
@@ -30,6 +30,8 @@ const FIRST_PAUSE_MS: u64 = 5_000;
 const LONGEST_PAUSE_MS: u64 = 60_000;
 /// A probe that has not ended by then was killed.
 const PROBE_LASTS: Duration = Duration::from_secs(10);
+/// A hook that has not ended writing by then was killed.
+const WRITING_LASTS: Duration = Duration::from_secs(60);
 
 /// A spool folder; it need not exist.
 #[derive(Clone, Debug)]
@@ -201,6 +203,56 @@ impl Spool {
         fs::rename(&event.path, broken.join(event.path.file_name().unwrap_or_default()))
     }
 
+    /// Files that hooks began and never finished: their processes were killed.
+    pub fn abandoned(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.join("tmp")).into_iter().flatten().flatten();
+        let is_old = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| is_older(&meta, WRITING_LASTS));
+        entries.map(|entry| entry.path()).filter(is_old).collect()
+    }
+
+    /// Lets whole events of dead hooks wait, and removes those that were cut off; how many of each.
+    pub fn finish_abandoned(&self) -> io::Result<(usize, usize)> {
+        let (mut kept, mut removed) = (0, 0);
+        for path in self.abandoned() {
+            let told = path.file_name().and_then(|name| Some((self.folder.join("new").join(name), Spooled::of(path.clone())?)));
+            match told {
+                Some((place, event)) if fs::metadata(&path)?.len() == event.bytes => {
+                    fs::DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join("new"))?;
+                    fs::rename(&path, place)?;
+                    kept += 1;
+                }
+                _ => {
+                    fs::remove_file(&path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok((kept, removed))
+    }
+
+    /// The marks of a server that once missed a deadline, when their time is long over: the next hook tries it again anyway.
+    pub fn stale_marks(&self) -> Vec<PathBuf> {
+        let of = |name: &str| Some(self.folder.join(name)).filter(|path| path.exists());
+        let hanging = of("hanging").filter(|_| self.hanging().is_none_or(|(until_ms, _)| until_ms + LONGEST_PAUSE_MS < now_ms()));
+        let probe = of("probe").filter(|path| fs::metadata(path).is_ok_and(|meta| is_older(&meta, PROBE_LASTS)));
+        hanging.into_iter().chain(probe).collect()
+    }
+
+    /// When hooks that found the server hanging try it again, in ms since 1970; `None` when it is not marked so.
+    pub fn hangs_until(&self) -> Option<u64> {
+        self.hanging().map(|(until_ms, _)| until_ms)
+    }
+
+    /// How many events that cannot be read were set aside.
+    pub fn broken(&self) -> usize {
+        fs::read_dir(self.folder.join("broken")).into_iter().flatten().flatten().count()
+    }
+
+    /// When the last event was dropped.
+    pub fn dropped_at(&self) -> Option<SystemTime> {
+        fs::metadata(self.folder.join("dropped")).and_then(|meta| meta.modified()).ok()
+    }
+
     /// How many events were dropped because too many waited, ever.
     pub fn dropped(&self) -> u64 {
         fs::metadata(self.folder.join("dropped")).map_or(0, |meta| meta.len())
@@ -233,9 +285,7 @@ impl Spool {
             return false;
         }
         let probe = self.folder.join("probe");
-        let abandoned =
-            fs::metadata(&probe).and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > PROBE_LASTS));
-        if abandoned {
+        if fs::metadata(&probe).is_ok_and(|meta| is_older(&meta, PROBE_LASTS)) {
             let _ = fs::remove_file(&probe);
         }
         File::create_new(&probe).is_ok()
@@ -275,6 +325,10 @@ impl Spool {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+fn is_older(meta: &fs::Metadata, age: Duration) -> bool {
+    meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age))
 }
 
 #[cfg(test)]
@@ -381,6 +435,27 @@ mod tests {
     }
 
     #[test]
+    fn what_dead_hooks_left_is_finished_or_removed() {
+        let (_dir, spool) = spool(10, 1000);
+        spool.put(EventId::new(), 1, "claude-code", b"whole").unwrap();
+        let name = spool.waiting().unwrap()[0].path.file_name().unwrap().to_owned();
+        let left = |name: &std::ffi::OsStr, bytes: &[u8], age: u64| {
+            let path = spool.folder().join("tmp").join(name);
+            fs::write(&path, bytes).unwrap();
+            let at = SystemTime::now() - Duration::from_secs(age);
+            File::options().append(true).open(&path).unwrap().set_modified(at).unwrap();
+        };
+        spool.waiting().unwrap()[0].remove().unwrap();
+        left(&name, b"whole", 1);
+        assert!(spool.abandoned().is_empty(), "its hook may still be writing");
+        left(&name, b"whole", 100);
+        left("0000000000000002-00-9.claude-code".as_ref(), b"cut", 100);
+        assert_eq!(spool.finish_abandoned().unwrap(), (1, 1));
+        assert_eq!(spool.waiting().unwrap()[0].read().unwrap(), b"whole");
+        assert!(spool.abandoned().is_empty());
+    }
+
+    #[test]
     fn a_hanging_server_is_left_alone_and_probed_by_one() {
         let (_dir, spool) = spool(10, 1000);
         assert!(spool.may_deliver());
@@ -397,6 +472,9 @@ mod tests {
         assert_eq!(spool.hanging().unwrap().1, 60_000);
         spool.mark_answering();
         assert!(spool.may_deliver());
+        assert!(spool.stale_marks().is_empty());
+        fs::write(spool.folder().join("hanging"), "1000 5000").unwrap();
+        assert_eq!(spool.stale_marks(), [spool.folder().join("hanging")]);
         fs::write(spool.folder().join("hanging"), "nonsense").unwrap();
         assert!(spool.may_deliver());
     }

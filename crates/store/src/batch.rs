@@ -352,18 +352,25 @@ pub(crate) fn prune_event_ids(connection: &Connection, now: UnixMs) -> Result<us
 /// A file's cursor, if it was ever read.
 pub(crate) fn load_cursor(connection: &Connection, tenant: TenantId, path: &str) -> Result<Option<FileCursor>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT device, inode, offset, tail, state FROM file_cursors WHERE tenant = ?1 AND path = ?2")
+        .prepare_cached("SELECT path, device, inode, offset, tail, state FROM file_cursors WHERE tenant = ?1 AND path = ?2")
         .doing("reading a file's cursor")?;
-    statement
-        .query_row(params![tenant.0, path], |row| {
-            Ok(FileCursor {
-                path: path.to_owned(),
-                identity: (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64),
-                offset: row.get::<_, i64>(2)? as u64,
-                tail: row.get(3)?,
-                state: row.get(4)?,
-            })
-        })
-        .optional()
-        .doing("reading a file's cursor")
+    statement.query_row(params![tenant.0, path], cursor_of).optional().doing("reading a file's cursor")
+}
+
+pub(crate) fn load_cursors(connection: &Connection, tenant: TenantId) -> Result<Vec<FileCursor>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT path, device, inode, offset, tail, state FROM file_cursors WHERE tenant = ?1")
+        .doing("reading the files' cursors")?;
+    let rows = statement.query_map(params![tenant.0], cursor_of).doing("reading the files' cursors")?;
+    rows.collect::<Result<_, _>>().doing("reading the files' cursors")
+}
+
+fn cursor_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<FileCursor> {
+    Ok(FileCursor {
+        path: row.get(0)?,
+        identity: (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64),
+        offset: row.get::<_, i64>(3)? as u64,
+        tail: row.get(4)?,
+        state: row.get(5)?,
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A data folder that is ours until this is dropped.
@@ -34,7 +34,7 @@ impl DataFolder {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        if let Some(kind) = file_system(&mounts, &path).filter(|kind| NETWORK.contains(kind))
+        if let Some(kind) = network_file_system(&mounts, &path)
             && std::env::var_os("DUCAT_ALLOW_NETWORK_FS").is_none()
         {
             return Err(FolderError::Network { path, kind: kind.to_owned() });
@@ -74,6 +74,17 @@ impl DataFolder {
     pub fn database_in(folder: &Path) -> PathBuf {
         folder.join("ledger.db")
     }
+}
+
+/// The type of the network file system that a path is on, if it is on one; `mounts` is what `/proc/self/mountinfo` says.
+pub fn network_file_system<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
+    file_system(mounts, path).filter(|kind| NETWORK.contains(kind))
+}
+
+/// Tells ledgers of one machine apart, whatever paths lead to them: device and inode of the database file.
+pub fn ledger_mark(database: &Path) -> Option<String> {
+    let meta = fs::metadata(database).ok()?;
+    Some(format!("{:x}-{:x}", meta.dev(), meta.ino()))
 }
 
 /// The type of the file system that a path is on, by `/proc/self/mountinfo`.

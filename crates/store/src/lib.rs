@@ -26,7 +26,7 @@ use ducat_prices::{PriceQuery, PriceTable};
 
 pub use check::Mismatch;
 pub use counters::Counters;
-pub use folder::{DataFolder, FolderError};
+pub use folder::{DataFolder, FolderError, ledger_mark, network_file_system};
 pub use reader::{Reader, SessionDetail, SessionSummary};
 pub use standing::Standing;
 pub use writer::Store;

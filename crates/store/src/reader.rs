@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ducat_ledger::{BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Session, ToolCall, Turn, UnixMs};
+use ducat_ledger::{
+    BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
+};
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, RequestRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -309,6 +311,33 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading a session")?)?)).collect()
+    }
+
+    /// When each kind of fact was last told by a witness, among the sessions that were alive last; kinds that it told none of are left out.
+    pub fn last_told(&self, tenant: TenantId, witness: Witness) -> Result<Vec<(&'static str, UnixMs)>, StoreError> {
+        let mut last = Vec::new();
+        for (kind, table) in [("prompt", "turns"), ("tool call", "tool_calls"), ("incident", "incidents")] {
+            let sql = format!(
+                "SELECT MAX(started_at) FROM {table} WHERE tenant = ?1 AND json_extract(fact, '$.witnesses') & ?2 != 0
+                 AND owner IN (SELECT key FROM sessions WHERE tenant = ?1 ORDER BY last_at DESC LIMIT 50)"
+            );
+            let at: Option<UnixMs> = self
+                .connection
+                .query_row(&sql, params![tenant.0, Witnesses::only(witness).0], |row| row.get(0))
+                .doing("reading the last events")?;
+            last.extend(at.map(|at| (kind, at)));
+        }
+        Ok(last)
+    }
+
+    /// Fails with [`StoreError::Newer`] when a newer Ducat wrote the database.
+    pub fn check_schema(&self) -> Result<(), StoreError> {
+        schema::check(&self.connection).map(drop)
+    }
+
+    /// How far each file was read.
+    pub fn file_cursors(&self, tenant: TenantId) -> Result<Vec<FileCursor>, StoreError> {
+        batch::load_cursors(&self.connection, tenant)
     }
 
     /// How far a file was read.

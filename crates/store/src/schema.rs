@@ -119,11 +119,7 @@ ALTER TABLE rollup_requests_wide RENAME TO rollup_requests;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = MIGRATIONS.len() as i64;
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
+    let found = check(connection)?;
     for (version, sql) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
         let transaction = connection.transaction().doing("migrating")?;
         transaction.execute_batch(sql).doing("migrating")?;
@@ -131,6 +127,13 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.commit().doing("migrating")?;
     }
     Ok(())
+}
+
+/// The database's schema, which must not be newer than this version's.
+pub(crate) fn check(connection: &Connection) -> Result<i64, StoreError> {
+    let known = MIGRATIONS.len() as i64;
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
 /// Settings of every connection.

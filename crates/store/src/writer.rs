@@ -184,6 +184,11 @@ impl Store {
         (queues.live.len(), queues.bulk.len())
     }
 
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// A connection of its own that only reads.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         Reader::open(&self.0.path)

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use ducat_ledger::{
     Billing, Fact, FieldClass, Holder, Holders, Key, KeySpace, Line, Outcome, Priced, Quota, Request, Session, Told, ToolCall,
-    Turn, UnixMs, Witness, owner,
+    Turn, UnixMs, Witness, Witnesses, owner,
 };
 use ducat_metrics::Family;
 use ducat_prices::NanoUsd;
 use ducat_report::{Grouping, Report, ReportQuery};
-use ducat_store::{Durability, Event, FileCursor, Lane, Pricer, Receipt, Store, StoreError, StoreOptions, TenantId, Write};
+use ducat_store::{
+    Durability, Event, FileCursor, Lane, Pricer, Reader, Receipt, Store, StoreError, StoreOptions, TenantId, Write,
+};
 use proptest::prelude::*;
 
 const NOW: UnixMs = 1_795_000_000_000;
@@ -242,11 +244,38 @@ fn every_kind_of_fact_comes_back() {
     assert_eq!((detail.requests[0].1.as_str(), detail.requests[0].2), ("m", Some(NanoUsd(12))));
     assert_eq!(Fact::ToolCall(detail.tool_calls[0].clone()), facts[2]);
     assert_eq!(detail.turns, [turn]);
-    assert_eq!(reader.file_cursor(TenantId::LOCAL, "/a b").unwrap(), Some(cursor));
+    assert_eq!(reader.file_cursor(TenantId::LOCAL, "/a b").unwrap(), Some(cursor.clone()));
+    assert_eq!(reader.file_cursors(TenantId::LOCAL).unwrap(), [cursor]);
+    assert!(reader.file_cursors(TenantId(2)).unwrap().is_empty());
     assert_eq!(reader.session(TenantId(2), "session-1").unwrap(), None);
     let listed = &reader.sessions(TenantId::LOCAL, 0, 10).unwrap()[0];
     assert_eq!((listed.requests, listed.tool_calls, listed.turns, listed.cost), (1, 1, 1, NanoUsd(12)));
     assert!(reader.sessions(TenantId::LOCAL, 1, 10).unwrap().is_empty());
+}
+
+#[test]
+fn what_each_witness_told_last_is_known_by_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let told = |id: u8, at: UnixMs, witness: Witness| {
+        let Fact::ToolCall(mut call) = tool_call(id, 1, at, None) else { unreachable!() };
+        call.witnesses = Witnesses::only(witness);
+        Fact::ToolCall(call)
+    };
+    let facts = vec![
+        session(1, Some(5)),
+        told(1, 10, Witness::Hook),
+        told(2, 20, Witness::Hook),
+        // Both tell of it.
+        told(2, 20, Witness::Transcript),
+        told(3, 30, Witness::Transcript),
+    ];
+    store.write(write(facts, Lane::Live)).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Hook).unwrap(), [("tool call", 20)]);
+    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Transcript).unwrap(), [("tool call", 30)]);
+    assert!(reader.last_told(TenantId::LOCAL, Witness::Otlp).unwrap().is_empty());
+    assert!(reader.last_told(TenantId(2), Witness::Hook).unwrap().is_empty());
 }
 
 #[test]
@@ -257,6 +286,9 @@ fn databases_that_cannot_be_used_are_refused_in_words() {
     raw.pragma_update(None, "user_version", 999).unwrap();
     drop(raw);
     assert!(open(dir.path()).err().unwrap().to_string().contains("newer Ducat (schema 999"));
+    let reader = Reader::open(&dir.path().join("ledger.db")).unwrap();
+    assert!(reader.check_schema().err().unwrap().to_string().contains("newer Ducat (schema 999"));
+    drop(reader);
     std::fs::write(dir.path().join("ledger.db"), b"this is no database, whatever its name says".repeat(100)).unwrap();
     assert!(open(dir.path()).err().unwrap().to_string().contains("not a database"));
 }
