@@ -4,6 +4,7 @@
 mod blocks;
 mod completions;
 mod config;
+mod doctor;
 mod import;
 mod log_file;
 mod man;
@@ -41,6 +42,7 @@ const EXAMPLES: &str = "Examples:
   ducat report project --json       the projects, for a program
   ducat meter -- claude -p …        a headless run, and what it cost
   ducat prices list opus            the prices of all models with opus in their name
+  ducat doctor                      what is wrong on this machine, and what to do; nothing when all is well
 
 Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.toml, or DUCAT_CONFIG)";
 
@@ -59,6 +61,7 @@ enum Command {
     Statusline(status_line::Args),
     Config(config::command::Args),
     Man(man::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
 }
 
@@ -95,6 +98,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(args) => config::command::run(&args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }
 

@@ -12,14 +12,14 @@ use ducat_ledger::{Billing, Quota, UnixMs};
 use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
 use ducat_report::{Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
-use ducat_scan::{Home, Problem, ScanOptions, Scanned, claude_homes, scan};
+use ducat_scan::{Home, ScanOptions, Scanned, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::{Config, report_cache};
-use crate::{blocks, table};
+use crate::{blocks, doctor, table};
 
 /// What requests and tokens cost, by day, week, month, session, project, model, branch or agent
 ///
@@ -141,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         return blocks::live(|| Ok(read(args, &config, &prices, args.query(&settings)?)?.0), &zone);
     }
-    let (document, problems) = read(args, &config, &prices, query)?;
+    let (document, scanned) = read(args, &config, &prices, query)?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", document.to_json())?;
@@ -157,10 +157,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     out.flush()?;
-    for problem in problems.iter().take(SHOWN_PROBLEMS) {
+    let Some(scanned) = scanned else { return Ok(()) };
+    if io::stderr().is_terminal() && !args.json && !args.csv && args.from.is_empty() {
+        let files: Vec<_> = scanned.transcripts().collect();
+        if let Some(hint) = doctor::history::hint(&claude_homes(), &files, Timestamp::now().as_millisecond()) {
+            writeln!(io::stderr(), "ducat: {hint}")?;
+        }
+    }
+    for problem in scanned.problems.iter().take(SHOWN_PROBLEMS) {
         writeln!(io::stderr(), "ducat: skipped {problem}")?;
     }
-    if let Some(more) = problems.len().checked_sub(SHOWN_PROBLEMS + 1) {
+    if let Some(more) = scanned.problems.len().checked_sub(SHOWN_PROBLEMS + 1) {
         writeln!(io::stderr(), "ducat: skipped {} more", more + 1)?;
     }
     Ok(())
@@ -168,11 +175,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 const SHOWN_PROBLEMS: usize = 5;
 
-/// The report, and what could not be read for it.
-fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -> anyhow::Result<(Document, Vec<Problem>)> {
+/// The report, and the transcripts that were read for it, if they were.
+fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -> anyhow::Result<(Document, Option<Scanned>)> {
     let of_ledger = matches!(query.by, Grouping::Host | Grouping::Billing | Grouping::User | Grouping::Team);
     match ledger() {
-        Some(reader) if args.ledger || (of_ledger && args.from.is_empty()) => return Ok((of(&reader, query)?, Vec::new())),
+        Some(reader) if args.ledger || (of_ledger && args.from.is_empty()) => return Ok((of(&reader, query)?, None)),
         None if args.ledger => bail!("--ledger: there is none yet; ducat serve or ducat import makes it"),
         _ => {}
     }
@@ -182,7 +189,7 @@ fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -
         report.tell_quotas(told_quotas());
     }
     scanned.add_to(&mut report, prices);
-    Ok((report.finish(), scanned.problems))
+    Ok((report.finish(), Some(scanned)))
 }
 
 /// The ledger, where there is one that can be read.

@@ -78,7 +78,8 @@ fn history(
         }
         history.files += 1;
         history.bytes += file.size;
-        if !is_imported(file) {
+        // Of an empty file there is nothing to lose, and no cursor.
+        if file.size > 0 && !is_imported(file) {
             history.not_imported.push(file.path.clone());
             history.first_loss_at = earliest(history.first_loss_at);
         }
@@ -154,8 +155,12 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     fn aged(path: &Path, days: u64) {
+        aged_with(path, days, "{}\n");
+    }
+
+    fn aged_with(path: &Path, days: u64, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "{}\n").unwrap();
+        fs::write(path, text).unwrap();
         let at = SystemTime::now() - Duration::from_secs(days * 86_400);
         File::options().append(true).open(path).unwrap().set_times(FileTimes::new().set_modified(at)).unwrap();
     }
@@ -181,8 +186,9 @@ mod tests {
         // It goes with its session, though it was written later; one without a session goes by itself.
         aged(&project.join("old/subagents/agent-1.jsonl"), 1);
         aged(&project.join("gone/subagents/agent-2.jsonl"), 1);
+        aged_with(&project.join("empty.jsonl"), 24, "");
         let history = history_of(dir.path());
-        assert_eq!((history.next_deletion_at, history.files, history.bytes), (Some(5), 2, 6));
+        assert_eq!((history.next_deletion_at, history.files, history.bytes), (Some(5), 3, 6));
         assert_eq!((history.not_imported.len(), history.first_loss_at), (2, Some(5)));
         fs::write(dir.path().join("settings.json"), r#"{"cleanupPeriodDays":3650}"#).unwrap();
         assert_eq!((history_of(dir.path()).next_deletion_at, history_of(dir.path()).files), (Some(3625), 0));

@@ -5,10 +5,10 @@ mod launchd;
 mod on_demand;
 mod plan;
 pub mod process;
-mod record;
+pub mod record;
 mod remove;
 mod server;
-mod status;
+pub mod status;
 mod systemd;
 
 use clap::Subcommand;

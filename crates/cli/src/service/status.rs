@@ -25,18 +25,18 @@ pub struct Args {
 }
 
 /// What is found, with the names of the JSON.
-struct Status {
-    way: Option<Way>,
+pub struct Status {
+    pub way: Option<Way>,
     files: Vec<String>,
     pid: Option<i32>,
     since: Option<Timestamp>,
     version: Option<String>,
     url: Option<String>,
-    lingering: Option<bool>,
+    pub lingering: Option<bool>,
     restarts: Option<u64>,
     log: Option<String>,
     /// When and why it does not run.
-    fault: Option<(Option<Timestamp>, String)>,
+    pub fault: Option<(Option<Timestamp>, String)>,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-fn find() -> anyhow::Result<Status> {
+pub fn find() -> anyhow::Result<Status> {
     let data = std::path::absolute(data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?)?;
     let record = Record::find(&data)?;
     let holder = Holder::of(&data);

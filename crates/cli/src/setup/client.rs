@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::str::FromStr;
 
 use anyhow::Context;
+use ducat_scan::managed_settings;
 use serde_json::Value;
 
 /// Three numbers, as `claude --version` begins.
@@ -59,23 +60,24 @@ pub fn config_folder() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(home).join(".claude"))
 }
 
-/// Where an administrator's settings stand.
-const MANAGED: [&str; 2] =
-    ["/etc/claude-code/managed-settings.json", "/Library/Application Support/ClaudeCode/managed-settings.json"];
-
 /// Why no hook of a user's would run, if an administrator or the file itself says so.
 pub fn silenced_by(settings: &Value) -> Option<String> {
-    let says = |settings: &Value, what: &str| settings.get(what).and_then(Value::as_bool) == Some(true);
     if says(settings, "disableAllHooks") {
         return Some("it says disableAllHooks".to_owned());
     }
-    MANAGED.iter().find_map(|path| {
-        let managed: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-        ["allowManagedHooksOnly", "disableAllHooks"]
-            .iter()
-            .find(|what| says(&managed, what))
-            .map(|what| format!("{path} says {what}"))
+    forbidden_by(&managed_settings(Path::new("/"))).map(|(path, what)| format!("{} says {what}", path.display()))
+}
+
+/// The administrator's settings that let no hook of a user's run, and the setting.
+pub fn forbidden_by(managed: &[(PathBuf, Value)]) -> Option<(&Path, &'static str)> {
+    managed.iter().find_map(|(path, settings)| {
+        let what = ["allowManagedHooksOnly", "disableAllHooks"].into_iter().find(|what| says(settings, what))?;
+        Some((path.as_path(), what))
     })
+}
+
+pub fn says(settings: &Value, what: &str) -> bool {
+    settings.get(what).and_then(Value::as_bool) == Some(true)
 }
 
 #[cfg(test)]
@@ -94,6 +96,8 @@ mod tests {
     #[test]
     fn settings_that_silence_hooks_are_seen() {
         assert!(silenced_by(&serde_json::json!({ "disableAllHooks": true })).is_some());
-        assert!(silenced_by(&serde_json::json!({ "disableAllHooks": false })).is_none());
+        let managed = |what: &str| vec![(PathBuf::from("/etc/m.json"), serde_json::json!({ what: true }))];
+        assert_eq!(forbidden_by(&managed("allowManagedHooksOnly")), Some((Path::new("/etc/m.json"), "allowManagedHooksOnly")));
+        assert_eq!(forbidden_by(&managed("model")), None);
     }
 }

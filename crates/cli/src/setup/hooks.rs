@@ -1,6 +1,6 @@
 //! Our entries among the hooks of a settings file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -117,11 +117,53 @@ pub fn remove(settings: &Value) -> Value {
 
 /// Whether all our hooks for this version are there.
 pub fn are_installed(settings: &Value, version: Version) -> bool {
-    EVENTS.iter().filter(|(_, first)| *first <= version).all(|(event, _)| {
-        let groups = settings.pointer(&format!("/hooks/{event}")).and_then(Value::as_array);
-        let handlers = groups.into_iter().flatten().filter_map(|group| group.get("hooks").and_then(Value::as_array));
-        handlers.flatten().any(is_ours)
-    })
+    missing(settings, version).is_empty()
+}
+
+/// Events that this version knows and that have no hook of ours.
+pub fn missing(settings: &Value, version: Version) -> Vec<&'static str> {
+    let ours = ours(settings);
+    let known = EVENTS.iter().filter(|(_, first)| *first <= version).map(|(event, _)| *event);
+    known.filter(|event| !ours.iter().any(|(hooked, _)| hooked == event)).collect()
+}
+
+/// Our hooks, by event.
+pub fn ours(settings: &Value) -> Vec<(&str, &Value)> {
+    let mut ours = Vec::new();
+    for (event, groups) in settings.get("hooks").and_then(Value::as_object).into_iter().flatten() {
+        let groups = groups.as_array().into_iter().flatten();
+        let handlers = groups.filter_map(|group| group.get("hooks").and_then(Value::as_array)).flatten();
+        ours.extend(handlers.filter(|handler| is_ours(handler)).map(|handler| (event.as_str(), handler)));
+    }
+    ours
+}
+
+/// The settings with our hooks as they stand in `other`, in place of those that are there.
+pub fn put_back(settings: &Value, other: &Value) -> Result<Value, String> {
+    let mut settings = remove(settings);
+    let fields = settings.as_object_mut().ok_or("the settings are no JSON object")?;
+    let hooks = fields.entry("hooks").or_insert_with(|| Value::Object(Map::new()));
+    let hooks = hooks.as_object_mut().ok_or("hooks: must be an object")?;
+    for (event, groups) in other.get("hooks").and_then(Value::as_object).into_iter().flatten() {
+        for group in groups.as_array().into_iter().flatten() {
+            let mut group = group.clone();
+            let Some(handlers) = group.get_mut("hooks").and_then(Value::as_array_mut) else { continue };
+            handlers.retain(is_ours);
+            if !handlers.is_empty() {
+                let groups = hooks.entry(event).or_insert_with(|| json!([]));
+                groups.as_array_mut().ok_or_else(|| format!("hooks.{event}: must be an array"))?.push(group);
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// The program that a hook of ours starts, when it starts one.
+pub fn program(handler: &Value) -> Option<PathBuf> {
+    let command = handler.get("command").and_then(Value::as_str)?;
+    // With arguments it is a path, without it is a word of a shell.
+    let quoted = command.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).filter(|_| handler.get("args").is_none());
+    Some(quoted.map_or_else(|| command.into(), |inner| inner.replace(r"'\''", "'").into()))
 }
 
 fn is_ours(handler: &Value) -> bool {
@@ -157,6 +199,8 @@ mod tests {
                 let installed = install(&settings, &delivery, NOW).unwrap();
                 assert!(are_installed(&installed, NOW) && !are_installed(&settings, NOW));
                 assert_eq!(install(&installed, &delivery, NOW).unwrap(), installed, "twice is once");
+                assert_eq!(put_back(&settings, &installed).unwrap(), installed);
+                assert_eq!(put_back(&installed, &installed).unwrap(), installed);
                 let removed = remove(&installed);
                 if settings != json!({ "hooks": {} }) {
                     assert_eq!(removed, settings);
@@ -173,7 +217,10 @@ mod tests {
         assert_eq!(events, ["UserPromptSubmit", "PreToolUse", "PostToolUse", "SubagentStop", "PreCompact", "Stop"]);
         let handler = &installed["hooks"]["Stop"][0]["hooks"][0];
         assert_eq!(*handler, json!({ "type": "command", "command": "'/my tools/ducat-hook'", "timeout": TIMEOUT }));
+        assert_eq!(program(handler).as_deref(), Some(Path::new("/my tools/ducat-hook")));
+        assert_eq!(missing(&installed, Version(1, 0, 62)), ["SessionStart"]);
         let handler = &install(&json!({}), &delivery, NOW).unwrap()["hooks"]["Stop"][0]["hooks"][0];
+        assert_eq!(program(handler).as_deref(), Some(Path::new("/my tools/ducat-hook")));
         assert_eq!((&handler["command"], &handler["args"]), (&json!("/my tools/ducat-hook"), &json!([])));
     }
 

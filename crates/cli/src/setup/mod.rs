@@ -1,10 +1,11 @@
 //! `ducat setup`: hooks into an agent's settings, and out of them.
 
-mod client;
-mod hooks;
-mod probe;
-mod settings;
-mod status_line;
+pub mod client;
+pub mod hooks;
+pub mod probe;
+mod retention;
+pub mod settings;
+pub mod status_line;
 
 use std::env;
 use std::fs;
@@ -43,7 +44,7 @@ enum Agent {
 /// it otherwise. Without hooks Ducat reads the transcripts alone: all costs, a second later.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ducat setup claude-code\n  ducat setup claude-code --dry-run\n  ducat setup claude-code --status-line --yes\n  ducat setup claude-code --project --yes\n  ducat setup claude-code --url http://host.docker.internal:9090   (in a container)\n  ducat setup claude-code --remove"
+    after_help = "Examples:\n  ducat setup claude-code\n  ducat setup claude-code --dry-run\n  ducat setup claude-code --status-line --yes\n  ducat setup claude-code --project --yes\n  ducat setup claude-code --url http://host.docker.internal:9090   (in a container)\n  ducat setup claude-code --keep-transcripts 3650\n  ducat setup claude-code --remove"
 )]
 struct ClaudeCode {
     /// The settings of this folder's project (.claude/settings.json) instead of the user's
@@ -76,6 +77,9 @@ struct ClaudeCode {
     /// Also show model, cost and quota in the client's status line, around one that is there; asked otherwise
     #[arg(long)]
     status_line: bool,
+    /// Have Claude Code keep transcripts for so many days instead of 30; written as cleanupPeriodDays, taken back by --remove
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "remove")]
+    keep_transcripts: Option<u32>,
     /// Move the first version's .claude/hooks.json, which no client reads any more, out of the way
     #[arg(long)]
     migrate: bool,
@@ -135,8 +139,10 @@ fn claude_code(args: &ClaudeCode) -> anyhow::Result<()> {
     if wants_status_line(args, &settings.value, version)? {
         wanted = status_line::install(&wanted, &beside_own(status_line::PROGRAM)?).map_err(faulty)?;
     }
+    let keeps = args.keep_transcripts.or(retention::ask(args, &settings, &wanted)?);
+    retention::keep(&mut wanted, keeps)?;
     if wanted == settings.value {
-        return say("The hooks are already there; nothing to do.");
+        return say("All of it is already there; nothing to do.");
     }
     let text = settings.render(&wanted)?;
     if !show_and_ask(args, &settings, &text)? {
@@ -181,8 +187,26 @@ fn ask(question: &str) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
+/// Writes the hooks and the status line of the last setup into settings that lost them; everything else stays.
+pub fn write_back(path: &Path, data: &Path) -> anyhow::Result<()> {
+    let settings = Settings::read(path)?;
+    let record = Record::load(data, &settings.path).context("no setup wrote this file")?;
+    let recorded = settings::parse(&record.after)?;
+    let mut wanted =
+        hooks::put_back(&settings.value, &recorded).map_err(|what| anyhow::anyhow!("{}: {what}", settings.path.display()))?;
+    for name in ["DUCAT_URL", "DUCAT_SOCKET"] {
+        set_variable(&mut wanted, name, recorded.pointer(&format!("/env/{name}")).and_then(Value::as_str))?;
+    }
+    if status_line::is_installed(&recorded) {
+        let program = beside_own(status_line::PROGRAM)?;
+        wanted =
+            status_line::install(&wanted, &program).map_err(|what| anyhow::anyhow!("{}: {what}", settings.path.display()))?;
+    }
+    write_and_keep(&settings, &settings.render(&wanted)?, data)
+}
+
 /// Next to this program, where the build and every package put it.
-fn beside_own(name: &str) -> anyhow::Result<PathBuf> {
+pub fn beside_own(name: &str) -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("finding this program")?;
     let program = own.with_file_name(name);
     if !program.is_file() {
@@ -200,7 +224,7 @@ fn set_variable(settings: &mut Value, name: &str, value: Option<&str>) -> anyhow
 }
 
 /// Why starting the client would prove nothing, or could ask a model.
-fn probe_obstacle(settings: &Value) -> Option<String> {
+pub fn probe_obstacle(settings: &Value) -> Option<String> {
     let names = [
         "DUCAT_URL",
         "DUCAT_SOCKET",
@@ -250,11 +274,16 @@ fn backup_path(settings: &Path) -> PathBuf {
 
 /// Writes the settings; the first time keeps what was there.
 fn write_and_keep(settings: &Settings, text: &str, data: &Path) -> anyhow::Result<()> {
-    let known = Record::load(data, &settings.path).filter(|record| Some(&record.after) == settings.text.as_ref());
-    let before = match known {
+    let before = match Record::load(data, &settings.path) {
         // A later setup over an earlier one: what was there before the first is what removing restores.
-        Some(record) => record.before,
-        None => settings.text.clone(),
+        Some(record) if Some(&record.after) == settings.text.as_ref() => record.before,
+        record => {
+            let mut without = status_line::remove(&hooks::remove(&settings.value));
+            if let Some(record) = &record {
+                retention::take_back(&mut without, record);
+            }
+            if without == settings.value { settings.text.clone() } else { Some(settings.render(&without)?) }
+        }
     };
     if let Some(before) = &before {
         settings::write(&backup_path(&settings.path), before)?;
@@ -321,6 +350,9 @@ fn remove(args: &ClaudeCode, settings: &Settings, data: &Path) -> anyhow::Result
         {
             fields.shift_remove("env");
         }
+    }
+    if let Some(record) = &record {
+        retention::take_back(&mut without, record);
     }
     if untouched.is_none() && without == settings.value {
         return say(&format!("There is no hook of Ducat in {}; nothing to remove.", settings.path.display()));

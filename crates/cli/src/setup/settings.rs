@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ impl Settings {
 }
 
 /// Says what is wrong where; a comment is named as such.
-fn parse(text: &str) -> anyhow::Result<Value> {
+pub fn parse(text: &str) -> anyhow::Result<Value> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(body).map_err(|error| {
         let line = body.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
@@ -105,6 +106,19 @@ impl Record {
     pub fn load(data: &Path, settings: &Path) -> Option<Self> {
         let text = fs::read_to_string(Self::place(data, settings)).ok()?;
         serde_json::from_str(&text).ok().filter(|record: &Self| record.settings == settings)
+    }
+
+    /// Those of all settings files that a setup wrote.
+    pub fn all(data: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(data.join("setup")).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths.iter().filter_map(|path| serde_json::from_str(&fs::read_to_string(path).ok()?).ok()).collect()
+    }
+
+    /// When the last setup wrote it.
+    pub fn written_at(data: &Path, settings: &Path) -> Option<SystemTime> {
+        fs::metadata(Self::place(data, settings)).ok()?.modified().ok()
     }
 
     pub fn save(&self, data: &Path) -> anyhow::Result<()> {

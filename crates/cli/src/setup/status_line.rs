@@ -1,6 +1,6 @@
 //! Our command as the settings' status line, around one that is there already.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -51,6 +51,13 @@ pub fn is_installed(settings: &Value) -> bool {
     program.and_then(|program| program.trim_matches('\'').rsplit('/').next()) == Some(PROGRAM)
 }
 
+/// The program that a status line of ours starts.
+pub fn program(settings: &Value) -> Option<PathBuf> {
+    let command = command(settings).filter(|_| is_installed(settings))?;
+    let program = command.split_once(WRAPS).map_or(command, |(program, _)| program);
+    Some(unquoted(program).into())
+}
+
 /// The user's own command, where there is one.
 pub fn of_others(settings: &Value) -> Option<&str> {
     command(settings).filter(|_| !is_installed(settings))
@@ -83,6 +90,7 @@ mod tests {
             let installed = install(&settings, ducat).unwrap();
             assert!(is_installed(&installed) && of_others(&installed).is_none() && !is_installed(&settings));
             assert_eq!(install(&installed, ducat).unwrap(), installed, "twice is once");
+            assert_eq!((program(&installed).as_deref(), program(&settings)), (Some(ducat), None));
             assert_eq!(remove(&installed), settings);
         }
         let installed =
