@@ -4,6 +4,7 @@
 pub mod claude_code;
 pub mod codex;
 pub mod plan;
+pub mod proxy;
 pub mod scene;
 pub mod service;
 pub mod systemd;

@@ -37,12 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let (_folder, store, _) = open_ledger(&config, None)?;
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, homes, config.excluded_folders());
-    let style = ProgressStyle::with_template("{spinner} importing {bar:30} {pos}/{len} files {elapsed}");
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    if io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
-    }
+    let bar = progress_bar("importing", io::stderr().is_terminal());
     let imported = importer.look(&|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
@@ -55,6 +50,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (lines, changed, files) = (figures::count(imported.lines), imported.changed, imported.files);
     writeln!(io::stdout(), "{lines} new line{plural} in {changed} of {files} files.")?;
     Ok(())
+}
+
+/// A bar over files on stderr, if shown at all.
+pub fn progress_bar(what: &'static str, is_shown: bool) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {pos}/{len} files {elapsed}");
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what);
+    if is_shown {
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    }
+    bar
 }
 
 /// The data folder, locked, the ledger in it, and the prices it uses.

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod doctor;
 mod import;
+mod key;
 mod log_file;
 mod man;
 mod meter;
@@ -15,9 +16,11 @@ mod serve;
 mod service;
 mod sessions;
 mod setup;
+mod ship;
 mod status;
 mod status_line;
 mod table;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   ducat sessions                    the last sessions; `ducat session ID` shows one
   ducat report project --json       the projects, for a program
   ducat meter -- claude -p …        a headless run, and what it cost
+  ducat key create laptop           a key for another machine, which sends its facts here with `ducat ship`
   ducat prices list opus            the prices of all models with opus in their name
   ducat doctor                      what is wrong on this machine, and what to do; nothing when all is well
 
@@ -63,6 +67,8 @@ enum Command {
     Man(man::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
+    Ship(ship::Args),
+    Key(key::Args),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +105,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Ship(args) => ship::run(&args),
+        Command::Key(args) => key::run(args),
     }
 }
 

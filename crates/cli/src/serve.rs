@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use anyhow::Context;
 use clap::ValueHint;
 use ducat_capture::Workspaces;
 use ducat_scan::{Importer, WorkspaceResolver, claude_homes};
-use ducat_server::{Inherited, LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped, notify_manager};
+use ducat_server::{Inherited, LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped, load_tls, notify_manager};
 use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder};
 use ducat_store::{Store, StoreError, TenantId};
-use notify::{RecursiveMode, Watcher};
 
 use crate::config::{Config, listening_address};
 use crate::import::open_ledger;
 use crate::log_file::LogFile;
+use crate::watch::Watch;
 
 /// Serve the page and the API, and follow the agents' transcripts
 #[derive(clap::Args)]
@@ -46,16 +45,18 @@ pub struct Args {
     /// Write what happens into this file instead of standard error; at 10 MiB it is put aside, and three such are kept
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     log_file: Option<PathBuf>,
+    /// Speak TLS: the certificate and its chain, PEM; read at start
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
 }
 
 /// A server that a hook started has started well when it ran for this long.
 const SETTLED: Duration = Duration::from_secs(5);
 /// Tells the operator a line.
 type Say = Arc<dyn Fn(&str) + Send + Sync>;
-/// Files that no notice came for are found this often.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// A session writes many lines at once; they are read together.
-const SETTLE: Duration = Duration::from_millis(200);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     // First: what was handed over is known by the numbers of its descriptors.
@@ -87,7 +88,12 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
         spool: data_folder().map(|data| Spool::new(spool_folder(&data), Limits::default())),
         tool_call_lasts: Duration::from_secs(config.first_version.tool_call_lasts_s),
         reports: config.report_settings()?,
+        tls: match (&args.tls_cert, &args.tls_key) {
+            (Some(certificate), Some(key)) => Some(load_tls(certificate, key)?),
+            _ => None,
+        },
     };
+    let scheme = if server_config.tls.is_some() { "https" } else { "http" };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
     runtime.block_on(async {
         let live = Arc::new(LiveHub::default());
@@ -105,7 +111,7 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
         let parts =
             Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone(), inherited };
         let server = Server::bind(server_config, parts, log).await?;
-        say(&format!("the page is at http://{}", named(server.address())));
+        say(&format!("the page is at {scheme}://{}", named(server.address())));
         notify_manager("READY=1");
         if let Some(data) = data_folder() {
             tokio::spawn(async move {
@@ -151,26 +157,12 @@ async fn ended(say: Say) {
 
 /// Imports what the agents write, until the store is closed.
 fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn(&str)) {
-    let (tell, told) = mpsc::channel();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own reading is told too.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = tell.send(());
-        }
-    })
-    .ok();
-    let mut watched = Vec::new();
+    let mut watch = Watch::new();
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded);
     loop {
         // Homes appear when an agent is first used.
         let homes = claude_homes();
-        for home in &homes {
-            if let Some(watcher) = watcher.as_mut().filter(|_| !watched.contains(home))
-                && watcher.watch(&home.0, RecursiveMode::Recursive).is_ok()
-            {
-                watched.push(home.clone());
-            }
-        }
+        homes.iter().for_each(|home| watch.add(&home.0));
         importer.set_homes(homes);
         match importer.look(&|_, _| {}) {
             Ok(imported) => {
@@ -180,11 +172,6 @@ fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn
             Err(StoreError::Closed) => return,
             Err(error) => say(&format!("reading transcripts: {error}; trying again")),
         }
-        match told.recv_timeout(LOOK_EVERY) {
-            Ok(()) => thread::sleep(SETTLE),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(LOOK_EVERY),
-        }
-        while told.try_recv().is_ok() {}
+        watch.wait();
     }
 }

@@ -3,12 +3,14 @@
 use ducat_prices::Usage;
 use serde::{Deserialize, Serialize};
 
+use crate::remote::{Refusal, TellingRule, ToldValue};
 use crate::{Billing, FieldClass, Holders, Key, Outcome, Quota, Told, UnixMs, Witness, Witnesses};
 
 /// Anything a witness can say.
 // A fact is made, believed and dropped; a box would cost an allocation each.
 #[allow(clippy::large_enum_variant)]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     Session(Session),
     Turn(Turn),
@@ -57,6 +59,14 @@ macro_rules! fact {
                 changed |= self.holders.join(&other.holders);
                 $(changed |= fact!(@$mode self.$field, other.$field);)*
                 changed
+            }
+
+            /// Shows each told field to `rule`: its name, the rank of its witness, its value. Stops at the first that it refuses.
+            pub(crate) fn check_told(&self, rule: &TellingRule<'_>) -> Result<(), Refusal> {
+                $(if let Some(value) = self.$field.get() {
+                    rule(stringify!($field), self.$field.rank(), value.told_value())?;
+                })*
+                Ok(())
             }
         }
     };
@@ -261,9 +271,10 @@ impl IncidentKind {
 
 /// A transcript line with a uuid of its own, seen in a session. Copies in forks keep uuid and time, so a line seen in one session only
 /// is a line that session wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Line {
     pub session: Key,
+    #[serde(with = "crate::key::hex")]
     pub uuid: [u8; 16],
     pub at: UnixMs,
 }

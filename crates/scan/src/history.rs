@@ -15,8 +15,8 @@ use ducat_store::{FileCursor, Reader, TenantId};
 use serde_json::Value;
 
 use crate::homes::{Home, TranscriptFile};
-use crate::import::goes_on;
 use crate::retention::Retention;
+use crate::transcripts::goes_on;
 
 const DAY_MS: i64 = 86_400_000;
 /// What goes within this time is counted and named.

@@ -9,12 +9,14 @@ mod import;
 mod lines;
 mod report;
 mod retention;
+mod transcripts;
 mod workspace;
 
 pub use file::{FileRows, SessionSeen};
 pub use history::{GOES_SOON_MS, History, histories};
 pub use homes::{Home, TranscriptFile, claude_homes, find_transcripts};
-pub use import::{Imported, Importer};
+pub use import::Importer;
 pub use report::{Problem, ScanOptions, Scanned, scan, unreadable_lines};
 pub use retention::{Retention, managed_settings};
+pub use transcripts::{Imported, Sink, Transcripts};
 pub use workspace::WorkspaceResolver;

@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use ducat_ledger::{Session, Told, UnixMs};
+use ducat_ledger::{Key, Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, ReportQuery};
-use ducat_store::{SessionDetail, SessionSummary, StoreError, TenantId, ledger_mark};
+use ducat_store::{Machine, SessionDetail, SessionSummary, StoreError, TenantId, ledger_mark};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -99,6 +99,26 @@ pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> R
         Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {id:?}")),
         Err(cause) => failed(&cause),
     }
+}
+
+/// Machines that ship their facts here, the last heard of first.
+pub(crate) async fn machines(State(app): State<App>) -> Response {
+    match off_the_runtime(move || app.store.reader()?.machines(TenantId::LOCAL)).await {
+        Ok(machines) => {
+            let rows: Vec<Value> = machines.iter().map(machine).collect();
+            Json(json!({ "schema_version": 1, "rows": rows })).into_response()
+        }
+        Err(cause) => failed(&cause),
+    }
+}
+
+fn machine(machine: &Machine) -> Value {
+    let at = |at: UnixMs| Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"));
+    json!({
+        "host": machine.host, "name": machine.told, "machine": Key(machine.machine), "client_version": machine.client,
+        "key": machine.key, "first_seen": at(machine.first_seen), "last_seen": at(machine.last_seen),
+        "clock_skew_ms": machine.clock_skew_ms, "facts": machine.facts, "events": machine.events, "refused_lines": machine.refused,
+    })
 }
 
 /// SQLite waits for the disk, so it is asked on a thread of its own.

@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod quota;
 mod security;
+mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,9 +28,10 @@ use axum::routing::{get, post};
 use ducat_capture::Workspaces;
 use ducat_report::Settings;
 use ducat_spool::{LARGEST_PAYLOAD, Spool};
-use ducat_store::{Pricer, Store, StoreError};
+use ducat_store::{KeyError, Keys, Machines, Pricer, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::{TlsAcceptor, rustls};
 
 use ingest::EventCounts;
 use ingest::hooks::Resolved;
@@ -43,6 +45,7 @@ pub use ingest::Skipped;
 pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
 pub use quota::quotas_json;
+pub use tls::{TlsError, load as load_tls};
 
 /// Body of a call of the first version's API, in bytes.
 const LARGEST_CALL: usize = 256 << 10;
@@ -65,6 +68,8 @@ pub struct ServerConfig {
     pub tool_call_lasts: Duration,
     /// Groups and currency of reports.
     pub reports: Settings,
+    /// Speak TLS (see [`load_tls`]) instead of plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// An origin such as `https://meter.example.org`.
@@ -107,6 +112,8 @@ pub enum ServeError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("reading the ledger: {0}")]
     Ledger(#[from] StoreError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
 }
 
 /// What the server works with, beside its configuration.
@@ -137,6 +144,11 @@ pub(crate) struct Shared {
     /// Told when the server ends, so that endless answers do.
     pub ending: watch::Sender<()>,
     pub log: Log,
+    pub keys: Arc<Mutex<Keys>>,
+    pub machines: Mutex<Machines>,
+    /// Places for batches of other machines: on their way, and being believed.
+    pub coming: Semaphore,
+    pub shipping: Semaphore,
 }
 
 pub(crate) type App = Arc<Shared>;
@@ -185,6 +197,10 @@ impl Server {
         }
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
+            keys: Arc::new(Mutex::new(parts.store.keys()?)),
+            machines: Mutex::new(parts.store.machines()?),
+            coming: Semaphore::new(ingest::ship::COMING),
+            shipping: Semaphore::new(ingest::ship::AT_ONCE),
             store: parts.store,
             pricer: parts.pricer,
             running,
@@ -225,7 +241,8 @@ impl Server {
             shutdown.await;
             let _ = app.ending.send(());
         };
-        listen::serve(self.listener, router(self.app), shutdown).await;
+        let tls = self.app.config.tls.clone().map(TlsAcceptor::from);
+        listen::serve(self.listener, tls, router(self.app), shutdown).await;
         tasks.shutdown().await;
     }
 }
@@ -242,6 +259,8 @@ fn router(app: App) -> Router {
         .route("/api/v1/sessions/{id}", get(api::session))
         .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
+        .route("/api/v1/ship", post(ingest::ship::post))
+        .route("/api/v1/machines", get(api::machines))
         .route("/api/v1/openapi.json", get(api::openapi))
         .route("/api/v1/history", get(history::history))
         .route("/api/v1/live", get(live::live))

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use ducat_ledger::{Quota, Session};
 use ducat_metrics::{Exposition, Family, Format, Kind, Series};
-use ducat_store::{Counters, StoreError, TenantId};
+use ducat_store::{Counters, Machine, StoreError, TenantId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ use crate::{App, Shared};
 const ACTIVE: Duration = Duration::from_secs(5 * 60);
 /// A session of the first version shows none between its start and its end.
 const ACTIVE_FIRST_VERSION: Duration = Duration::from_secs(24 * 3600);
+/// The last heard of; a label has no more values.
+const MOST_MACHINES: usize = 200;
 const TENANT: u32 = TenantId::LOCAL.0;
 
 /// What the metrics are made of, read at once.
@@ -31,6 +33,7 @@ struct Reading {
     counters: Counters,
     active: Vec<Session>,
     quotas: Vec<Quota>,
+    machines: Vec<Machine>,
     spooled: usize,
 }
 
@@ -48,7 +51,9 @@ fn read(app: &Shared) -> Result<Reading, StoreError> {
     let quotas = Quota::fold(reader.quotas(TenantId::LOCAL, now)?);
     sessions.retain(active);
     let spooled = app.config.spool.as_ref().and_then(|spool| spool.waiting().ok()).map_or(0, |waiting| waiting.len());
-    Ok(Reading { counters: app.store.counters(), active: sessions, quotas, spooled })
+    let mut machines = reader.machines(TenantId::LOCAL)?;
+    machines.truncate(MOST_MACHINES);
+    Ok(Reading { counters: app.store.counters(), active: sessions, quotas, machines, spooled })
 }
 
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -87,6 +92,7 @@ fn expose(app: &Shared, reading: &Reading, format: Format) -> String {
     text.series(&reading.counters.series, TENANT);
     sessions(&mut text, &reading.active);
     quotas(&mut text, &reading.quotas);
+    machines(&mut text, &reading.machines);
     ratios(&mut text, &reading.counters.series);
     own_process(app, reading, &mut text);
     text.finish()
@@ -103,6 +109,14 @@ fn sessions(text: &mut Exposition, active: &[Session]) {
     by_agent.iter().for_each(|(agent, count)| text.sample(&[("agent", agent)], count));
     text.family("ai_active_sessions", Kind::Gauge, "Active sessions.");
     by_citizen.iter().for_each(|((citizen, class), count)| text.sample(&[("citizen", citizen), ("class", class)], count));
+}
+
+fn machines(text: &mut Exposition, machines: &[Machine]) {
+    let seen = "When a machine that ships here was last heard of, in seconds since 1970.";
+    text.family("ducat_machine_last_seen_timestamp_seconds", Kind::Gauge, seen);
+    machines.iter().for_each(|machine| text.sample(&[("host", &machine.host)], machine.last_seen as f64 / 1e3));
+    text.family("ducat_machine_clock_skew_seconds", Kind::Gauge, "How far its clock is ahead of ours.");
+    machines.iter().for_each(|machine| text.sample(&[("host", &machine.host)], machine.clock_skew_ms as f64 / 1e3));
 }
 
 /// Of windows with the same names (several accounts), the one told of last.

@@ -1,5 +1,6 @@
 //! Who may ask. A page from another origin must neither read nor write, also when a name was pointed at us (DNS rebinding).
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -8,18 +9,45 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use ducat_store::{KeyRow, Keys, Shown};
+use jiff::Timestamp;
 
 use crate::App;
-use crate::api::error;
+use crate::api::{error, failed, off_the_runtime};
 
 const LONGEST_POST: Duration = Duration::from_secs(30);
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Who asks, as the guard found out; every request has it.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// Nobody was asked for a key.
+    Anyone,
+    /// Showed the key in METRICS_API_KEY.
+    Owner,
+    /// Showed a key that `ducat key create` made.
+    Machine(KeyRow),
+}
+
 /// Refuses strangers before any handler, and sets the headers of every answer.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&app, &request) {
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let sends = request.method() == Method::POST
+        && (request.uri().path() == "/api/v1/ship" || request.uri().path().starts_with("/api/v1/hooks/"));
+    let caller = match asked(&app, &request) {
+        Asked::By(caller) => Ok(caller),
+        Asked::With(key) => machine(&app, key, sends).await,
+        Asked::Refused(refused) => Err(refused),
+    };
+    let refused = match caller {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            refusal(&request)
+        }
+        Err(refused) => Some(refused),
+    };
+    let mut response = match refused {
         Some(refused) => refused,
         // What is posted comes at once; who sends it byte by byte holds a place that others need.
         None if request.method() == Method::POST => match tokio::time::timeout(LONGEST_POST, next.run(request)).await {
@@ -41,41 +69,91 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-fn refusal(app: &App, request: &Request) -> Option<Response> {
+enum Asked {
+    By(Caller),
+    /// A machine's key, yet to be looked up.
+    With(String),
+    Refused(Response),
+}
+
+fn asked(app: &App, request: &Request) -> Asked {
     let headers = request.headers();
     let host = text(headers, header::HOST.as_str()).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     if !host.is_some_and(|host| is_own_host(app, host)) {
-        return Some(misdirected(headers, host.unwrap_or("no host")));
+        return Asked::Refused(misdirected(headers, host.unwrap_or("no host")));
     }
     // Only a page that the user opens may come from a link elsewhere; it holds no data of its own.
     let opens_page = matches!(request.uri().path(), "/" | "/dashboard")
         && request.method() == Method::GET
         && text(headers, "sec-fetch-mode") == Some("navigate")
         && text(headers, "sec-fetch-dest") == Some("document");
+    let scheme = if app.config.tls.is_some() { "https" } else { "http" };
     let foreign_origin = text(headers, header::ORIGIN.as_str()).is_some_and(|origin| {
-        Some(origin) != host.map(|host| format!("http://{host}")).as_deref()
+        Some(origin) != host.map(|host| format!("{scheme}://{host}")).as_deref()
             && !app.config.public_urls.iter().any(|url| url.origin() == origin)
     });
     let foreign_site = matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site"));
     if (foreign_origin || foreign_site) && !opens_page {
-        return Some(error(StatusCode::FORBIDDEN, "asked by a page of another origin"));
+        return Asked::Refused(error(StatusCode::FORBIDDEN, "asked by a page of another origin"));
     }
-    let is_open = matches!(request.uri().path(), "/health" | "/ready");
-    if let Some(key) = app.config.api_key.as_deref().filter(|_| !is_open)
-        && !text(headers, header::AUTHORIZATION.as_str()).is_some_and(|told| shows_key(told, key))
-    {
-        let mut refused = error(
-            StatusCode::UNAUTHORIZED,
-            "Authorization: missing or wrong; send Bearer and the key in METRICS_API_KEY, or the key as the password",
-        );
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Ducat\""));
-        return Some(refused);
+    if matches!(request.uri().path(), "/health" | "/ready") {
+        return Asked::By(Caller::Anyone);
     }
-    let is_json = text(headers, header::CONTENT_TYPE.as_str())
-        .is_some_and(|kind| kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json"));
-    if request.method() == Method::POST && !is_json {
+    let shown = text(headers, header::AUTHORIZATION.as_str()).map(shown_key).unwrap_or_default();
+    if app.config.api_key.as_deref().is_some_and(|key| is_same(&shown, key.as_bytes())) {
+        return Asked::By(Caller::Owner);
+    }
+    match str::from_utf8(&shown) {
+        Ok(key) if Keys::is_key(key) => Asked::With(key.to_owned()),
+        _ if app.config.api_key.is_none() => Asked::By(Caller::Anyone),
+        _ => {
+            let what = "Authorization: missing or wrong; send Bearer and the key in METRICS_API_KEY, or the key as the password";
+            Asked::Refused(unauthorized(what))
+        }
+    }
+}
+
+/// A machine's key opens what machines send to, and nothing that can be read.
+async fn machine(app: &App, shown: String, sends: bool) -> Result<Caller, Response> {
+    let keys = app.keys.clone();
+    let now = Timestamp::now().as_millisecond();
+    let checked = off_the_runtime(move || keys.lock().unwrap_or_else(PoisonError::into_inner).check(&shown, now)).await;
+    let on =
+        |at: Option<i64>| at.and_then(|at| Timestamp::from_millisecond(at).ok()).map_or(String::new(), |at| format!("{at:.0}"));
+    match checked.map_err(|cause| failed(&cause))? {
+        Shown::Good(key) if sends => Ok(Caller::Machine(key)),
+        Shown::Good(key) => {
+            let what =
+                format!("key {} ({}) is for shipping: it opens /api/v1/ship and /api/v1/hooks/, nothing else", key.name, key.id);
+            Err(error(StatusCode::FORBIDDEN, &what))
+        }
+        Shown::Revoked(key) => {
+            let what = format!("key {} ({}) was revoked at {}", key.name, key.id, on(key.revoked_at));
+            Err(error(StatusCode::FORBIDDEN, &what))
+        }
+        Shown::Expired(key) => {
+            let what = format!("key {} ({}) expired at {}", key.name, key.id, on(key.expires_at));
+            Err(error(StatusCode::FORBIDDEN, &what))
+        }
+        Shown::Unknown => {
+            Err(unauthorized("Authorization: this key is none of this server; `ducat key list` shows those it knows"))
+        }
+    }
+}
+
+pub(crate) fn unauthorized(what: &str) -> Response {
+    let mut refused = error(StatusCode::UNAUTHORIZED, what);
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Ducat\""));
+    refused
+}
+
+fn refusal(request: &Request) -> Option<Response> {
+    let kind =
+        text(request.headers(), header::CONTENT_TYPE.as_str()).and_then(|kind| kind.split(';').next()).unwrap_or("").trim();
+    let wanted = if request.uri().path() == "/api/v1/ship" { "application/x-ndjson" } else { "application/json" };
+    if request.method() == Method::POST && !kind.eq_ignore_ascii_case(wanted) {
         // A form of a strange page cannot send this type without asking first.
-        return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: must be application/json"));
+        return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("Content-Type: must be {wanted}")));
     }
     None
 }
@@ -113,12 +191,15 @@ fn is_own_host(app: &App, host: &str) -> bool {
         || app.config.public_urls.iter().any(|url| url.authority().eq_ignore_ascii_case(host))
 }
 
-/// As `Bearer KEY`, or as the password of `Basic`, which browsers ask for. Takes the same time whatever part of the key is right.
-fn shows_key(told: &str, key: &str) -> bool {
+/// The key of `Bearer KEY`, or the password of `Basic`, which browsers ask for.
+fn shown_key(told: &str) -> Vec<u8> {
     let basic = told.strip_prefix("Basic ").and_then(|pair| BASE64_STANDARD.decode(pair.trim()).ok());
     let password = basic.as_deref().and_then(|pair| pair.splitn(2, |byte| *byte == b':').nth(1));
-    let told = password.unwrap_or_else(|| told.strip_prefix("Bearer ").unwrap_or("").as_bytes());
-    let differs =
-        told.iter().zip(key.as_bytes()).fold(told.len() ^ key.len(), |differs, (told, key)| differs | usize::from(told ^ key));
+    password.unwrap_or_else(|| told.strip_prefix("Bearer ").unwrap_or("").as_bytes()).to_owned()
+}
+
+/// Takes the same time whatever part of the key is right.
+fn is_same(shown: &[u8], key: &[u8]) -> bool {
+    let differs = shown.iter().zip(key).fold(shown.len() ^ key.len(), |differs, (shown, key)| differs | usize::from(shown ^ key));
     differs == 0
 }

@@ -11,6 +11,8 @@ mod check;
 mod counters;
 mod folder;
 mod heard;
+mod keys;
+mod machines;
 mod reader;
 mod rollups;
 mod rows;
@@ -27,6 +29,8 @@ use ducat_prices::{PriceQuery, PriceTable};
 pub use check::Mismatch;
 pub use counters::Counters;
 pub use folder::{DataFolder, FolderError, ledger_mark, network_file_system};
+pub use keys::{KeyError, KeyRow, Keys, Scope, Shown};
+pub use machines::{Machine, Machines, Sender};
 pub use reader::{Reader, SessionDetail, SessionSummary};
 pub use standing::Standing;
 pub use writer::Store;
@@ -152,6 +156,8 @@ pub enum StoreError {
     Fact(#[from] serde_json::Error),
     #[error("too many writes are waiting")]
     Busy,
+    #[error("syncing the log: {0}")]
+    Sync(std::io::Error),
     #[error("the store is closed")]
     Closed,
     #[error("cannot start the writer: {0}")]

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 4] = ["
+const MIGRATIONS: [&str; 5] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -115,6 +115,24 @@ INSERT INTO rollup_requests_wide
     FROM rollup_requests;
 DROP TABLE rollup_requests;
 ALTER TABLE rollup_requests_wide RENAME TO rollup_requests;
+", "
+-- Keys of other machines; `hash` is of the secret, which is kept nowhere.
+CREATE TABLE keys (
+    id TEXT NOT NULL PRIMARY KEY, tenant INTEGER NOT NULL, name TEXT NOT NULL, hash BLOB NOT NULL, scope TEXT NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER, last_used_at INTEGER) WITHOUT ROWID;
+CREATE UNIQUE INDEX keys_by_name ON keys (tenant, name) WHERE revoked_at IS NULL;
+
+-- Machines that ship: `told` is what one calls itself, `host` what it is called here.
+CREATE TABLE machines (
+    tenant INTEGER NOT NULL, machine BLOB NOT NULL, host TEXT NOT NULL, told TEXT NOT NULL, client TEXT NOT NULL, key TEXT NOT NULL,
+    first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, clock_skew_ms INTEGER NOT NULL,
+    facts INTEGER NOT NULL, events INTEGER NOT NULL, refused INTEGER NOT NULL,
+    PRIMARY KEY (tenant, machine)) WITHOUT ROWID;
+CREATE UNIQUE INDEX machines_by_host ON machines (tenant, host);
+
+-- Which ledger this is, for machines that keep how far they sent.
+CREATE TABLE identity (id BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO identity VALUES (randomblob(8));
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
@@ -134,6 +152,12 @@ pub(crate) fn check(connection: &Connection) -> Result<i64, StoreError> {
     let known = MIGRATIONS.len() as i64;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
+}
+
+/// The database has this version's schema.
+pub(crate) fn is_current(connection: &Connection) -> Result<bool, StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
+    Ok(found == MIGRATIONS.len() as i64)
 }
 
 /// Settings of every connection.

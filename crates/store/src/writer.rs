@@ -15,6 +15,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::batch::{Batch, prune_event_ids};
 use crate::counters::{self, Counters};
 use crate::heard::Heard;
+use crate::keys::{KeyError, Keys};
+use crate::machines::Machines;
 use crate::reader::Reader;
 use crate::{Doing, Durability, FileCursor, Lane, Listener, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
 
@@ -187,6 +189,25 @@ impl Store {
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Has what was committed survive the loss of power too, as is due to who forgets it now.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        match std::fs::File::open(log_of(&self.0.path)).and_then(|log| log.sync_data()) {
+            // Folded into the database, which is synced then.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(StoreError::Sync),
+        }
+    }
+
+    /// The keys of other machines.
+    pub fn keys(&self) -> Result<Keys, KeyError> {
+        Keys::open(&self.0.path)
+    }
+
+    /// The machines that ship here.
+    pub fn machines(&self) -> Result<Machines, StoreError> {
+        Machines::open(&self.0.path)
     }
 
     /// A connection of its own that only reads.

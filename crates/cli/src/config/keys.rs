@@ -41,12 +41,14 @@ pub const KEYS: [KeyInfo; 10] = [
 ];
 
 /// Variables that are no keys: they say where the file and the data are, or are read by hooks, which read no file, or are secrets.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 12] = [
     "CLAUDE_CONFIG_DIR",
     "DUCAT_API_KEY",
     "DUCAT_CONFIG",
     "DUCAT_DATA_DIR",
     "DUCAT_HOOK_DEADLINE_MS",
+    "DUCAT_SHIP_KEY",
+    "DUCAT_SHIP_TO",
     "DUCAT_SOCKET",
     "DUCAT_SPOOL_CONTENT",
     "DUCAT_URL",

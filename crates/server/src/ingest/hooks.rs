@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ducat_capture::Workspaces;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{Way, status_line};
 use crate::api::error;
+use crate::security::Caller;
 use crate::{App, Shared};
 
 /// Repositories and `.ducatignore` files may change; what was found of them is kept this long.
@@ -116,7 +117,13 @@ const EVENT_TIME: &str = "x-ducat-event-time";
 const EVENT_STATUS: &str = "x-ducat-event-status";
 
 /// An event over HTTP: from `ducat-hook` with an id and a time, or from the agent itself without.
-pub(crate) async fn post(State(app): State<App>, Path(agent): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn post(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(agent): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let id = match text(EVENT_ID).map(EventId::parse) {
         Some(None) => return error(StatusCode::BAD_REQUEST, "x-ducat-event-id: not 32 hex digits"),
@@ -132,8 +139,10 @@ pub(crate) async fn post(State(app): State<App>, Path(agent): Path<String>, head
     let mut response = match (taken.status, taken.fault) {
         (Status::Malformed, fault) => error(StatusCode::BAD_REQUEST, &fault.unwrap_or_default()),
         (Status::Busy, _) => error(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting to be written; try again"),
-        // What an agent may read as an answer says nothing to it.
-        _ if taken.body.is_empty() => ([(header::CONTENT_TYPE, "application/json")], "{}").into_response(),
+        // What an agent may read as an answer says nothing to it; and a machine's key reads nothing.
+        _ if taken.body.is_empty() || matches!(caller, Caller::Machine(_)) => {
+            ([(header::CONTENT_TYPE, "application/json")], "{}").into_response()
+        }
         _ => ([(header::CONTENT_TYPE, "application/json")], taken.body).into_response(),
     };
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {

@@ -5,6 +5,7 @@ pub(crate) mod drain;
 pub(crate) mod first_version;
 pub(crate) mod hooks;
 pub(crate) mod running;
+pub(crate) mod ship;
 pub(crate) mod socket;
 mod status_line;
 
@@ -20,23 +21,26 @@ pub(crate) enum Way {
     Socket,
     Http,
     Spool,
+    /// From another machine.
+    Ship,
 }
 
 impl Way {
-    pub const ALL: [Self; 3] = [Self::Socket, Self::Http, Self::Spool];
+    pub const ALL: [Self; 4] = [Self::Socket, Self::Http, Self::Spool, Self::Ship];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Socket => "socket",
             Self::Http => "http",
             Self::Spool => "spool",
+            Self::Ship => "ship",
         }
     }
 }
 
 /// What became of events since the start, for the metrics of our own process.
 #[derive(Default)]
-pub(crate) struct EventCounts([[AtomicU64; 6]; 3]);
+pub(crate) struct EventCounts([[AtomicU64; 6]; 4]);
 
 impl EventCounts {
     pub const STATUSES: [(Status, &'static str); 6] = [

@@ -1,0 +1,222 @@
+//! What is new in transcripts, handed on with how far it was read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use ducat_capture::claude_code::{Detail, FileState, LineVerdict, decode_line};
+use ducat_ledger::{Fact, Key, Line};
+use ducat_store::FileCursor;
+
+use crate::homes::{Home, TranscriptFile, find_transcripts};
+use crate::lines::{FileLine, for_lines};
+use crate::report::Problem;
+use crate::workspace::WorkspaceResolver;
+
+/// What of a file's read part must be unchanged for going on behind it.
+const TAIL: u64 = 4096;
+/// Facts handed on at once: few enough that one commit is short, enough that lines of one request meet in memory.
+const BATCH: usize = 2000;
+
+/// Where facts of transcripts go.
+pub trait Sink {
+    type Error;
+
+    /// How far a file was read before.
+    fn cursor(&mut self, path: &str) -> Result<Option<FileCursor>, Self::Error>;
+
+    /// Takes facts of one file; `cursor` covers them, and is to be kept once they are.
+    fn write(&mut self, facts: Vec<Fact>, cursor: FileCursor) -> Result<(), Self::Error>;
+}
+
+/// The transcripts of some homes; keep it between looks, so that only files that changed are opened.
+pub struct Transcripts {
+    homes: Vec<Home>,
+    excluded: Vec<PathBuf>,
+    /// Size and time of files as last read to their end.
+    seen: HashMap<PathBuf, (u64, i128)>,
+}
+
+/// What a look at all files brought.
+#[derive(Debug, Default)]
+pub struct Imported {
+    pub files: usize,
+    /// Files with something new.
+    pub changed: usize,
+    pub lines: u64,
+    pub problems: Vec<Problem>,
+    /// Lines that could not be read, by reason.
+    pub unreadable: BTreeMap<&'static str, u64>,
+}
+
+impl Transcripts {
+    pub fn new(homes: Vec<Home>, excluded: Vec<PathBuf>) -> Self {
+        Self { homes, excluded, seen: HashMap::new() }
+    }
+
+    /// Looks elsewhere from now on.
+    pub fn set_homes(&mut self, homes: Vec<Home>) {
+        self.homes = homes;
+    }
+
+    /// Opens every file at the next look: something that was handed on was not kept.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Hands what is new in all files to `sink`. `progress` hears how many of how many files are done.
+    pub fn look<S: Sink>(&mut self, sink: &mut S, progress: &dyn Fn(usize, usize)) -> Result<Imported, S::Error> {
+        let mut imported = Imported::default();
+        let files = find_transcripts(&self.homes, &mut imported.problems);
+        let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
+        imported.files = files.len();
+        for (done, file) in files.iter().enumerate() {
+            progress(done, files.len());
+            let state = (file.size, file.modified_ns);
+            if self.seen.get(&file.path) == Some(&state) {
+                continue;
+            }
+            match read(file, sink, &mut workspaces, &mut imported)? {
+                Ok(()) => drop(self.seen.insert(file.path.clone(), state)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => imported.problems.push(Problem::unreadable(&file.path, &error)),
+            }
+        }
+        progress(files.len(), files.len());
+        Ok(imported)
+    }
+}
+
+/// Reads a file from where its cursor stands.
+fn read<S: Sink>(
+    file: &TranscriptFile,
+    sink: &mut S,
+    workspaces: &mut WorkspaceResolver,
+    imported: &mut Imported,
+) -> Result<io::Result<()>, S::Error> {
+    let path = file.path.to_string_lossy().into_owned();
+    let mut open = match File::open(&file.path) {
+        Ok(open) => open,
+        Err(error) => return Ok(Err(error)),
+    };
+    let cursor = sink.cursor(&path)?.filter(|cursor| goes_on(cursor, file, &open));
+    let (mut offset, mut state) = match &cursor {
+        Some(cursor) => (cursor.offset, serde_json::from_str(&cursor.state).unwrap_or_else(|_| FileState::of(&file.path))),
+        None => (0, FileState::of(&file.path)),
+    };
+    if offset == file.size {
+        return Ok(Ok(()));
+    }
+    imported.changed += 1;
+    if let Err(error) = open.seek(SeekFrom::Start(offset)) {
+        return Ok(Err(error));
+    }
+    let mut facts = Facts::default();
+    let mut unreadable: Option<(u64, &'static str)> = None;
+    let mut unreadable_lines = 0_u64;
+    let mut refused = None;
+    let result = for_lines((&open).take(file.size - offset), |_, line, is_whole| {
+        if refused.is_some() {
+            return;
+        }
+        let (bytes, length) = match line {
+            FileLine::Line(bytes) => (Some(bytes), bytes.len() as u64),
+            FileLine::TooLong(length) => (None, length),
+        };
+        // A last line without its break counts when it parses, and is read again with its break: the same facts.
+        let mut tried = state.clone();
+        let verdict = match bytes {
+            Some(bytes) if bytes.trim_ascii().is_empty() => LineVerdict::NoFacts,
+            Some(bytes) => decode_line(bytes, &mut tried, workspaces, Detail::All, &mut |fact| facts.add(fact)),
+            None => LineVerdict::Unreadable("too long"),
+        };
+        if !is_whole {
+            return;
+        }
+        state = tried;
+        imported.lines += 1;
+        if let LineVerdict::Unreadable(reason) = verdict {
+            unreadable_lines += 1;
+            *imported.unreadable.entry(reason).or_default() += 1;
+            unreadable.get_or_insert((offset, reason));
+        }
+        offset += length + 1;
+        if facts.len() >= BATCH {
+            refused = sink.write(facts.take(), cursor_at(&path, file, &open, offset, &state)).err();
+        }
+    });
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    sink.write(facts.take(), cursor_at(&path, file, &open, offset, &state))?;
+    if let Some((at, reason)) = unreadable {
+        let reason = format!("byte {at}: {reason}; {unreadable_lines} of its lines could not be read");
+        imported.problems.push(Problem { path: file.path.clone(), reason });
+    }
+    Ok(result)
+}
+
+/// The file is the one that was read, and what was read of it is unchanged at its end.
+pub(crate) fn goes_on(cursor: &FileCursor, file: &TranscriptFile, open: &File) -> bool {
+    cursor.identity == file.identity && cursor.offset <= file.size && tail(open, cursor.offset) == Some(cursor.tail)
+}
+
+fn cursor_at(path: &str, file: &TranscriptFile, open: &File, offset: u64, state: &FileState) -> FileCursor {
+    FileCursor {
+        path: path.to_owned(),
+        identity: file.identity,
+        offset,
+        tail: tail(open, offset).unwrap_or_default(),
+        state: serde_json::to_string(state).unwrap_or_default(),
+    }
+}
+
+fn tail(file: &File, offset: u64) -> Option<[u8; 16]> {
+    let mut bytes = [0; TAIL as usize];
+    let length = offset.min(TAIL);
+    let bytes = &mut bytes[..length as usize];
+    file.read_exact_at(bytes, offset - length).ok()?;
+    blake3::hash(bytes).as_bytes()[..16].try_into().ok()
+}
+
+/// Facts joined as they come, so that the store gets each once a batch.
+#[derive(Default)]
+struct Facts {
+    by_key: HashMap<Key, Fact>,
+    lines: Vec<Line>,
+}
+
+impl Facts {
+    fn len(&self) -> usize {
+        self.by_key.len() + self.lines.len()
+    }
+
+    fn add(&mut self, fact: Fact) {
+        let key = match &fact {
+            Fact::Session(fact) => fact.key,
+            Fact::Turn(fact) => fact.key,
+            Fact::Request(fact) => fact.key,
+            Fact::ToolCall(fact) => fact.key,
+            Fact::Incident(fact) => fact.key,
+            Fact::Quota(fact) => fact.key,
+            Fact::Line(line) => return self.lines.push(*line),
+        };
+        // Keys of different kinds never meet: the kind is hashed into them.
+        match (self.by_key.get_mut(&key), &fact) {
+            (Some(Fact::Session(known)), Fact::Session(told)) => drop(known.join(told)),
+            (Some(Fact::Turn(known)), Fact::Turn(told)) => drop(known.join(told)),
+            (Some(Fact::Request(known)), Fact::Request(told)) => drop(known.join(told)),
+            (Some(Fact::ToolCall(known)), Fact::ToolCall(told)) => drop(known.join(told)),
+            (Some(Fact::Incident(known)), Fact::Incident(told)) => drop(known.join(told)),
+            (Some(Fact::Quota(known)), Fact::Quota(told)) => drop(known.join(told)),
+            _ => drop(self.by_key.insert(key, fact)),
+        }
+    }
+
+    fn take(&mut self) -> Vec<Fact> {
+        let lines = self.lines.drain(..).map(Fact::Line);
+        self.by_key.drain().map(|(_, fact)| fact).chain(lines).collect()
+    }
+}

@@ -1,0 +1,305 @@
+//! One look at everything that is new, sent batch by batch.
+
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
+use ducat_ledger::remote::{Answer, EventName, Head, PROTOCOL, Word};
+use ducat_ledger::{Fact, UnixMs};
+use ducat_scan::{Home, Imported, Sink, Transcripts, WorkspaceResolver};
+use ducat_spool::{Spool, Spooled, now_ms};
+use ducat_store::FileCursor;
+
+use crate::batch::Batch;
+use crate::progress::{Progress, ProgressError};
+use crate::receiver::{Receiver, Unsent};
+
+/// Between attempts: doubling from the first to the longest, each at random between half of it and all of it.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A receiver may ask for more, but not for a day.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
+/// A new key file is noticed this soon.
+const KEY_LOOK: Duration = Duration::from_millis(500);
+
+/// How long a batch is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Gives up after this long without an answer, and at once when refused.
+    Limited(Duration),
+    /// Tries for ever; what is refused is tried every minute.
+    Endless,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// Nothing of it is lost: it is sent the next time.
+    #[error("not everything was sent: {0}")]
+    Unsent(String),
+    #[error(transparent)]
+    Progress(#[from] ProgressError),
+    #[error("packing a batch: {0}")]
+    Pack(#[from] io::Error),
+    /// Inside only: all is to be sent again.
+    #[error("the receiver has another ledger")]
+    Anew,
+}
+
+/// Hears what people should know, a line each.
+pub type Say = Box<dyn Fn(&str)>;
+
+/// What a look sent, all of it acknowledged.
+#[derive(Debug, Default)]
+pub struct Shipped {
+    pub facts: u64,
+    pub events: u64,
+    pub refused_lines: u64,
+    pub batches: u64,
+    /// Bytes sent, packed.
+    pub bytes: u64,
+    /// What the receiver calls this machine.
+    pub host: String,
+    pub clock_skew_ms: i64,
+}
+
+/// Sends to one receiver; keep it between looks.
+pub struct Shipper {
+    transcripts: Transcripts,
+    spool: Option<Spool>,
+    excluded: Vec<PathBuf>,
+    sending: Sending,
+}
+
+/// The way to the receiver, apart from what is read.
+struct Sending {
+    receiver: Receiver,
+    progress: Progress,
+    patience: Patience,
+    machine: [u8; 16],
+    host: String,
+    say: Say,
+    batch: Batch,
+    shipped: Shipped,
+    /// What went wrong last was said.
+    is_said: bool,
+}
+
+impl Shipper {
+    pub fn new(
+        receiver: Receiver,
+        progress: Progress,
+        (machine, host): ([u8; 16], String),
+        patience: Patience,
+        say: Say,
+    ) -> Self {
+        let sending = Sending {
+            receiver,
+            progress,
+            patience,
+            machine,
+            host,
+            say,
+            batch: Batch::default(),
+            shipped: Shipped::default(),
+            is_said: false,
+        };
+        Self { transcripts: Transcripts::new(Vec::new(), Vec::new()), spool: None, excluded: Vec::new(), sending }
+    }
+
+    /// What to read: transcripts below `homes`, and events of `spool`; nothing of `excluded` folders.
+    pub fn set_sources(&mut self, homes: Vec<Home>, spool: Option<Spool>, excluded: Vec<PathBuf>) {
+        if self.excluded != excluded {
+            self.transcripts = Transcripts::new(homes, excluded.clone());
+            self.excluded = excluded;
+        } else {
+            self.transcripts.set_homes(homes);
+        }
+        self.spool = spool;
+    }
+
+    /// Sends all that is new and returns when it is acknowledged; with nothing new it says that this machine is there.
+    pub fn look(&mut self, progress: &dyn Fn(usize, usize)) -> Result<(Shipped, Imported), ShipError> {
+        let mut looked = self.look_once(progress);
+        if let Err(ShipError::Anew) = looked {
+            (self.sending.say)("the receiver has another ledger, or takes now what it refused before; sending all again");
+            self.transcripts.forget();
+            looked = self.look_once(progress);
+        }
+        match looked {
+            Err(error) => {
+                // What was read and not sent is read again.
+                self.transcripts.forget();
+                // Twice in a row: they take turns, and none of them would ever have all of it.
+                let turns = || ShipError::Unsent(format!("several ledgers answer at {}", self.sending.receiver.url()));
+                Err(if matches!(error, ShipError::Anew) { turns() } else { error })
+            }
+            done => done,
+        }
+    }
+
+    fn look_once(&mut self, progress: &dyn Fn(usize, usize)) -> Result<(Shipped, Imported), ShipError> {
+        self.sending.batch = Batch::default();
+        self.sending.shipped = Shipped::default();
+        self.read_spool()?;
+        let imported = self.transcripts.look(&mut self.sending, progress)?;
+        if !self.sending.batch.is_empty() || self.sending.shipped.batches == 0 {
+            self.sending.flush()?;
+        }
+        Ok((std::mem::take(&mut self.sending.shipped), imported))
+    }
+
+    /// Events that hooks left: their facts, under the event's own id.
+    fn read_spool(&mut self) -> Result<(), ShipError> {
+        let Some(spool) = &self.spool else { return Ok(()) };
+        let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
+        for event in spool.waiting()? {
+            match facts_of(&event, &mut workspaces) {
+                // Somebody else took it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => (self.sending.say)(&format!("an event in the spool cannot be read: {error}")),
+                Ok(Ok(Some(word))) => {
+                    self.sending.batch.add(&word)?;
+                    self.sending.batch.events.push(event);
+                    if self.sending.batch.events.len() >= EVENTS || self.sending.batch.is_full() {
+                        self.sending.flush()?;
+                    }
+                }
+                Ok(Ok(None)) => event.remove()?,
+                Ok(Err(fault)) => {
+                    (self.sending.say)(&format!("an event of {} cannot be read and is set aside: {fault}", event.agent));
+                    spool.set_aside(&event)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Events of one batch; each is a commit at the receiver.
+const EVENTS: usize = 200;
+
+/// What an event tells, nothing for one without facts or of an excluded folder; inside, why it cannot be understood.
+pub(crate) fn facts_of(event: &Spooled, workspaces: &mut WorkspaceResolver) -> io::Result<Result<Option<Word>, String>> {
+    let payload = event.read()?;
+    let Ok(at) = UnixMs::try_from(event.at_ms) else { return Ok(Err("its time is out of range".to_owned())) };
+    let mut facts = Vec::new();
+    let out = &mut |fact| facts.push(fact);
+    let verdict = match event.agent.as_str() {
+        claude_code::AGENT => decode_hook(&payload, at, workspaces, out),
+        STATUS_LINE => decode_status_line(&payload, at, workspaces, out),
+        other => return Ok(Err(format!("agent {other:?} is not known"))),
+    };
+    Ok(match verdict {
+        HookVerdict::Decoded => Ok(Some(Word { event: Some(EventName { id: event.id().0, at }), facts })),
+        HookVerdict::NoFacts | HookVerdict::Excluded => Ok(None),
+        HookVerdict::Malformed(reason) => Err(reason.to_owned()),
+    })
+}
+
+impl Sink for Sending {
+    type Error = ShipError;
+
+    fn cursor(&mut self, path: &str) -> Result<Option<FileCursor>, ShipError> {
+        Ok(self.progress.cursor(path).cloned())
+    }
+
+    fn write(&mut self, facts: Vec<Fact>, cursor: FileCursor) -> Result<(), ShipError> {
+        for fact in facts {
+            self.batch.add_fact(fact)?;
+            if self.batch.is_full() {
+                self.flush()?;
+            }
+        }
+        self.batch.cursors.push(cursor);
+        Ok(())
+    }
+}
+
+impl Sending {
+    /// Sends what waits until it is acknowledged, then keeps how far it was.
+    fn flush(&mut self) -> Result<(), ShipError> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let answer = loop {
+            let head = Head {
+                protocol: PROTOCOL,
+                machine: self.machine,
+                host: self.host.clone(),
+                client: env!("CARGO_PKG_VERSION").to_owned(),
+                now: UnixMs::try_from(now_ms()).unwrap_or(UnixMs::MAX),
+            };
+            let body = self.batch.pack(&head)?;
+            let (why, wait) = match self.receiver.send(&body) {
+                Ok(answer) => {
+                    self.shipped.bytes += body.len() as u64;
+                    break answer;
+                }
+                Err(Unsent::Refused(why)) if self.patience != Patience::Endless => return Err(ShipError::Unsent(why)),
+                Err(Unsent::Refused(why)) => {
+                    pause = FIRST_PAUSE;
+                    (why, LONGEST_PAUSE)
+                }
+                Err(Unsent::Later { why, after }) => {
+                    let wait = after.map_or(between(pause / 2, pause), |after| after.clamp(FIRST_PAUSE, LONGEST_ASKED));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    (why, wait)
+                }
+            };
+            if let Patience::Limited(limit) = self.patience
+                && begun.elapsed() + wait > limit
+            {
+                return Err(ShipError::Unsent(why));
+            }
+            if !self.is_said {
+                (self.say)(&format!("{why}; trying again, nothing is lost meanwhile"));
+                self.is_said = true;
+            }
+            self.wait(wait);
+        };
+        if self.is_said {
+            (self.say)(&format!("{} answers again", self.receiver.url()));
+            self.is_said = false;
+        }
+        self.acknowledge(answer)
+    }
+
+    /// Until it is time, or the key is another.
+    fn wait(&self, wait: Duration) {
+        let (begun, key) = (Instant::now(), self.receiver.key());
+        while begun.elapsed() < wait && self.receiver.key() == key {
+            thread::sleep(KEY_LOOK.min(wait));
+        }
+    }
+
+    fn acknowledge(&mut self, answer: Answer) -> Result<(), ShipError> {
+        let batch = std::mem::take(&mut self.batch);
+        for event in &batch.events {
+            // One that stays is sent again and is known there.
+            let _ = event.remove();
+        }
+        for line in &answer.refused {
+            (self.say)(&format!("{} refused line {}: {}", self.receiver.url(), line.line, line.reason));
+        }
+        if self.progress.note(&answer.ledger, &answer.version, answer.refused_lines > 0)? {
+            return Err(ShipError::Anew);
+        }
+        self.progress.keep(batch.cursors)?;
+        let shipped = &mut self.shipped;
+        shipped.facts += answer.facts;
+        shipped.events += answer.events + answer.repeated_events + answer.stale_events;
+        shipped.refused_lines += answer.refused_lines;
+        shipped.batches += 1;
+        (shipped.host, shipped.clock_skew_ms) = (answer.host, answer.clock_skew_ms);
+        Ok(())
+    }
+}
+
+/// At random, so that machines that were cut off together do not come back together.
+fn between(least: Duration, most: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let span = u64::try_from((most - least).as_millis()).unwrap_or(u64::MAX);
+    least + Duration::from_millis(RandomState::new().hash_one(()) % span.max(1))
+}
