@@ -11,6 +11,7 @@ mod log_file;
 mod man;
 mod meter;
 mod prices;
+mod pull;
 mod report;
 mod serve;
 mod service;
@@ -68,6 +69,7 @@ enum Command {
     Doctor(doctor::Args),
     Completions(completions::Args),
     Ship(ship::Args),
+    Pull(pull::Args),
     Key(key::Args),
 }
 
@@ -106,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Doctor(args) => doctor::run(&args),
         Command::Ship(args) => ship::run(&args),
+        Command::Pull(args) => pull::run(&args),
         Command::Key(args) => key::run(args),
     }
 }

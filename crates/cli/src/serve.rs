@@ -1,7 +1,10 @@
 //! `ducat serve`: the page and the API, over a ledger that follows the transcripts.
 
+use std::collections::HashMap;
+use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +21,7 @@ use ducat_store::{Store, StoreError, TenantId};
 use crate::config::{Config, listening_address};
 use crate::import::open_ledger;
 use crate::log_file::LogFile;
+use crate::pull::{self, mirrors};
 use crate::watch::Watch;
 
 /// Serve the page and the API, and follow the agents' transcripts
@@ -158,19 +162,35 @@ async fn ended(say: Say) {
 /// Imports what the agents write, until the store is closed.
 fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn(&str)) {
     let mut watch = Watch::new();
-    let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded);
+    let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded.clone());
+    let data = data_folder();
+    // There from the start, so that a first pull is noticed at once.
+    let pull_folder = data.as_ref().map(|data| data.join("pull"));
+    if let Some(folder) = &pull_folder {
+        let _ = DirBuilder::new().mode(0o700).create(folder);
+    }
+    let mut pulled: HashMap<(PathBuf, String), Importer> = HashMap::new();
     loop {
         // Homes appear when an agent is first used.
         let homes = claude_homes();
         homes.iter().for_each(|home| watch.add(&home.0));
         importer.set_homes(homes);
-        match importer.look(&|_, _| {}) {
-            Ok(imported) => {
-                imported.problems.iter().for_each(|problem| say(&format!("skipped {problem}")));
-                imported.unreadable.iter().for_each(|(reason, lines)| skipped.count(reason, *lines));
+        if let Some(folder) = &pull_folder {
+            watch.add(folder);
+        }
+        for (place, host) in data.as_deref().map(mirrors).unwrap_or_default() {
+            let make = || pull::importer(store.clone(), &place, host.clone(), excluded.clone());
+            pulled.entry((place.clone(), host.clone())).or_insert_with(make);
+        }
+        for importer in std::iter::once(&mut importer).chain(pulled.values_mut()) {
+            match importer.look(&|_, _| {}) {
+                Ok(imported) => {
+                    imported.problems.iter().for_each(|problem| say(&format!("skipped {problem}")));
+                    imported.unreadable.iter().for_each(|(reason, lines)| skipped.count(reason, *lines));
+                }
+                Err(StoreError::Closed) => return,
+                Err(error) => say(&format!("reading transcripts: {error}; trying again")),
             }
-            Err(StoreError::Closed) => return,
-            Err(error) => say(&format!("reading transcripts: {error}; trying again")),
         }
         watch.wait();
     }
