@@ -156,8 +156,7 @@ pub(crate) fn check(connection: &Connection) -> Result<i64, StoreError> {
 
 /// The database has this version's schema.
 pub(crate) fn is_current(connection: &Connection) -> Result<bool, StoreError> {
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
-    Ok(found == MIGRATIONS.len() as i64)
+    Ok(check(connection)? == MIGRATIONS.len() as i64)
 }
 
 /// Settings of every connection.

@@ -84,7 +84,7 @@ fn may_purge(args: &Args, data: &Path) -> anyhow::Result<bool> {
 }
 
 /// Names of what stands in a data folder.
-const KEPT: [&str; 13] = [
+const KEPT: [&str; 16] = [
     "ledger.db",
     "ledger.db-wal",
     "ledger.db-shm",
@@ -98,6 +98,9 @@ const KEPT: [&str; 13] = [
     "start-on-hook",
     "start-on-hook.tried",
     "logs",
+    "machine-id",
+    "ship",
+    "pull",
 ];
 
 fn purge(data: &Path) -> anyhow::Result<()> {
