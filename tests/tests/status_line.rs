@@ -304,3 +304,51 @@ fn a_plans_costs_are_called_values_in_reports() {
     let nowhere = Machine::new().run(&["report", "--ledger"]);
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("ducat serve or ducat import"), "{nowhere:?}");
 }
+
+#[test]
+fn codex_tells_its_quota_in_its_rollouts() {
+    let machine = Machine::new();
+    let rollout = machine.home().join(".codex/sessions/2026/11/25/rollout-2026-11-25T10-00-00-01a20b71.jsonl");
+    let line = |used: f64| {
+        let now = now_ms();
+        let at = rfc3339(now);
+        let limits = json!({ "limit_id": "codex", "limit_name": null, "plan_type": "plus", "credits": null,
+            "primary": { "used_percent": used, "window_minutes": 300, "resets_at": now / 1000 + 3600 },
+            "secondary": { "used_percent": 60.0, "window_minutes": 10080, "resets_at": now / 1000 + 90_000 } });
+        format!(
+            "{}\n",
+            json!({ "timestamp": at, "type": "event_msg", "payload": { "type": "token_count", "info": null, "rate_limits": limits } })
+        )
+    };
+    ducat_end_to_end::write(&rollout, &line(13.0));
+    let server = machine.serve();
+    let comes_to = |used: f64| {
+        eventually(|| {
+            let quotas = server.get_json("/api/v1/quota")["quotas"].clone();
+            let told = &quotas[0];
+            let is =
+                told["agent"] == "codex" && told["used_percent"] == used && told["plan"] == "plus" && quotas[1]["window"] == "7d";
+            if is { Ok(()) } else { Err(quotas.to_string()) }
+        });
+    };
+    comes_to(13.0);
+    ducat_end_to_end::append(&rollout, &line(34.0));
+    comes_to(34.0);
+    // Not yet whole; and one that an idle session repeats.
+    ducat_end_to_end::append(&rollout, &line(20.0)[..40]);
+    comes_to(34.0);
+    // Real rollouts, of windows that have long reset: taken in, and no block of today.
+    let Some(real) = ducat_end_to_end::shared("data/transcripts/savekirk-session-bridge/codex/sessions") else { return };
+    drop(server);
+    machine.prints(&["import", real.to_str().unwrap()]);
+    assert_eq!(machine.serve().get_json("/api/v1/quota")["quotas"].as_array().unwrap().len(), 2);
+}
+
+/// RFC 3339, as rollouts write times.
+fn rfc3339(ms: u64) -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "+%Y-%m-%dT%H:%M:%S.000Z", "-d", &format!("@{}", ms / 1000)])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}

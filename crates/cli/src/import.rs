@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_report::figures;
-use ducat_scan::{Home, Importer, claude_homes};
+use ducat_scan::{Home, Importer, agent_homes};
+use ducat_ship::host_name;
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Durability, Listener, Pricer, Store, StoreOptions, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -31,12 +32,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for folder in &args.paths {
         std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     }
-    let homes = if args.paths.is_empty() { claude_homes() } else { args.paths.iter().cloned().map(Home).collect() };
+    let homes = if args.paths.is_empty() { agent_homes() } else { args.paths.iter().cloned().map(Home).collect() };
     if homes.is_empty() {
-        bail!("nothing to import: there is no ~/.claude/projects, no ~/.config/claude/projects and nothing in CLAUDE_CONFIG_DIR");
+        bail!(
+            "nothing to import: there is no ~/.claude/projects, no ~/.config/claude/projects, no ~/.codex/sessions and nothing in CLAUDE_CONFIG_DIR"
+        );
     }
     let (_folder, store, _) = open_ledger(&config, None)?;
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, homes, config.excluded_folders());
+    if args.paths.is_empty() {
+        // What stands elsewhere may be another machine's.
+        importer = importer.of_host(host_name());
+    }
     let bar = progress_bar("importing", io::stderr().is_terminal());
     let imported = importer.look(&|done, total| {
         bar.set_length(total as u64);

@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueHint;
 use ducat_capture::Workspaces;
-use ducat_scan::{Importer, WorkspaceResolver, claude_homes};
+use ducat_scan::{Importer, WorkspaceResolver, agent_homes};
 use ducat_server::{Inherited, LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped, load_tls, notify_manager};
+use ducat_ship::host_name;
 use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder};
 use ducat_store::{Store, StoreError, TenantId};
 
@@ -162,7 +163,7 @@ async fn ended(say: Say) {
 /// Imports what the agents write, until the store is closed.
 fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn(&str)) {
     let mut watch = Watch::new();
-    let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded.clone());
+    let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded.clone()).of_host(host_name());
     let data = data_folder();
     // There from the start, so that a first pull is noticed at once.
     let pull_folder = data.as_ref().map(|data| data.join("pull"));
@@ -172,7 +173,7 @@ fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn
     let mut pulled: HashMap<(PathBuf, String), Importer> = HashMap::new();
     loop {
         // Homes appear when an agent is first used.
-        let homes = claude_homes();
+        let homes = agent_homes();
         homes.iter().for_each(|home| watch.add(&home.0));
         importer.set_homes(homes);
         if let Some(folder) = &pull_folder {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_report::figures;
-use ducat_scan::{Imported, claude_homes};
+use ducat_scan::{Imported, agent_homes};
 use ducat_ship::{KeySource, Patience, Progress, Receiver, Shipped, Shipper, host_name, machine_id, pool_id, show};
 use ducat_spool::{Limits, Spool, data_folder, socket_paths, spool_folder};
 
@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let progress = Progress::open(&data, args.to.trim_end_matches('/'))?;
     let excluded = config.excluded_folders();
     if args.dry_run {
-        let shown = show(&progress, claude_homes(), spool(&data).as_ref(), excluded, SHOWN)?;
+        let shown = show(&progress, agent_homes(), spool(&data).as_ref(), excluded, SHOWN)?;
         for word in &shown.words {
             writeln!(io::stdout(), "{}", serde_json::to_string(word)?)?;
         }
@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     watch.add(&events);
     let mut is_first = true;
     loop {
-        let homes = claude_homes();
+        let homes = agent_homes();
         homes.iter().for_each(|home| watch.add(&home.0));
         shipper.set_sources(homes, spool(&data), excluded.clone());
         let bar = progress_bar("shipping", is_first && io::stderr().is_terminal());

@@ -23,6 +23,13 @@ pub struct TranscriptFile {
     pub modified_ns: i128,
 }
 
+impl TranscriptFile {
+    /// A session of Codex, by its name; all others are Claude Code's.
+    pub fn is_rollout(&self) -> bool {
+        self.path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("rollout-"))
+    }
+}
+
 /// Claude Code's homes: `~/.claude/projects`, `~/.config/claude/projects` and `projects` in every folder of the comma-separated
 /// `CLAUDE_CONFIG_DIR`. Those that do not exist are left out.
 pub fn claude_homes() -> Vec<Home> {
@@ -39,6 +46,19 @@ pub fn claude_homes() -> Vec<Home> {
         folders.extend(told.to_string_lossy().split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
     }
     folders.into_iter().map(|folder| Home(folder.join("projects"))).filter(|home| home.0.is_dir()).collect()
+}
+
+/// Codex's homes: `sessions` and `archived_sessions` in `CODEX_HOME`, else in `~/.codex`. Those that do not exist are left out.
+pub fn codex_homes() -> Vec<Home> {
+    let told = env::var_os("CODEX_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = told.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".codex")));
+    let homes = folder.into_iter().flat_map(|folder| ["sessions", "archived_sessions"].map(|name| Home(folder.join(name))));
+    homes.filter(|home| home.0.is_dir()).collect()
+}
+
+/// All homes that are read into a ledger.
+pub fn agent_homes() -> Vec<Home> {
+    claude_homes().into_iter().chain(codex_homes()).collect()
 }
 
 /// Every `*.jsonl` below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what

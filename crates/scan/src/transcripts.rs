@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use ducat_capture::claude_code::{Detail, FileState, LineVerdict, decode_line};
+use ducat_capture::codex::decode_rate_limits;
 use ducat_ledger::{Fact, Key, Line};
 use ducat_store::FileCursor;
 
@@ -113,6 +114,7 @@ fn read<S: Sink>(
     if let Err(error) = open.seek(SeekFrom::Start(offset)) {
         return Ok(Err(error));
     }
+    let is_rollout = file.is_rollout();
     let mut facts = Facts::default();
     let mut unreadable: Option<(u64, &'static str)> = None;
     let mut unreadable_lines = 0_u64;
@@ -129,6 +131,10 @@ fn read<S: Sink>(
         let mut tried = state.clone();
         let verdict = match bytes {
             Some(bytes) if bytes.trim_ascii().is_empty() => LineVerdict::NoFacts,
+            Some(bytes) if is_rollout => {
+                decode_rate_limits(bytes, &mut |fact| facts.add(fact));
+                LineVerdict::NoFacts
+            }
             Some(bytes) => decode_line(bytes, &mut tried, workspaces, Detail::All, &mut |fact| facts.add(fact)),
             None => LineVerdict::Unreadable("too long"),
         };

@@ -1,8 +1,10 @@
-//! Codex: what a headless run prints.
+//! Codex: what a headless run prints, and what its rollouts (`sessions/YYYY/MM/DD/rollout-*.jsonl`) tell of the plan's quota.
 
 mod headless;
+mod rate_limits;
 
 pub use headless::{Headless, HeadlessRun, RESULT, decode_result};
+pub use rate_limits::decode_rate_limits;
 
 /// Its name in the ledger.
 pub const AGENT: &str = "codex";
