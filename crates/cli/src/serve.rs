@@ -1,10 +1,8 @@
 //! `ducat serve`: the page and the API, over a ledger that follows the transcripts.
 
 use std::collections::HashMap;
-use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -165,11 +163,7 @@ fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn
     let mut watch = Watch::new();
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, Vec::new(), excluded.clone()).of_host(host_name());
     let data = data_folder();
-    // There from the start, so that a first pull is noticed at once.
     let pull_folder = data.as_ref().map(|data| data.join("pull"));
-    if let Some(folder) = &pull_folder {
-        let _ = DirBuilder::new().mode(0o700).create(folder);
-    }
     let mut pulled: HashMap<(PathBuf, String), Importer> = HashMap::new();
     loop {
         // Homes appear when an agent is first used.

@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             writeln!(out, "{} new lines taken in.", figures::count(imported.lines))?;
         }
         Err(error) => match error.downcast_ref::<FolderError>() {
-            Some(FolderError::InUse { .. }) => writeln!(out, "The server that runs here takes them in.")?,
+            Some(FolderError::InUse { .. }) => writeln!(out, "The server that runs here takes them in within a minute.")?,
             _ => return Err(error),
         },
     }
