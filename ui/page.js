@@ -2,6 +2,8 @@
 // happened, and now and then, while it is looked at.
 import { element } from "./dom.js";
 import { ago, exactUsd, tokens, usd } from "./figures.js";
+import { notices } from "./history.js";
+import { machineTable } from "./machines.js";
 import { gauge } from "./quota.js";
 import { ticker } from "./ticker.js";
 
@@ -125,19 +127,30 @@ async function refresh() {
   const dated = spans(now);
   const today = dated[0][1];
   const month = dated[2][1];
-  const [reports, models, projects, sessions, quota] = await Promise.all([
+  const [reports, models, projects, sessions, quota, history, machines] = await Promise.all([
     Promise.all(dated.map(([, since]) => ask("report", { by: "billing", since, until: today, timezone: zone }))),
     ask("report", { by: "model", since: month, until: today, timezone: zone }),
     ask("report", { by: "project", since: month, until: today, timezone: zone }),
     ask("sessions", { limit: 12 }),
     ask("quota"),
+    ask("history"),
+    ask("machines"),
   ]);
   show("spans", ...dated.map(([title], place) => tile(title, reports[place])));
   show("quotas", ...quota.quotas.map((quota) => gauge(quota, now)));
+  show("notices", ...notices(history.rows, now));
   show("tokens", ...tokensByKind(reports[2].totals));
   show("models", ...ranking(models.rows, "model"));
   show("projects", ...ranking(projects.rows, "project"));
   show("sessions", ...sessionTable(sessions.rows, now));
+  showMachines(machines.rows, now);
+}
+
+/** The hint below stays as it was opened. */
+function showMachines(rows, now) {
+  const open = document.querySelector("#machines details")?.open ?? false;
+  show("machines", ...machineTable(rows, now));
+  document.querySelector("#machines details").open = open;
 }
 
 let next = 0;

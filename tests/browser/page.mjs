@@ -27,6 +27,8 @@ const look = async () => {
       tiles: [...document.querySelectorAll("#spans .figure")].map((figure) => figure.textContent),
       ticker: [...document.querySelectorAll("#ticker tr")].map((row) => [...row.cells].slice(1).map((cell) => cell.textContent).join("|")),
       quotas: [...document.querySelectorAll("#quotas .tile")].map((tile) => [...tile.children].map((child) => child.textContent).filter(Boolean).join("|")),
+      notices: [...document.querySelectorAll("#notices .notice")].map((notice) => notice.textContent),
+      machines: document.getElementById("machines").textContent,
       notes: [...document.querySelectorAll("#spans .note")].map((note) => note.textContent),
       sessions: document.querySelectorAll("#sessions tbody tr").length,
       sideways: document.documentElement.scrollWidth > document.documentElement.clientWidth,

@@ -101,6 +101,24 @@ fn the_page_shows_what_happens() {
             "request|claude-opus-4-8|first-version|5.00 k out, $0.1250"
         ])
     );
+    // A transcript that the client will delete, and a machine that ships here.
+    let old = machine.projects().join("old/old.jsonl");
+    write(&old, &request("old", 7, 100));
+    let when = std::time::SystemTime::now() - std::time::Duration::from_secs(40 * 86_400);
+    std::fs::File::options().append(true).open(&old).unwrap().set_modified(when).unwrap();
+    let key = machine.prints(&["key", "create", "laptop"]);
+    let laptop = Machine::new();
+    write(&laptop.projects().join("app/l.jsonl"), &request("l", 8, 100));
+    let mut ship = laptop.command(&["ship", "--once", "--to", &server.url(), "--host", "laptop"]);
+    assert!(ship.env("DUCAT_SHIP_KEY", key.trim()).output().unwrap().status.success());
+    eventually(|| {
+        let saw = look();
+        let (notices, machines) = (&saw["phone-light"]["notices"], saw["desktop-dark"]["machines"].as_str().unwrap().to_owned());
+        let told = notices[0]
+            .as_str()
+            .is_some_and(|notice| notice.contains("deletes 1 transcript") && notice.contains("keeps what they told"));
+        if told && machines.contains("laptop") && saw["phone-light"]["sideways"] == false { Ok(()) } else { Err(saw.to_string()) }
+    });
     let quotas = saw["phone-dark"]["quotas"].as_array().unwrap();
     assert!(quotas[0].as_str().unwrap().starts_with("5h quota · claude-code|24 %|lasts to "), "{quotas:?}");
     assert!(quotas[1].as_str().unwrap().starts_with("7d quota · claude-code|91 %|out at "), "{quotas:?}");

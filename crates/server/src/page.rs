@@ -7,9 +7,11 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::api::error;
 
 const INDEX: &str = include_str!("../../../ui/index.html");
-const ASSETS: [(&str, &str, &str); 7] = [
+const ASSETS: [(&str, &str, &str); 9] = [
     ("page.js", "text/javascript; charset=utf-8", include_str!("../../../ui/page.js")),
     ("dom.js", "text/javascript; charset=utf-8", include_str!("../../../ui/dom.js")),
+    ("history.js", "text/javascript; charset=utf-8", include_str!("../../../ui/history.js")),
+    ("machines.js", "text/javascript; charset=utf-8", include_str!("../../../ui/machines.js")),
     ("quota.js", "text/javascript; charset=utf-8", include_str!("../../../ui/quota.js")),
     ("figures.js", "text/javascript; charset=utf-8", include_str!("../../../ui/figures.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("../../../ui/ticker.js")),

@@ -82,7 +82,8 @@ impl Line<'_> {
                 line.push_str(&text);
             }
         }
-        line.trim_end().to_owned()
+        // Where the first part is not known, the next one's separator would lead.
+        line.trim_start_matches([' ', '·', '|']).trim_end().to_owned()
     }
 
     fn field(&self, field: Field, detail: Detail) -> Option<String> {
@@ -252,6 +253,7 @@ mod tests {
         );
         assert_eq!(draw(&plan, Some(76)), "Opus 4.8 · 5h 24% · 7d 41% · $0.2364 list · today $4.24 list · ctx 38%");
         assert_eq!(draw(&plan, Some(56)), "Opus 4.8 · 5h 24% · 7d 41% · $0.2364 list");
+        assert_eq!(draw(&StatusLine { model: None, model_id: None, ..told() }, None), "$0.2364 · today $4.24 · ctx 38%");
         assert_eq!(draw(&plan, Some(12)), "Opus 4.8");
         assert_eq!(draw(&plan, Some(5)), "Opus…");
     }
