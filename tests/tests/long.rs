@@ -11,11 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ducat_capture::AsTold;
-use ducat_capture::claude_code::{Detail, FileState, decode_hook, decode_line};
+use ducat_capture::claude_code::{Detail, FileState, decode_hook, decode_line, decode_status_line};
+use ducat_capture::codex::decode_rate_limits;
 use ducat_end_to_end::{Machine, append, eventually, request, write};
+use ducat_ledger::remote::Word;
 use ducat_prices::PriceTable;
 use ducat_report::{ReportQuery, Settings};
 use ducat_spool::{Frame, redact};
+use ducat_status_line::Template;
 use serde_json::{Value, json};
 
 fn lasts() -> Duration {
@@ -120,6 +123,17 @@ fn no_bytes_make_a_parser_panic() {
     corpus.extend(frames);
     corpus.push(br#"{"version":1,"models":{"m":{"input":1.5}}}"#.to_vec());
     corpus.push(b"since=7d&until=today&by=weekly&timezone=Europe/Berlin".to_vec());
+    corpus.push(br#"{"timestamp":"2026-04-06T13:42:13.523Z","payload":{"rate_limits":{"limit_id":"codex","primary":{"used_percent":13.0,"window_minutes":300,"resets_at":1775490660},"plan_type":"plus"}}}"#.to_vec());
+    corpus.push("{model}[ · 5h {five_hour}][[{{lines}}]]".as_bytes().to_vec());
+    let words: Vec<Vec<u8>> = corpus
+        .iter()
+        .map(|line| {
+            let mut facts = Vec::new();
+            decode_line(line, &mut FileState::default(), &mut AsTold, Detail::All, &mut |fact| facts.push(fact));
+            serde_json::to_vec(&Word { event: None, facts }).unwrap()
+        })
+        .collect();
+    corpus.extend(words);
     let (begun, mut tried) = (Instant::now(), 0_u64);
     while begun.elapsed() < lasts() {
         let bytes = mutated(&corpus, &mut random);
@@ -127,8 +141,15 @@ fn no_bytes_make_a_parser_panic() {
         decode_line(&bytes, &mut FileState::default(), &mut AsTold, Detail::All, &mut |_| facts += 1);
         decode_hook(&bytes, 1_780_000_000_000, &mut AsTold, &mut |_| facts += 1);
         decode_hook(&redact(&bytes), 1_780_000_000_000, &mut AsTold, &mut |_| facts += 1);
+        decode_status_line(&bytes, 1_795_574_310_000, &mut AsTold, &mut |_| facts += 1);
+        decode_rate_limits(&bytes, &mut |_| facts += 1);
         let _ = Frame::decode(&bytes);
+        // A line of another machine: what is believed of a stranger.
+        if let Ok(word) = serde_json::from_slice::<Word>(&bytes) {
+            facts += usize::from(word.check().is_ok());
+        }
         let text = String::from_utf8_lossy(&bytes);
+        let _ = text.parse::<Template>();
         let _ = PriceTable::from_json(&text);
         let pairs: Vec<(&str, &str)> = text.split('&').filter_map(|pair| pair.split_once('=')).collect();
         let _ = ReportQuery::parse(pairs, "2026-11-24T12:00:00Z".parse().unwrap(), &Settings::default());

@@ -37,19 +37,20 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  ducat serve                       the page at http://localhost:9090, fed as sessions go on
+  ducat serve                       the page at http://localhost:9090
   ducat service install             have the server always there
-  ducat setup claude-code           have Claude Code report each tool call as it happens
+  ducat setup claude-code           have Claude Code tell of each tool call
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
-  ducat sessions                    the last sessions; `ducat session ID` shows one
+  ducat report blocks --live        the plan's five hours, as they go
+  ducat sessions                    the last sessions; `ducat session ID`: one
   ducat report project --json       the projects, for a program
   ducat meter -- claude -p …        a headless run, and what it cost
-  ducat key create laptop           a key for another machine, which sends its facts here with `ducat ship`
-  ducat prices list opus            the prices of all models with opus in their name
-  ducat doctor                      what is wrong on this machine, and what to do; nothing when all is well
+  ducat key create laptop           a key for another machine: `ducat ship`
+  ducat prices list opus            the prices of all models named opus
+  ducat doctor                      what is wrong here; nothing when all is well
 
-Configuration: $XDG_CONFIG_HOME/ducat/config.toml (or ~/.config/ducat/config.toml, or DUCAT_CONFIG)";
+Configuration: ~/.config/ducat/config.toml (`ducat config show`)";
 
 #[derive(Subcommand)]
 enum Command {
