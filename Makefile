@@ -15,7 +15,7 @@ run: build ## Serve the page at http://localhost:9090, fed by your Claude Code s
 
 test: ## Set up what the tests need and run all of them
 	scripts/setup-test
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 
 test-long: ## Fuzz, kill rounds, soak, every command of the docs, property tests at length; DUCAT_LONG_SECONDS each (default 600)
 	scripts/setup-test

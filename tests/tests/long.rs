@@ -146,7 +146,7 @@ fn no_bytes_make_a_parser_panic() {
         let _ = Frame::decode(&bytes);
         // A line of another machine: what is believed of a stranger.
         if let Ok(word) = serde_json::from_slice::<Word>(&bytes) {
-            facts += usize::from(word.check().is_ok());
+            let _ = word.check();
         }
         let text = String::from_utf8_lossy(&bytes);
         let _ = text.parse::<Template>();

@@ -16,6 +16,7 @@ use ducat_server::{Inherited, LiveHub, Parts, PublicUrl, Server, ServerConfig, S
 use ducat_ship::host_name;
 use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder};
 use ducat_store::{Store, StoreError, TenantId};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, listening_address};
 use crate::import::open_ledger;
@@ -99,6 +100,8 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
     let scheme = if server_config.tls.is_some() { "https" } else { "http" };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
     runtime.block_on(async {
+        // Before anybody learns that we run: who is told so may end us in the same moment.
+        let asked_to_end = signal(SignalKind::terminate()).context("waiting for the signal to end")?;
         let live = Arc::new(LiveHub::default());
         let (_folder, store, pricer) = open_ledger(&config, Some(live.clone()))?;
         let excluded = config.excluded_folders();
@@ -127,7 +130,7 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
             .name("ducat-follow".to_owned())
             .spawn(move || follow(&follower.0, excluded, &skipped, &*follower.1))
             .context("starting")?;
-        server.run(ended(say)).await;
+        server.run(ended(asked_to_end, say)).await;
         store.close();
         Ok(())
     })
@@ -139,16 +142,10 @@ fn named(address: SocketAddr) -> String {
 }
 
 /// SIGINT or SIGTERM; a second one ends the process at once.
-async fn ended(say: Say) {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
+async fn ended(mut asked_to_end: Signal, say: Say) {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        _ = asked_to_end.recv() => {}
     }
     notify_manager("STOPPING=1");
     say("ending; once more ends at once");
