@@ -22,7 +22,8 @@ pub enum Fact {
     Line(Line),
 }
 
-/// Declares a fact: its plain identity, then the told fields with how equal ranks join (`largest` or `smallest`).
+/// Declares a fact: its plain identity, then the told fields with how they join: the highest rank's
+/// `largest` or `smallest` value, or `each` rank's largest.
 macro_rules! fact {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty , $mode:ident ;)* }) => {
         $(#[$doc])*
@@ -61,16 +62,17 @@ macro_rules! fact {
                 changed
             }
 
-            /// Shows each told field to `rule`: its name, the rank of its witness, its value. Stops at the first that it refuses.
+            /// Shows all that is told of each field to `rule`: its name, the rank of the witness, the value. Stops at the first that it refuses.
             pub(crate) fn check_told(&self, rule: &TellingRule<'_>) -> Result<(), Refusal> {
-                $(if let Some(value) = self.$field.get() {
-                    rule(stringify!($field), self.$field.rank(), value.told_value())?;
+                $(for (rank, value) in self.$field.claims() {
+                    rule(stringify!($field), rank, value.told_value())?;
                 })*
                 Ok(())
             }
         }
     };
     (@largest $ours:expr, $theirs:expr) => { $ours.join(&$theirs) };
+    (@each $ours:expr, $theirs:expr) => { $ours.join_each(&$theirs) };
     (@smallest $ours:expr, $theirs:expr) => { $ours.join_smallest(&$theirs) };
 }
 
@@ -123,19 +125,26 @@ fact! {
     /// One call of a model.
     Request {
         /// As the client reported it; the canonical name is derived by the price table.
-        model: String, largest;
-        input_tokens: u64, largest;
-        output_tokens: u64, largest;
-        reasoning_tokens: u64, largest;
-        cache_read_tokens: u64, largest;
-        cache_write_5m_tokens: u64, largest;
-        cache_write_1h_tokens: u64, largest;
+        model: String, each;
+        input_tokens: u64, each;
+        output_tokens: u64, each;
+        reasoning_tokens: u64, each;
+        cache_read_tokens: u64, each;
+        cache_write_5m_tokens: u64, each;
+        cache_write_1h_tokens: u64, each;
         /// All cache writes; what is above its parts is priced at the 5-minute rate and flagged.
-        cache_write_tokens: u64, largest;
-        web_search_requests: u64, largest;
+        cache_write_tokens: u64, each;
+        web_search_requests: u64, each;
         started_at: UnixMs, smallest;
         ended_at: UnixMs, largest;
-        duration_ms: u64, largest;
+        /// Of the attempt that was answered.
+        duration_ms: u64, each;
+        /// From asking for the first time to the end, with all failed attempts and the waits between them.
+        all_attempts_ms: u64, largest;
+        /// From asking to the first token, of the attempt that was answered.
+        ttft_ms: u64, largest;
+        /// How often the provider was asked, at least 1.
+        attempts: u64, largest;
         /// The turn that caused it.
         turn: Key, smallest;
         /// The sub-agent that made it.
@@ -146,6 +155,12 @@ fact! {
         skill: String, largest;
         /// The MCP server whose tool it was made for.
         mcp_server: String, largest;
+        /// The plugin that brought the skill, agent or server.
+        plugin: String, largest;
+        /// What in the client asked: `main`, `agent:builtin:Explore`, `compact`, …
+        query_source: String, largest;
+        /// How hard the model was told to think.
+        effort: String, largest;
         provider: String, largest;
         service_tier: String, largest;
         inference_geo: String, largest;
@@ -153,12 +168,20 @@ fact! {
         speed: String, largest;
         stop_reason: String, largest;
         /// What the client said it cost, in nano-USD.
-        reported_cost_nano: i64, largest;
+        reported_cost_nano: i64, each;
         /// Who is paid for it, where a witness of the request itself tells; see [`crate::billing`].
         billing: Billing, largest;
         user: String, largest;
         team: String, largest;
         host: String, largest;
+        /// Further dimensions as `name=value`, sorted by name, one a line; see the configuration's `[otlp.labels]`.
+        labels: String, largest;
+        /// It was told without an id of the request, which may be told elsewhere with one; see [`crate::pair_group`].
+        keyless: bool, largest;
+        /// It is no request but the sum of several, which count only where nobody told of them one by one.
+        is_sum: bool, largest;
+        /// Its tokens were counted by an estimate; they are in no exact sum.
+        estimated: bool, largest;
     }
 }
 
@@ -167,12 +190,12 @@ fact! {
     ToolCall {
         /// `Bash`, `mcp__server__tool`.
         name: String, largest;
-        outcome: Outcome, largest;
+        outcome: Outcome, each;
         /// `exit_code`, `validation`, `unknown_tool`, `permission`, `timeout`, …; bounded words, never content.
         error_kind: String, largest;
         started_at: UnixMs, smallest;
         ended_at: UnixMs, largest;
-        duration_ms: u64, largest;
+        duration_ms: u64, each;
         /// UTF-8 bytes of the input's JSON.
         input_bytes: u64, largest;
         /// UTF-8 bytes of the result as the model gets it.
@@ -186,6 +209,8 @@ fact! {
         user: String, largest;
         team: String, largest;
         host: String, largest;
+        /// Told without an id, like [`Request::keyless`].
+        keyless: bool, largest;
     }
 }
 

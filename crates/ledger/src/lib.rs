@@ -31,7 +31,7 @@ pub use owner::owner;
 pub use quota::{Pace, Quota};
 pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};
 pub use told::Told;
-pub use witness::{FieldClass, Witness, Witnesses};
+pub use witness::{DERIVED, FieldClass, Witness, Witnesses};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Negative before it.
 pub type UnixMs = i64;

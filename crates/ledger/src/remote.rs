@@ -121,6 +121,7 @@ told_value! {
     i64 => |number| Value::Number(*number);
     Key => |_| Value::Word;
     Outcome => |_| Value::Word;
+    bool => |_| Value::Word;
     IncidentKind => |_| Value::Word;
     Billing => |_| Value::Word;
 }

@@ -1,40 +1,34 @@
 //! One field of a fact, as the best witness so far told it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value with the rank of the witness who told it; rank 0 and no value when nobody did.
 ///
-/// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value. Both are
-/// commutative, associative and idempotent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "(u8, Option<T>)", into = "(u8, Option<T>)", bound(serialize = "T: Clone + Serialize"))]
+/// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value. [`Told::join_each`]
+/// remembers besides what was told at lower ranks. All are commutative, associative and idempotent; one field is always joined in one way.
+///
+/// As JSON: `[rank, value]`, or `[rank, value, [[lower rank, its value, or null where it is the same], …]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Told<T> {
     rank: u8,
     value: Option<T>,
-}
-
-impl<T> From<(u8, Option<T>)> for Told<T> {
-    fn from((rank, value): (u8, Option<T>)) -> Self {
-        Self::maybe(rank, value)
-    }
-}
-
-impl<T> From<Told<T>> for (u8, Option<T>) {
-    fn from(told: Told<T>) -> Self {
-        (told.rank, told.value)
-    }
+    /// What was told at lower ranks, the lowest first; `None` where it is `value`. A box, because most fields have one witness.
+    #[allow(clippy::box_collection)]
+    lower: Option<Box<Vec<(u8, Option<T>)>>>,
 }
 
 impl<T> Default for Told<T> {
     fn default() -> Self {
-        Self { rank: 0, value: None }
+        Self { rank: 0, value: None, lower: None }
     }
 }
 
 impl<T> Told<T> {
     /// A value told by a witness of this rank (at least 1).
     pub fn by(rank: u8, value: T) -> Self {
-        Self { rank: rank.max(1), value: Some(value) }
+        Self { rank: rank.max(1), value: Some(value), lower: None }
     }
 
     /// Like [`Told::by`], untold when there is no value.
@@ -68,6 +62,13 @@ impl<T> Told<T> {
     {
         self.value.unwrap_or_default()
     }
+
+    /// What was told at each rank that is remembered, the believed one last.
+    pub fn claims(&self) -> impl Iterator<Item = (u8, &T)> {
+        let lower = self.lower.iter().flat_map(|lower| lower.iter());
+        let lower = lower.filter_map(|(rank, value)| Some((*rank, value.as_ref().or(self.value.as_ref())?)));
+        lower.chain(self.value.iter().map(|value| (self.rank, value)))
+    }
 }
 
 impl<T: Ord + Clone> Told<T> {
@@ -81,6 +82,37 @@ impl<T: Ord + Clone> Told<T> {
         self.join_by(other, |ours, theirs| theirs < ours)
     }
 
+    /// Keeps the best of both at every rank, the larger value on equal rank; true when `self` changed.
+    pub fn join_each(&mut self, other: &Self) -> bool {
+        if other.is_untold() {
+            return false;
+        }
+        // The common case: the same witness, and nobody else.
+        if self.lower.is_none() && other.lower.is_none() && (self.is_untold() || self.rank == other.rank) {
+            return self.join(other);
+        }
+        let mut claims: Vec<(u8, T)> = self.claims().map(|(rank, value)| (rank, value.clone())).collect();
+        for (rank, value) in other.claims() {
+            match claims.binary_search_by_key(&rank, |(rank, _)| *rank) {
+                Ok(place) if *value > claims[place].1 => claims[place].1 = value.clone(),
+                Ok(_) => {}
+                Err(place) => claims.insert(place, (rank, value.clone())),
+            }
+        }
+        let joined = Self::of_claims(claims);
+        let changed = joined != *self;
+        *self = joined;
+        changed
+    }
+
+    /// `claims`: by rising rank, each rank once.
+    fn of_claims(mut claims: Vec<(u8, T)>) -> Self {
+        let Some((rank, believed)) = claims.pop() else { return Self::default() };
+        let lower: Vec<_> =
+            claims.into_iter().map(|(rank, value)| (rank, Some(value).filter(|value| *value != believed))).collect();
+        Self { rank, value: Some(believed), lower: (!lower.is_empty()).then(|| Box::new(lower)) }
+    }
+
     fn join_by(&mut self, other: &Self, better: impl Fn(&T, &T) -> bool) -> bool {
         let takes = match (&self.value, &other.value) {
             (_, None) => false,
@@ -91,5 +123,70 @@ impl<T: Ord + Clone> Told<T> {
             *self = other.clone();
         }
         takes
+    }
+}
+
+impl<T: Serialize> Serialize for Told<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut parts = serializer.serialize_seq(Some(if self.lower.is_some() { 3 } else { 2 }))?;
+        parts.serialize_element(&self.rank)?;
+        parts.serialize_element(&self.value)?;
+        if let Some(lower) = &self.lower {
+            parts.serialize_element(lower)?;
+        }
+        parts.end()
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Ord + Clone> Deserialize<'de> for Told<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Parts(std::marker::PhantomData))
+    }
+}
+
+struct Parts<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Ord + Clone> Visitor<'de> for Parts<T> {
+    type Value = Told<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[rank, value] or [rank, value, claims of lower ranks]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Told<T>, A::Error> {
+        let missing = |place| serde::de::Error::invalid_length(place, &self);
+        let rank: u8 = parts.next_element()?.ok_or_else(|| missing(0))?;
+        let value: Option<T> = parts.next_element()?.ok_or_else(|| missing(1))?;
+        let lower: Vec<(u8, Option<T>)> = parts.next_element()?.unwrap_or_default();
+        let Some(value) = value else { return Ok(Told::default()) };
+        if lower.is_empty() {
+            return Ok(Told::by(rank, value));
+        }
+        // Whoever wrote it: ranks rise and the believed one is the highest.
+        let mut told = Told::by(rank, value.clone());
+        for (rank, claim) in lower {
+            told.join_each(&Told::by(rank, claim.unwrap_or_else(|| value.clone())));
+        }
+        Ok(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rank_is_remembered_and_the_highest_believed() {
+        let mut told = Told::by(3, 90);
+        for (rank, value) in [(6, 120), (1, 120), (3, 80), (6, 110)] {
+            told.join_each(&Told::by(rank, value));
+        }
+        assert_eq!(told.get(), Some(&120));
+        assert_eq!(told.claims().collect::<Vec<_>>(), [(1, &120), (3, &90), (6, &120)]);
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(text, "[6,120,[[1,null],[3,90]]]");
+        assert_eq!(serde_json::from_str::<Told<i32>>(&text).unwrap(), told);
+        assert_eq!(serde_json::from_str::<Told<i32>>("[3,7]").unwrap(), Told::by(3, 7));
+        assert!(serde_json::from_str::<Told<i32>>("[3]").is_err());
     }
 }

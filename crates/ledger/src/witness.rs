@@ -8,11 +8,16 @@ use serde::{Deserialize, Serialize};
 pub enum Witness {
     Transcript = 0,
     Hook = 1,
-    Otlp = 2,
+    /// A log record of OpenTelemetry.
+    OtlpLog = 2,
     /// An API call of the first version's clients or of an SDK.
     Api = 3,
     /// What the client wrote to its status line.
     StatusLine = 4,
+    /// A span of OpenTelemetry.
+    OtlpSpan = 5,
+    /// Points of a metric of OpenTelemetry: sums of several requests, which repeat what logs and spans tell.
+    OtlpMetric = 6,
 }
 
 /// Fields whose best witness is the same.
@@ -24,36 +29,57 @@ pub enum FieldClass {
     Outcome,
     /// When a tool call began and ended and how long it took: the hook is there when it happens.
     Timing,
+    /// When a request began: the transcript's line, else what telemetry reckons from its end and duration.
+    Start,
     /// Session, turn, project, user: all witnesses are equally good.
     Attribution,
 }
 
+/// The rank of what was solved from other fields instead of told.
+pub const DERIVED: u8 = 1;
+
 impl Witness {
-    /// The rank of this witness for a class of fields; higher is believed, at least 1.
+    pub const ALL: [Self; 7] =
+        [Self::Transcript, Self::Hook, Self::OtlpLog, Self::Api, Self::StatusLine, Self::OtlpSpan, Self::OtlpMetric];
+
+    /// The rank of this witness for a class of fields; higher is believed, at least 1. Facts keep ranks: those in use never change.
     pub fn rank(self, class: FieldClass) -> u8 {
         use {FieldClass as F, Witness as W};
         match (class, self) {
             (_, W::Api) => 4,
             (F::Attribution, _) | (_, W::StatusLine) => 1,
-            (F::Usage, W::Transcript) => 3,
-            (F::Usage, W::Otlp) => 2,
+            // Some clients' transcripts end with a message's first, too small count; their telemetry tells the last.
+            (F::Usage, W::OtlpLog) => 6,
+            (F::Usage, W::OtlpSpan) => 5,
+            (F::Usage | F::Start, W::Transcript) => 3,
+            (F::Usage, W::OtlpMetric) => 2,
             (F::Usage, W::Hook) => 1,
             (F::Outcome, W::Transcript) => 3,
             (F::Outcome, W::Hook) => 2,
-            (F::Outcome, W::Otlp) => 1,
+            (F::Outcome, W::OtlpLog | W::OtlpSpan | W::OtlpMetric) => 1,
             (F::Timing, W::Hook) => 3,
-            (F::Timing, W::Otlp) => 2,
+            (F::Timing | F::Start, W::OtlpLog | W::OtlpSpan) => 2,
             (F::Timing, W::Transcript) => 1,
+            (F::Timing | F::Start, W::OtlpMetric) | (F::Start, W::Hook) => 1,
         }
+    }
+
+    /// The witness of a rank in the class of usage, whose ranks differ. [`DERIVED`] is no witness's.
+    pub fn of_usage_rank(rank: u8) -> Option<Self> {
+        [Self::Hook, Self::OtlpMetric, Self::Transcript, Self::Api, Self::OtlpSpan, Self::OtlpLog]
+            .into_iter()
+            .find(|witness| witness.rank(FieldClass::Usage) == rank)
     }
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Transcript => "transcript",
             Self::Hook => "hook",
-            Self::Otlp => "otlp",
+            Self::OtlpLog => "otlp_log",
             Self::Api => "api",
             Self::StatusLine => "status_line",
+            Self::OtlpSpan => "otlp_span",
+            Self::OtlpMetric => "otlp_metric",
         }
     }
 }
@@ -80,10 +106,6 @@ impl Witnesses {
 
     /// The names in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        [Witness::Transcript, Witness::Hook, Witness::Otlp, Witness::Api, Witness::StatusLine]
-            .into_iter()
-            .filter(|witness| self.contains(*witness))
-            .map(Witness::name)
-            .collect()
+        Witness::ALL.into_iter().filter(|witness| self.contains(*witness)).map(Witness::name).collect()
     }
 }

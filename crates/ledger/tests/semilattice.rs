@@ -8,7 +8,7 @@ fn told<T: std::fmt::Debug + Clone + 'static>(
     class: FieldClass,
     value: impl Strategy<Value = T> + 'static,
 ) -> impl Strategy<Value = (Witness, Option<T>, FieldClass)> {
-    let witness = prop::sample::select(vec![Witness::Transcript, Witness::Hook, Witness::Otlp, Witness::Api]);
+    let witness = prop::sample::select(Witness::ALL.to_vec());
     (witness, prop::option::of(value), Just(class))
 }
 

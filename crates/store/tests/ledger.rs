@@ -274,7 +274,7 @@ fn what_each_witness_told_last_is_known_by_kind() {
     let reader = store.reader().unwrap();
     assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Hook).unwrap(), [("tool call", 20)]);
     assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Transcript).unwrap(), [("tool call", 30)]);
-    assert!(reader.last_told(TenantId::LOCAL, Witness::Otlp).unwrap().is_empty());
+    assert!(reader.last_told(TenantId::LOCAL, Witness::OtlpLog).unwrap().is_empty());
     assert!(reader.last_told(TenantId(2), Witness::Hook).unwrap().is_empty());
 }
 
