@@ -4,6 +4,7 @@
 pub mod claude_code;
 pub mod codex;
 mod json;
+pub mod otlp;
 
 use std::sync::Arc;
 

@@ -1,0 +1,68 @@
+//! OpenTelemetry: log records, spans and metric points to facts, whoever sent them.
+
+use ducat_ledger::{Fact, UnixMs};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
+use crate::Workspaces;
+
+/// What decoding asks of its surroundings.
+pub struct Surroundings<'a> {
+    /// Resolves working directories, where telemetry tells one.
+    pub workspaces: &'a mut dyn Workspaces,
+    pub split_cache_writes: &'a dyn SplitCacheWrites,
+    /// When the export came in; no record is later.
+    pub now: UnixMs,
+}
+
+/// Solves how many of a request's cache writes were for five minutes and for an hour, from what the client says it cost.
+pub trait SplitCacheWrites {
+    /// `None` where it cannot be told. Counts are tokens; the cost is in nano-USD.
+    fn split(&self, usage: &CacheWrites<'_>) -> Option<(u64, u64)>;
+}
+
+/// A request of which only the sum of its cache writes is known.
+pub struct CacheWrites<'a> {
+    pub model: &'a str,
+    pub speed: Option<&'a str>,
+    pub at: UnixMs,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_tokens: u64,
+    pub cost_nano: i64,
+}
+
+/// What became of an export's records (log records, spans, or data points).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Taken in, also those that tell nothing a meter wants.
+    pub accepted: u64,
+    pub rejected: u64,
+    /// Why the first was rejected, naming the record and the field.
+    pub reason: Option<String>,
+}
+
+pub fn decode_logs(request: &ExportLogsServiceRequest, _around: &mut Surroundings<'_>, _out: &mut dyn FnMut(Fact)) -> Exported {
+    let records = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs).map(|scope| scope.log_records.len());
+    Exported { accepted: records.sum::<usize>() as u64, ..Exported::default() }
+}
+
+pub fn decode_traces(
+    request: &ExportTraceServiceRequest,
+    _around: &mut Surroundings<'_>,
+    _out: &mut dyn FnMut(Fact),
+) -> Exported {
+    let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len());
+    Exported { accepted: spans.sum::<usize>() as u64, ..Exported::default() }
+}
+
+pub fn decode_metrics(
+    request: &ExportMetricsServiceRequest,
+    _around: &mut Surroundings<'_>,
+    _out: &mut dyn FnMut(Fact),
+) -> Exported {
+    let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics).map(|scope| scope.metrics.len());
+    Exported { accepted: metrics.sum::<usize>() as u64, ..Exported::default() }
+}
