@@ -1,8 +1,11 @@
 //! Codex: what a headless run prints, and what its rollouts (`sessions/YYYY/MM/DD/rollout-*.jsonl`) tell of the plan's quota.
 
 mod headless;
+mod line;
 mod rate_limits;
 mod rollout;
+mod tokens;
+mod tool;
 
 pub use headless::{Headless, HeadlessRun, RESULT, decode_result};
 pub use rate_limits::decode_rate_limits;
