@@ -3,6 +3,7 @@
 
 pub mod claude_code;
 pub mod codex;
+pub mod gemini_cli;
 mod json;
 pub mod otlp;
 mod transcript;

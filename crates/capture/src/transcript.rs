@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, claude_code, codex};
+use crate::{Workspaces, claude_code, codex, gemini_cli};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub enum LineVerdict {
 pub enum Agent {
     ClaudeCode,
     Codex,
+    GeminiCli,
 }
 
 /// How a transcript is read.
@@ -46,13 +47,15 @@ pub enum Form {
 }
 
 impl Agent {
-    pub const ALL: [Self; 2] = [Self::ClaudeCode, Self::Codex];
+    /// Those whose beginnings tell most come first.
+    pub const ALL: [Self; 3] = [Self::GeminiCli, Self::Codex, Self::ClaudeCode];
 
     /// Its name in the ledger.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClaudeCode => claude_code::AGENT,
             Self::Codex => codex::AGENT,
+            Self::GeminiCli => gemini_cli::AGENT,
         }
     }
 
@@ -62,14 +65,18 @@ impl Agent {
         match self {
             Self::ClaudeCode => name.ends_with(".jsonl"),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
+            Self::GeminiCli => {
+                let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
+                is_chat && (name.ends_with(".jsonl") || (name.starts_with("session-") && name.ends_with(".json")))
+            }
         }
     }
 
     /// How a file that the agent takes is read.
     pub fn form(self, path: &Path) -> Form {
         match self {
-            Self::ClaudeCode | Self::Codex if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
-            Self::ClaudeCode | Self::Codex => Form::Lines,
+            Self::GeminiCli if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
+            Self::ClaudeCode | Self::Codex | Self::GeminiCli => Form::Lines,
         }
     }
 
@@ -87,6 +94,7 @@ impl Agent {
         match self {
             Self::ClaudeCode => claude_code::looks_like_transcript(head),
             Self::Codex => codex::looks_like_rollout(head),
+            Self::GeminiCli => gemini_cli::looks_like_chat(head),
         }
     }
 }
@@ -97,6 +105,7 @@ impl Agent {
 pub enum FileState {
     ClaudeCode(claude_code::FileState),
     Codex(codex::FileState),
+    GeminiCli(gemini_cli::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -107,6 +116,7 @@ impl FileState {
         match agent {
             Agent::ClaudeCode => Self::ClaudeCode(claude_code::FileState::of(path)),
             Agent::Codex => Self::Codex(codex::FileState::of(path)),
+            Agent::GeminiCli => Self::GeminiCli(gemini_cli::FileState::of(path)),
         }
     }
 
@@ -114,6 +124,7 @@ impl FileState {
         match self {
             Self::ClaudeCode(_) => Agent::ClaudeCode,
             Self::Codex(_) => Agent::Codex,
+            Self::GeminiCli(_) => Agent::GeminiCli,
         }
     }
 
@@ -139,6 +150,7 @@ impl FileState {
         match self {
             Self::ClaudeCode(state) => claude_code::decode_line(bytes, state, workspaces, detail, out),
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
+            Self::GeminiCli(state) => gemini_cli::decode_line(bytes, state, workspaces, detail, out),
         }
     }
 }
@@ -146,13 +158,14 @@ impl FileState {
 /// Tells `out` the facts of a file that is one document.
 pub fn decode_document(
     agent: Agent,
-    _bytes: &[u8],
-    _path: &Path,
-    _workspaces: &mut dyn Workspaces,
-    _detail: Detail,
-    _out: &mut dyn FnMut(Fact),
+    bytes: &[u8],
+    path: &Path,
+    workspaces: &mut dyn Workspaces,
+    detail: Detail,
+    out: &mut dyn FnMut(Fact),
 ) -> LineVerdict {
     match agent {
+        Agent::GeminiCli => gemini_cli::decode_document(bytes, path, workspaces, detail, out),
         Agent::ClaudeCode | Agent::Codex => LineVerdict::Unreadable("this agent writes lines, no document"),
     }
 }

@@ -83,9 +83,18 @@ pub fn codex_homes() -> Vec<Home> {
     homes.filter(|home| home.folder.is_dir()).collect()
 }
 
-/// All homes that are read into a ledger.
+/// Gemini CLI's homes: `tmp` in `GEMINI_DATA_DIR`, else in `.gemini` in `GEMINI_CLI_HOME` (as the client reads it) or in the user's home
+/// folder. Those that do not exist are left out.
+pub fn gemini_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let home = || told("GEMINI_CLI_HOME").or_else(|| told("HOME")).map(|home| home.join(".gemini"));
+    let home = told("GEMINI_DATA_DIR").or_else(home).map(|folder| Home::of(Agent::GeminiCli, folder.join("tmp")));
+    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+}
+
+/// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    claude_homes().into_iter().chain(codex_homes()).collect()
+    [claude_homes(), codex_homes(), gemini_homes()].concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what

@@ -10,18 +10,24 @@ use ducat_capture::{Workspace, Workspaces};
 /// A file of this name excludes its folder and all below.
 const IGNORE_FILE: &str = ".ducatignore";
 
+/// Gemini CLI notes the project's root in a file of this name beside its chats.
+const ROOT_NOTE: &str = ".project_root";
+/// No path is longer, in bytes.
+const LONGEST_PATH: usize = 4096;
+
 /// Resolves working directories on this machine's disk: project = root of the repository (of a worktree, its main one), else the
 /// directory itself. Remembers what it found, so make a new one for every scan.
 #[derive(Debug, Default)]
 pub struct WorkspaceResolver {
     excluded: Vec<PathBuf>,
     known: HashMap<String, Workspace>,
+    noted: HashMap<PathBuf, Option<String>>,
 }
 
 impl WorkspaceResolver {
     /// `excluded`: folders of which nothing is stored.
     pub fn new(excluded: Vec<PathBuf>) -> Self {
-        Self { excluded, known: HashMap::new() }
+        Self { excluded, known: HashMap::new(), noted: HashMap::new() }
     }
 
     fn find(&self, cwd: &str) -> Workspace {
@@ -46,6 +52,16 @@ impl Workspaces for WorkspaceResolver {
         let found = self.find(cwd);
         self.known.insert(cwd.to_owned(), found.clone());
         found
+    }
+
+    fn noted_in(&mut self, folder: &Path) -> Option<String> {
+        if let Some(noted) = self.noted.get(folder) {
+            return noted.clone();
+        }
+        let noted = fs::read_to_string(folder.join(ROOT_NOTE)).ok().map(|cwd| cwd.trim().to_owned());
+        let noted = noted.filter(|cwd| cwd.len() <= LONGEST_PATH && Path::new(cwd).is_absolute());
+        self.noted.insert(folder.to_owned(), noted.clone());
+        noted
     }
 }
 
