@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ducat_capture::AsTold;
-use ducat_capture::Detail;
 use ducat_capture::claude_code::{FileState, decode_hook, decode_line, decode_status_line};
 use ducat_capture::codex::decode_rate_limits;
+use ducat_capture::{Agent, AsTold, Detail, decode_document};
 use ducat_end_to_end::{Machine, append, eventually, request, write};
 use ducat_ledger::remote::Word;
 use ducat_prices::PriceTable;
@@ -125,6 +124,8 @@ fn no_bytes_make_a_parser_panic() {
     corpus.push(br#"{"version":1,"models":{"m":{"input":1.5}}}"#.to_vec());
     corpus.push(b"since=7d&until=today&by=weekly&timezone=Europe/Berlin".to_vec());
     corpus.push(br#"{"timestamp":"2026-04-06T13:42:13.523Z","payload":{"rate_limits":{"limit_id":"codex","primary":{"used_percent":13.0,"window_minutes":300,"resets_at":1775490660},"plan_type":"plus"}}}"#.to_vec());
+    corpus.push(br#"{"timestamp":"2026-04-06T13:42:13Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":9,"output_tokens":2},"last_token_usage":{"input_tokens":9}}}}"#.to_vec());
+    corpus.push(br#"{"sessionId":"s","projectHash":"h","$set":{"messages":[{"id":"m","type":"gemini","tokens":{"input":7,"cached":1},"toolCalls":[{"id":"c"}]}]}}"#.to_vec());
     corpus.push("{model}[ · 5h {five_hour}][[{{lines}}]]".as_bytes().to_vec());
     let words: Vec<Vec<u8>> = corpus
         .iter()
@@ -140,6 +141,11 @@ fn no_bytes_make_a_parser_panic() {
         let bytes = mutated(&corpus, &mut random);
         let mut facts = 0;
         decode_line(&bytes, &mut FileState::default(), &mut AsTold, Detail::All, &mut |_| facts += 1);
+        for agent in Agent::ALL {
+            let mut state = ducat_capture::FileState::of(agent, Path::new("x"));
+            state.decode_line(&bytes, &mut AsTold, Detail::All, &mut |_| facts += 1);
+            decode_document(agent, &bytes, Path::new("x"), &mut AsTold, Detail::All, &mut |_| facts += 1);
+        }
         decode_hook(&bytes, 1_780_000_000_000, &mut AsTold, &mut |_| facts += 1);
         decode_hook(&redact(&bytes), 1_780_000_000_000, &mut AsTold, &mut |_| facts += 1);
         decode_status_line(&bytes, 1_795_574_310_000, &mut AsTold, &mut |_| facts += 1);
