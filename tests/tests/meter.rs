@@ -331,6 +331,13 @@ fn what_cannot_be_written_is_no_success() {
     assert!(text(&output.stderr).starts_with("ducat: passing on what echo printed: "), "{}", text(&output.stderr));
 }
 
+/// Runs what follows with the signals as a shell in a terminal has them, also where the tests run in the background.
+fn nothing_ignored() -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,TERM");
+    command
+}
+
 #[test]
 fn what_was_ignored_stays_ignored() {
     let machine = Machine::new();
@@ -341,7 +348,7 @@ fn what_was_ignored_stays_ignored() {
         let text = text(&output.stdout);
         u64::from_str_radix(text.trim().rsplit('\t').next().unwrap(), 16).unwrap_or_else(|_| panic!("{text}"))
     };
-    let run = |script: &str| ignored(Command::new("sh").args(["-c", script]).env("HOME", machine.home()).output().unwrap());
+    let run = |script: &str| ignored(nothing_ignored().args(["sh", "-c", script]).env("HOME", machine.home()).output().unwrap());
     assert_eq!(run(&script) & 1, 1);
     assert_eq!(run(&script.replace("trap '' HUP; ", "")) & 1, 0);
 }
@@ -354,9 +361,9 @@ fn signals_reach_the_command() {
         // A session of its own, without a terminal, as under a service manager.
         let mut command = machine.command(&["--wait"]);
         let program = command.get_program().to_owned();
-        command = Command::new("setsid");
+        command = nothing_ignored();
         command
-            .arg("--wait")
+            .args(["setsid", "--wait"])
             .arg(program)
             .args(["meter", "--", "sh", "-c", &script])
             .env("HOME", machine.home())
