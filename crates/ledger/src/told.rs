@@ -16,8 +16,11 @@ pub struct Told<T> {
     value: Option<T>,
     /// What was told at lower ranks, the lowest first; `None` where it is `value`. A box, because most fields have one witness.
     #[allow(clippy::box_collection)]
-    lower: Option<Box<Vec<(u8, Option<T>)>>>,
+    lower: Option<Box<Vec<Claim<T>>>>,
 }
+
+/// What was told at a rank; `None` where it is what is believed.
+type Claim<T> = (u8, Option<T>);
 
 impl<T> Default for Told<T> {
     fn default() -> Self {
