@@ -4,7 +4,9 @@
 pub mod claude_code;
 pub mod codex;
 mod json;
+pub mod opencode;
 pub mod otlp;
+mod telling;
 
 use std::sync::Arc;
 
