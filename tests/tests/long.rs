@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ducat_capture::AsTold;
-use ducat_capture::claude_code::{Detail, FileState, decode_hook, decode_line, decode_status_line};
+use ducat_capture::Detail;
+use ducat_capture::claude_code::{FileState, decode_hook, decode_line, decode_status_line};
 use ducat_capture::codex::decode_rate_limits;
 use ducat_end_to_end::{Machine, append, eventually, request, write};
 use ducat_ledger::remote::Word;

@@ -7,8 +7,12 @@ mod json;
 pub mod opencode;
 pub mod otlp;
 mod telling;
+mod transcript;
 
+use std::path::Path;
 use std::sync::Arc;
+
+pub use transcript::{Agent, Detail, FileState, Form, LineVerdict, decode_document};
 
 /// Where an agent worked, as the caller resolved it from a working directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +26,11 @@ pub struct Workspace {
 /// Resolves working directories; asked for every line, so implementations remember.
 pub trait Workspaces {
     fn resolve(&mut self, cwd: &str) -> Workspace;
+
+    /// The working directory that an agent noted in this folder beside its transcripts, where these tell none.
+    fn noted_in(&mut self, _folder: &Path) -> Option<String> {
+        None
+    }
 }
 
 /// Every working directory is its own project and none is excluded.

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::claude_code::{Detail, FileState, LineVerdict, decode_line};
+use ducat_capture::claude_code::{FileState, decode_line};
+use ducat_capture::{Detail, LineVerdict};
 use ducat_ledger::{Fact, IncidentKind, Key, Outcome, Request, Session, ToolCall, Turn};
 use ducat_prices::{NanoUsd, PriceQuery, PriceTable};
 use proptest::prelude::*;

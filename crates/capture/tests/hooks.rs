@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use ducat_capture::claude_code::{Detail, FileState, HookVerdict, LineVerdict, decode_hook, decode_line};
+use ducat_capture::claude_code::{FileState, HookVerdict, decode_hook, decode_line};
 use ducat_capture::{AsTold, Workspace, Workspaces};
+use ducat_capture::{Detail, LineVerdict};
 use ducat_ledger::{Fact, IncidentKind, Key, ToolCall, Turn};
 use proptest::prelude::*;
 use serde_json::json;

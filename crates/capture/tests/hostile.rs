@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use ducat_capture::AsTold;
-use ducat_capture::claude_code::{Detail, FileState, LineVerdict, decode_line};
+use ducat_capture::claude_code::{FileState, decode_line};
+use ducat_capture::{Detail, LineVerdict};
 use ducat_ledger::Fact;
 use proptest::prelude::*;
 

@@ -208,7 +208,7 @@ pub fn config_path() -> Option<(PathBuf, bool)> {
 
 /// Where Claude Code's transcripts are found.
 fn claude_folders() -> Vec<PathBuf> {
-    ducat_scan::claude_homes().into_iter().map(|home| home.0).collect()
+    ducat_scan::claude_homes().into_iter().map(|home| home.folder).collect()
 }
 
 /// A path in which `~` is the home folder.

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::report::NO_HOMES;
 
 /// Read transcripts into the ledger
 ///
@@ -32,11 +33,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for folder in &args.paths {
         std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     }
-    let homes = if args.paths.is_empty() { agent_homes() } else { args.paths.iter().cloned().map(Home).collect() };
+    let homes = if args.paths.is_empty() { agent_homes() } else { args.paths.iter().cloned().map(Home::any).collect() };
     if homes.is_empty() {
-        bail!(
-            "nothing to import: there is no ~/.claude/projects, no ~/.config/claude/projects, no ~/.codex/sessions and nothing in CLAUDE_CONFIG_DIR"
-        );
+        bail!("nothing to import: {NO_HOMES}");
     }
     let (_folder, store, _) = open_ledger(&config, None)?;
     let mut importer = Importer::new(store.clone(), TenantId::LOCAL, homes, config.excluded_folders());

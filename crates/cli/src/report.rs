@@ -12,7 +12,7 @@ use ducat_ledger::{Billing, Quota, UnixMs};
 use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
 use ducat_report::{Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
-use ducat_scan::{Home, ScanOptions, Scanned, claude_homes, scan};
+use ducat_scan::{Home, ScanOptions, Scanned, agent_homes, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -244,18 +244,16 @@ impl Args {
 
 fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
     let homes = if args.from.is_empty() {
-        let homes = claude_homes();
+        let homes = agent_homes();
         if homes.is_empty() {
-            bail!(
-                "no transcripts: there is no ~/.claude/projects, no ~/.config/claude/projects and nothing in CLAUDE_CONFIG_DIR; --from names a folder"
-            );
+            bail!("no transcripts: {NO_HOMES}; --from names a folder");
         }
         homes
     } else {
         for folder in &args.from {
             std::fs::read_dir(folder).with_context(|| format!("--from {}", folder.display()))?;
         }
-        args.from.iter().cloned().map(Home).collect()
+        args.from.iter().cloned().map(Home::any).collect()
     };
     let cache = if args.no_cache { None } else { report_cache().map(|folder| folder.join(cache_name(&homes))) };
     let options = ScanOptions { homes, excluded: config.excluded_folders(), cache };
@@ -273,12 +271,16 @@ fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
     Ok(scanned)
 }
 
+/// Where transcripts were looked for in vain.
+pub const NO_HOMES: &str =
+    "there is no ~/.claude/projects, no ~/.config/claude/projects, no ~/.codex/sessions and nothing in CLAUDE_CONFIG_DIR";
+
 /// Reports over other folders remember apart.
 pub fn cache_name(homes: &[Home]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     for home in homes {
-        home.0.canonicalize().unwrap_or_else(|_| home.0.clone()).hash(&mut hasher);
+        home.folder.canonicalize().unwrap_or_else(|_| home.folder.clone()).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
 }

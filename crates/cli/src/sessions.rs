@@ -9,7 +9,7 @@ use ducat_ledger::{Key, Request, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::ReportQuery;
 use ducat_report::figures;
-use ducat_scan::{Importer, claude_homes};
+use ducat_scan::{Importer, agent_homes};
 use ducat_server::{session_json, sessions_json};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, FolderError, Reader, SessionDetail, TenantId};
@@ -63,7 +63,7 @@ fn up_to_date() -> anyhow::Result<Reader> {
     match open_ledger(&config, None) {
         Ok((_folder, store, _)) => {
             let imported =
-                Importer::new(store.clone(), TenantId::LOCAL, claude_homes(), config.excluded_folders()).look(&|_, _| {})?;
+                Importer::new(store.clone(), TenantId::LOCAL, agent_homes(), config.excluded_folders()).look(&|_, _| {})?;
             for problem in imported.problems.iter().take(5) {
                 writeln!(io::stderr(), "ducat: skipped {problem}")?;
             }

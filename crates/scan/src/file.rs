@@ -1,20 +1,22 @@
 //! What one transcript file tells, in a form small enough to keep.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use ducat_capture::claude_code::{self, Detail, FileState, LineVerdict, decode_line};
-use ducat_capture::{Workspace, Workspaces};
+use ducat_capture::{Agent, Detail, Form, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
 use serde::{Deserialize, Serialize};
 
+use crate::content::Content;
+use crate::homes::TranscriptFile;
 use crate::lines::{FileLine, for_lines};
 
 /// The requests of one file, each joined over its lines. Not yet resolved to projects: those change without the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRows {
+    /// Whose transcript it is; nobody's has no rows.
+    pub(crate) agent: Option<Agent>,
     /// Strings that rows refer to by place; the first is empty and means not told.
     pub(crate) strings: Vec<String>,
     pub(crate) sessions: Vec<SessionSeen>,
@@ -28,6 +30,7 @@ pub struct FileRows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unreadable {
     pub lines: u64,
+    /// Its number from 1; 0 for a document as a whole.
     pub first: u64,
     pub reason: String,
 }
@@ -58,8 +61,8 @@ pub(crate) struct RequestSeen {
     pub mcp_server: u32,
     /// Name of the billing, where the request itself tells it.
     pub billing: u32,
-    /// Input, output, cache read, cache writes (all, of 5 minutes, of an hour), web searches.
-    pub counts: [u64; 7],
+    /// Input, output, reasoning, cache read, cache writes (all, of 5 minutes, of an hour), web searches.
+    pub counts: [u64; 8],
 }
 
 /// A file's rows and the lines that decide births.
@@ -69,27 +72,36 @@ pub(crate) struct FileFacts {
 }
 
 /// Reads a transcript from its beginning.
-pub(crate) fn read_file(path: &Path, workspaces: &mut dyn Workspaces) -> io::Result<FileFacts> {
+pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) -> io::Result<FileFacts> {
     let mut reading = Reading::default();
-    let mut state = FileState::of(path);
+    let Some(content) = Content::of(file)? else { return Ok(reading.finish()) };
+    reading.agent = Some(content.agent);
     let mut workspaces = CwdAsProject(workspaces);
-    for_lines(File::open(path)?, |number, line, _| {
-        let verdict = match line {
-            FileLine::Line(bytes) => {
-                decode_line(bytes, &mut state, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact))
-            }
-            FileLine::TooLong(_) => LineVerdict::Unreadable("too long"),
-        };
-        match verdict {
-            LineVerdict::Unreadable(reason) => {
-                let unreadable =
-                    reading.unreadable.get_or_insert_with(|| Unreadable { lines: 0, first: number, reason: reason.to_owned() });
-                unreadable.lines += 1;
-            }
-            LineVerdict::Excluded => reading.has_excluded = true,
-            LineVerdict::Decoded | LineVerdict::NoFacts => {}
+    match content.form {
+        Form::Lines => {
+            let mut state = content.state();
+            for_lines(content.open()?, |number, line, _| {
+                let verdict = match line {
+                    FileLine::Line(bytes) => {
+                        state.decode_line(bytes, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact))
+                    }
+                    FileLine::TooLong(_) => LineVerdict::Unreadable("too long"),
+                };
+                reading.note(number, verdict);
+            })?;
         }
-    })?;
+        Form::Document => {
+            let verdict = match content.read()? {
+                Some(bytes) => {
+                    decode_document(content.agent, &bytes, content.named(), &mut workspaces, Detail::Requests, &mut |fact| {
+                        reading.believe(fact)
+                    })
+                }
+                None => LineVerdict::Unreadable("too long"),
+            };
+            reading.note(0, verdict);
+        }
+    }
     Ok(reading.finish())
 }
 
@@ -100,10 +112,15 @@ impl Workspaces for CwdAsProject<'_> {
     fn resolve(&mut self, cwd: &str) -> Workspace {
         Workspace { project: Some(cwd.into()), excluded: self.0.resolve(cwd).excluded }
     }
+
+    fn noted_in(&mut self, folder: &Path) -> Option<String> {
+        self.0.noted_in(folder)
+    }
 }
 
 #[derive(Default)]
 struct Reading {
+    agent: Option<Agent>,
     requests: HashMap<Key, (Request, BTreeSet<Copy>)>,
     sessions: Vec<SessionSeen>,
     lines: Vec<Line>,
@@ -115,6 +132,17 @@ struct Reading {
 type Copy = (Option<Key>, Option<String>, Option<String>);
 
 impl Reading {
+    fn note(&mut self, number: u64, verdict: LineVerdict) {
+        match verdict {
+            LineVerdict::Unreadable(reason) => {
+                let first = || Unreadable { lines: 0, first: number, reason: reason.to_owned() };
+                self.unreadable.get_or_insert_with(first).lines += 1;
+            }
+            LineVerdict::Excluded => self.has_excluded = true,
+            LineVerdict::Decoded | LineVerdict::NoFacts => {}
+        }
+    }
+
     fn believe(&mut self, fact: Fact) {
         match fact {
             Fact::Request(request) => {
@@ -172,6 +200,7 @@ impl Reading {
                     counts: [
                         request.input_tokens.or_default(),
                         request.output_tokens.or_default(),
+                        request.reasoning_tokens.or_default(),
                         request.cache_read_tokens.or_default(),
                         request.cache_write_tokens.or_default(),
                         request.cache_write_5m_tokens.or_default(),
@@ -182,6 +211,7 @@ impl Reading {
             }
         }
         let rows = FileRows {
+            agent: self.agent,
             strings: strings.all,
             sessions: self.sessions,
             rows,
@@ -227,9 +257,9 @@ impl FileRows {
     /// The row as the ledger's fact, for joining with other files' rows.
     pub(crate) fn to_request(&self, row: &RequestSeen, workspace: &Workspace) -> Request {
         let text = |place| Witness::Transcript.tells_maybe(self.text(place).map(str::to_owned));
-        let [input, output, cache_read, write, write_5m, write_1h, searches] =
+        let [input, output, reasoning, cache_read, write, write_5m, write_1h, searches] =
             row.counts.map(|count| Witness::Transcript.tells_maybe(Some(count)));
-        let mut request = Request::new(Key(row.key), claude_code::AGENT, "");
+        let mut request = Request::new(Key(row.key), self.agent.map_or("", Agent::name), "");
         request.model = text(row.model);
         request.service_tier = text(row.service_tier);
         request.inference_geo = text(row.inference_geo);
@@ -241,6 +271,7 @@ impl FileRows {
         request.started_at = Witness::Transcript.tells_maybe(row.started_at);
         (request.input_tokens, request.output_tokens, request.cache_read_tokens) = (input, output, cache_read);
         (request.cache_write_tokens, request.cache_write_5m_tokens, request.cache_write_1h_tokens) = (write, write_5m, write_1h);
+        request.reasoning_tokens = reasoning;
         request.web_search_requests = searches;
         if let Some(session) = self.session_of(row) {
             request.holders = Holders::one(Holder {

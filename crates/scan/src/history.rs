@@ -62,15 +62,15 @@ fn history(
     now: UnixMs,
     is_imported: &dyn Fn(&TranscriptFile) -> bool,
 ) -> History {
-    let folder = home.0.parent().unwrap_or(&home.0).to_owned();
+    let folder = home.folder.parent().unwrap_or(&home.folder).to_owned();
     let retention = Retention::of(&folder, managed);
     let mut history =
         History { folder, retention, next_deletion_at: None, files: 0, bytes: 0, not_imported: Vec::new(), first_loss_at: None };
     let Some(days) = history.retention.days else { return history };
-    let own: Vec<&TranscriptFile> = files.iter().copied().filter(|file| file.path.starts_with(&home.0)).collect();
+    let own: Vec<&TranscriptFile> = files.iter().copied().filter(|file| file.path.starts_with(&home.folder)).collect();
     let written: HashMap<&Path, UnixMs> = own.iter().map(|file| (file.path.as_path(), written_at(file))).collect();
     for file in own {
-        let goes_at = goes_with(&home.0, file, &written).saturating_add(i64::from(days).saturating_mul(DAY_MS));
+        let goes_at = goes_with(&home.folder, file, &written).saturating_add(i64::from(days).saturating_mul(DAY_MS));
         let earliest = |known: Option<UnixMs>| Some(known.map_or(goes_at, |known| known.min(goes_at)));
         history.next_deletion_at = earliest(history.next_deletion_at);
         if goes_at > now.saturating_add(GOES_SOON_MS) {
@@ -149,6 +149,8 @@ impl Read for At<'_> {
 
 #[cfg(test)]
 mod tests {
+    use ducat_capture::Agent;
+
     use super::*;
     use crate::homes::find_transcripts;
     use std::fs::{self, FileTimes};
@@ -166,7 +168,7 @@ mod tests {
     }
 
     fn history_of(folder: &Path) -> History {
-        let homes = [Home(folder.join("projects"))];
+        let homes = [Home::of(Agent::ClaudeCode, folder.join("projects"))];
         let files = find_transcripts(&homes, &mut Vec::new());
         let files: Vec<&TranscriptFile> = files.iter().collect();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;

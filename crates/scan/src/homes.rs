@@ -6,11 +6,37 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ducat_capture::Agent;
+
 use crate::Problem;
+use crate::packing::Packing;
 
 /// A folder to look for transcripts in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home(pub PathBuf);
+pub struct Home {
+    /// Whose transcripts are in it; `None` when any agent's may be, and each file is looked at.
+    pub agent: Option<Agent>,
+    pub folder: PathBuf,
+}
+
+impl Home {
+    pub fn of(agent: Agent, folder: PathBuf) -> Self {
+        Self { agent: Some(agent), folder }
+    }
+
+    /// A folder of which nobody said what is in it.
+    pub fn any(folder: PathBuf) -> Self {
+        Self { agent: None, folder }
+    }
+
+    fn takes(&self, path: &Path) -> bool {
+        let path = Packing::strip(path);
+        match self.agent {
+            Some(agent) => agent.takes(&path),
+            None => path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json"),
+        }
+    }
+}
 
 /// A transcript on disk. Two paths to the same file are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +47,8 @@ pub struct TranscriptFile {
     pub size: u64,
     /// Nanoseconds since 1970.
     pub modified_ns: i128,
-}
-
-impl TranscriptFile {
-    /// A session of Codex, by its name; all others are Claude Code's.
-    pub fn is_rollout(&self) -> bool {
-        self.path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("rollout-"))
-    }
+    /// Of the home it was found in; where that is `None`, [`crate::content::Content`] tells.
+    pub agent: Option<Agent>,
 }
 
 /// Claude Code's homes: `~/.claude/projects`, `~/.config/claude/projects` and `projects` in every folder of the comma-separated
@@ -45,15 +66,21 @@ pub fn claude_homes() -> Vec<Home> {
     if let Some(told) = env::var_os("CLAUDE_CONFIG_DIR") {
         folders.extend(told.to_string_lossy().split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
     }
-    folders.into_iter().map(|folder| Home(folder.join("projects"))).filter(|home| home.0.is_dir()).collect()
+    folders
+        .into_iter()
+        .map(|folder| Home::of(Agent::ClaudeCode, folder.join("projects")))
+        .filter(|home| home.folder.is_dir())
+        .collect()
 }
 
 /// Codex's homes: `sessions` and `archived_sessions` in `CODEX_HOME`, else in `~/.codex`. Those that do not exist are left out.
 pub fn codex_homes() -> Vec<Home> {
     let told = env::var_os("CODEX_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = told.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".codex")));
-    let homes = folder.into_iter().flat_map(|folder| ["sessions", "archived_sessions"].map(|name| Home(folder.join(name))));
-    homes.filter(|home| home.0.is_dir()).collect()
+    let homes = folder
+        .into_iter()
+        .flat_map(|folder| ["sessions", "archived_sessions"].map(|name| Home::of(Agent::Codex, folder.join(name))));
+    homes.filter(|home| home.folder.is_dir()).collect()
 }
 
 /// All homes that are read into a ledger.
@@ -61,13 +88,13 @@ pub fn agent_homes() -> Vec<Home> {
     claude_homes().into_iter().chain(codex_homes()).collect()
 }
 
-/// Every `*.jsonl` below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
+/// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
 /// cannot be read is told to `problems` and skipped.
 pub fn find_transcripts(homes: &[Home], problems: &mut Vec<Problem>) -> Vec<TranscriptFile> {
     let mut seen = HashSet::new();
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = homes.iter().rev().map(|home| home.0.clone()).collect();
-    while let Some(folder) = folders.pop() {
+    let mut folders: Vec<(&Home, PathBuf)> = homes.iter().rev().map(|home| (home, home.folder.clone())).collect();
+    while let Some((home, folder)) = folders.pop() {
         let entries = match fs::metadata(&folder).and_then(|meta| Ok((meta, fs::read_dir(&folder)?))) {
             Ok((meta, entries)) if seen.insert((meta.dev(), meta.ino())) => entries,
             Ok(_) => continue,
@@ -77,9 +104,27 @@ pub fn find_transcripts(homes: &[Home], problems: &mut Vec<Problem>) -> Vec<Tran
             }
         };
         for entry in entries {
-            match entry {
-                Ok(entry) => visit(&entry.path(), entry.file_type().ok(), &mut folders, &mut files, &mut seen, problems),
-                Err(error) => problems.push(Problem::unreadable(&folder, &error)),
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    problems.push(Problem::unreadable(&folder, &error));
+                    continue;
+                }
+            };
+            let (path, kind) = (entry.path(), entry.file_type().ok());
+            let is_transcript = home.takes(&path);
+            if !is_transcript && kind.is_some_and(|kind| kind.is_file()) {
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() => folders.push((home, path)),
+                Ok(meta) if meta.is_file() && is_transcript && seen.insert((meta.dev(), meta.ino())) => {
+                    files.push(TranscriptFile::of(path, &meta, home.agent));
+                }
+                Ok(_) => {}
+                // A file that went away while we looked, or a link to nowhere, holds nothing.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => problems.push(Problem::unreadable(&path, &error)),
             }
         }
     }
@@ -87,30 +132,9 @@ pub fn find_transcripts(homes: &[Home], problems: &mut Vec<Problem>) -> Vec<Tran
     files
 }
 
-fn visit(
-    path: &Path,
-    kind: Option<fs::FileType>,
-    folders: &mut Vec<PathBuf>,
-    files: &mut Vec<TranscriptFile>,
-    seen: &mut HashSet<(u64, u64)>,
-    problems: &mut Vec<Problem>,
-) {
-    let is_transcript = path.extension().is_some_and(|extension| extension == "jsonl");
-    if !is_transcript && kind.is_some_and(|kind| kind.is_file()) {
-        return;
-    }
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => folders.push(path.to_owned()),
-        Ok(meta) if meta.is_file() && is_transcript => {
-            let identity = (meta.dev(), meta.ino());
-            if seen.insert(identity) {
-                let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-                files.push(TranscriptFile { path: path.to_owned(), identity, size: meta.size(), modified_ns });
-            }
-        }
-        Ok(_) => {}
-        // A file that went away while we looked, or a link to nowhere, holds nothing.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => problems.push(Problem::unreadable(path, &error)),
+impl TranscriptFile {
+    fn of(path: PathBuf, meta: &fs::Metadata, agent: Option<Agent>) -> Self {
+        let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+        Self { path, identity: (meta.dev(), meta.ino()), size: meta.size(), modified_ns, agent }
     }
 }

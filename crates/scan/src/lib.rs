@@ -2,11 +2,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod cache;
+mod content;
 mod file;
 mod history;
 mod homes;
 mod import;
 mod lines;
+mod packing;
 mod report;
 mod retention;
 mod transcripts;

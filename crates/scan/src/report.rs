@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use ducat_capture::claude_code;
 use ducat_capture::{Workspace, Workspaces};
 use ducat_ledger::{Key, Line, Request, RequestRollup, UnixMs, owner};
 use ducat_prices::PriceTable;
@@ -36,7 +35,10 @@ impl Problem {
     fn of_lines(path: &Path, rows: &FileRows) -> Option<Self> {
         let unreadable = rows.unreadable.as_ref()?;
         let (first, lines) = (unreadable.first, unreadable.lines);
-        let reason = format!("line {first}: {}; {lines} of its lines could not be read", unreadable.reason);
+        let reason = match first {
+            0 => unreadable.reason.clone(),
+            _ => format!("line {first}: {}; {lines} of its lines could not be read", unreadable.reason),
+        };
         Some(Self { path: path.to_owned(), reason })
     }
 }
@@ -115,12 +117,12 @@ pub fn unreadable_lines(mut files: Vec<TranscriptFile>, end: Instant) -> (Vec<Pr
     let mut workspaces = WorkspaceResolver::new(Vec::new());
     let mut problems = Vec::new();
     let mut read = 0;
-    for file in files {
+    for file in &files {
         if Instant::now() >= end {
             break;
         }
         read += 1;
-        match read_file(&file.path, &mut workspaces) {
+        match read_file(file, &mut workspaces) {
             Ok(facts) => problems.extend(Problem::of_lines(&file.path, &facts.rows)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => problems.push(Problem::unreadable(&file.path, &error)),
@@ -149,7 +151,7 @@ fn read_missing(
             let (file, scanned) = &mut **slot;
             // Stamped before reading: what is appended meanwhile makes the stamp old, and the file is read again.
             let stamp = Stamp::of(file);
-            match read_file(&file.path, &mut workspaces) {
+            match read_file(file, &mut workspaces) {
                 Ok(FileFacts { rows, lines }) => {
                     *scanned = Some(ScannedFile { file: file.clone(), rows, lines: Some(lines), stamp })
                 }
@@ -270,7 +272,7 @@ impl Scanned {
         each(&RequestRow {
             started_at,
             session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
-            agent: claude_code::AGENT,
+            agent: &request.agent,
             model: &priced.model,
             project: owner.and_then(|owner| owner.project.as_deref()),
             branch: owner.and_then(|owner| owner.branch.as_deref()),

@@ -6,11 +6,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use ducat_capture::claude_code::{Detail, FileState, LineVerdict, decode_line};
-use ducat_capture::codex::decode_rate_limits;
+use ducat_capture::{Detail, FileState, Form, LineVerdict, decode_document};
 use ducat_ledger::{Fact, Key, Line};
 use ducat_store::FileCursor;
 
+use crate::content::Content;
 use crate::homes::{Home, TranscriptFile, find_transcripts};
 use crate::lines::{FileLine, for_lines};
 use crate::report::Problem;
@@ -98,70 +98,140 @@ fn read<S: Sink>(
     imported: &mut Imported,
 ) -> Result<io::Result<()>, S::Error> {
     let path = file.path.to_string_lossy().into_owned();
-    let mut open = match File::open(&file.path) {
-        Ok(open) => open,
+    let opened = Content::of(file).and_then(|content| Ok((content, File::open(&file.path)?)));
+    let (content, mut open) = match opened {
+        Ok((Some(content), open)) => (content, open),
+        Ok((None, _)) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),
     };
-    let cursor = sink.cursor(&path)?.filter(|cursor| goes_on(cursor, file, &open));
-    let (mut offset, mut state) = match &cursor {
-        Some(cursor) => (cursor.offset, serde_json::from_str(&cursor.state).unwrap_or_else(|_| FileState::of(&file.path))),
-        None => (0, FileState::of(&file.path)),
-    };
+    let cursor = sink.cursor(&path)?.filter(|cursor| match content.is_whole() {
+        true => cursor.identity == file.identity && cursor.tail == stamp(file, cursor.offset),
+        false => goes_on(cursor, file, &open),
+    });
+    let kept = cursor.and_then(|cursor| Some((cursor.offset, FileState::kept(&cursor.state)?)));
+    let (offset, state) = kept.filter(|(_, state)| state.agent() == content.agent).unwrap_or_else(|| (0, content.state()));
     if offset == file.size {
         return Ok(Ok(()));
     }
     imported.changed += 1;
+    let mut reading = Reading { facts: Facts::default(), state, offset, lines: 0, unreadable: None, unreadable_lines: 0 };
+    if content.is_whole() {
+        return read_whole(file, &content, reading, sink, workspaces, imported);
+    }
     if let Err(error) = open.seek(SeekFrom::Start(offset)) {
         return Ok(Err(error));
     }
-    let is_rollout = file.is_rollout();
-    let mut facts = Facts::default();
-    let mut unreadable: Option<(u64, &'static str)> = None;
-    let mut unreadable_lines = 0_u64;
     let mut refused = None;
     let result = for_lines((&open).take(file.size - offset), |_, line, is_whole| {
-        if refused.is_some() {
-            return;
-        }
-        let (bytes, length) = match line {
-            FileLine::Line(bytes) => (Some(bytes), bytes.len() as u64),
-            FileLine::TooLong(length) => (None, length),
-        };
-        // A last line without its break counts when it parses, and is read again with its break: the same facts.
-        let mut tried = state.clone();
-        let verdict = match bytes {
-            Some(bytes) if bytes.trim_ascii().is_empty() => LineVerdict::NoFacts,
-            Some(bytes) if is_rollout => {
-                decode_rate_limits(bytes, &mut |fact| facts.add(fact));
-                LineVerdict::NoFacts
+        if refused.is_none() {
+            reading.line(line, is_whole, workspaces);
+            if reading.facts.len() >= BATCH {
+                let cursor = cursor_at(&path, file, tail(&open, reading.offset), &reading);
+                refused = sink.write(reading.facts.take(), cursor).err();
             }
-            Some(bytes) => decode_line(bytes, &mut tried, workspaces, Detail::All, &mut |fact| facts.add(fact)),
-            None => LineVerdict::Unreadable("too long"),
-        };
-        if !is_whole {
-            return;
-        }
-        state = tried;
-        imported.lines += 1;
-        if let LineVerdict::Unreadable(reason) = verdict {
-            unreadable_lines += 1;
-            *imported.unreadable.entry(reason).or_default() += 1;
-            unreadable.get_or_insert((offset, reason));
-        }
-        offset += length + 1;
-        if facts.len() >= BATCH {
-            refused = sink.write(facts.take(), cursor_at(&path, file, &open, offset, &state)).err();
         }
     });
     if let Some(refused) = refused {
         return Err(refused);
     }
-    sink.write(facts.take(), cursor_at(&path, file, &open, offset, &state))?;
-    if let Some((at, reason)) = unreadable {
-        let reason = format!("byte {at}: {reason}; {unreadable_lines} of its lines could not be read");
-        imported.problems.push(Problem { path: file.path.clone(), reason });
-    }
+    let cursor = cursor_at(&path, file, tail(&open, reading.offset), &reading);
+    sink.write(reading.facts.take(), cursor)?;
+    reading.tell(file, imported);
     Ok(result)
+}
+
+/// Reads a file that cannot be gone on with, from its beginning: facts that were told before join.
+fn read_whole<S: Sink>(
+    file: &TranscriptFile,
+    content: &Content<'_>,
+    mut reading: Reading,
+    sink: &mut S,
+    workspaces: &mut WorkspaceResolver,
+    imported: &mut Imported,
+) -> Result<io::Result<()>, S::Error> {
+    let path = file.path.to_string_lossy().into_owned();
+    let mut refused = None;
+    let result = match content.form {
+        Form::Lines => content.open().and_then(|open| {
+            for_lines(open, |_, line, is_whole| {
+                if refused.is_none() {
+                    reading.line(line, is_whole, workspaces);
+                    if reading.facts.len() >= BATCH {
+                        refused = sink.write(reading.facts.take(), unread(&path, file)).err();
+                    }
+                }
+            })
+        }),
+        Form::Document => content.read().map(|bytes| {
+            let facts = &mut reading.facts;
+            let verdict = match bytes {
+                Some(bytes) => decode_document(content.agent, &bytes, content.named(), workspaces, Detail::All, &mut |fact| {
+                    facts.add(fact);
+                }),
+                None => LineVerdict::Unreadable("too long"),
+            };
+            reading.note(verdict, 0);
+        }),
+    };
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    // Of a damaged file too, what could be read of it stays read until it changes.
+    reading.offset = file.size;
+    let cursor = cursor_at(&path, file, Some(stamp(file, file.size)), &reading);
+    sink.write(reading.facts.take(), cursor)?;
+    reading.tell(file, imported);
+    Ok(result)
+}
+
+/// A file as far as it was read.
+struct Reading {
+    facts: Facts,
+    state: FileState,
+    offset: u64,
+    lines: u64,
+    /// Where the first line is that could not be read.
+    unreadable: Option<(u64, &'static str)>,
+    unreadable_lines: u64,
+}
+
+impl Reading {
+    fn line(&mut self, line: FileLine<'_>, is_whole: bool, workspaces: &mut WorkspaceResolver) {
+        let (bytes, length) = match line {
+            FileLine::Line(bytes) => (Some(bytes), bytes.len() as u64),
+            FileLine::TooLong(length) => (None, length),
+        };
+        // A last line without its break counts when it parses, and is read again with its break: the same facts.
+        let before = (!is_whole).then(|| self.state.clone());
+        let facts = &mut self.facts;
+        let verdict = match bytes {
+            Some(bytes) if bytes.trim_ascii().is_empty() => LineVerdict::NoFacts,
+            Some(bytes) => self.state.decode_line(bytes, workspaces, Detail::All, &mut |fact| facts.add(fact)),
+            None => LineVerdict::Unreadable("too long"),
+        };
+        match before {
+            Some(before) => self.state = before,
+            None => self.note(verdict, length + 1),
+        }
+    }
+
+    fn note(&mut self, verdict: LineVerdict, length: u64) {
+        self.lines += 1;
+        if let LineVerdict::Unreadable(reason) = verdict {
+            self.unreadable_lines += 1;
+            self.unreadable.get_or_insert((self.offset, reason));
+        }
+        self.offset += length;
+    }
+
+    fn tell(self, file: &TranscriptFile, imported: &mut Imported) {
+        imported.lines += self.lines;
+        if let Some((at, reason)) = self.unreadable {
+            *imported.unreadable.entry(reason).or_default() += self.unreadable_lines;
+            let reason = format!("byte {at}: {reason}; {} of its lines could not be read", self.unreadable_lines);
+            imported.problems.push(Problem { path: file.path.clone(), reason });
+        }
+    }
 }
 
 /// The file is the one that was read, and what was read of it is unchanged at its end.
@@ -169,14 +239,29 @@ pub(crate) fn goes_on(cursor: &FileCursor, file: &TranscriptFile, open: &File) -
     cursor.identity == file.identity && cursor.offset <= file.size && tail(open, cursor.offset) == Some(cursor.tail)
 }
 
-fn cursor_at(path: &str, file: &TranscriptFile, open: &File, offset: u64, state: &FileState) -> FileCursor {
+fn cursor_at(path: &str, file: &TranscriptFile, tail: Option<[u8; 16]>, reading: &Reading) -> FileCursor {
     FileCursor {
         path: path.to_owned(),
         identity: file.identity,
-        offset,
-        tail: tail(open, offset).unwrap_or_default(),
-        state: serde_json::to_string(state).unwrap_or_default(),
+        offset: reading.offset,
+        tail: tail.unwrap_or_default(),
+        state: reading.state.keep(),
     }
+}
+
+/// Of a file that is read whole: not there yet.
+fn unread(path: &str, file: &TranscriptFile) -> FileCursor {
+    FileCursor { path: path.to_owned(), identity: file.identity, offset: 0, tail: [0; 16], state: String::new() }
+}
+
+/// The state in which a file was read whole: it may be written anew at the same size.
+fn stamp(file: &TranscriptFile, offset: u64) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&offset.to_le_bytes());
+    hasher.update(&file.modified_ns.to_le_bytes());
+    let mut stamp = [0; 16];
+    stamp.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    stamp
 }
 
 fn tail(file: &File, offset: u64) -> Option<[u8; 16]> {

@@ -13,7 +13,7 @@ use super::line::{self, Line};
 use super::message::Message;
 use super::tool::{self, blocks};
 use super::{AGENT, incident, turn};
-use crate::{Workspaces, json};
+use crate::{Detail, LineVerdict, Workspaces, json};
 
 /// What is known of a file: by its path, and by the lines read so far. Keep it to go on where a reading ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,27 +45,6 @@ impl FileState {
             }
         }
     }
-}
-
-/// How much of a line is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// Requests and what decides their owner: all that a report needs.
-    Requests,
-    /// Also sessions, turns, tool calls and incidents.
-    All,
-}
-
-/// What became of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineVerdict {
-    Decoded,
-    /// Readable, and nothing in it is a fact.
-    NoFacts,
-    /// Of a project that the user excluded.
-    Excluded,
-    /// The reason, in a few words.
-    Unreadable(&'static str),
 }
 
 /// Tells `out` the facts of one line (without its line break).

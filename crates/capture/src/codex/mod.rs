@@ -2,9 +2,11 @@
 
 mod headless;
 mod rate_limits;
+mod rollout;
 
 pub use headless::{Headless, HeadlessRun, RESULT, decode_result};
 pub use rate_limits::decode_rate_limits;
+pub use rollout::{FileState, decode_line, looks_like_rollout};
 
 /// Its name in the ledger.
 pub const AGENT: &str = "codex";

@@ -59,7 +59,7 @@ fn wsl(machine: &Machine, exam: &mut Exam) {
         .filter(|drive| drive.file_name().len() == 1)
         .flat_map(|drive| fs::read_dir(drive.path().join("Users")).into_iter().flatten().flatten())
         .map(|user| user.path().join(".claude"))
-        .filter(|folder| folder.join("projects").is_dir() && !machine.homes.iter().any(|home| home.0.starts_with(folder)))
+        .filter(|folder| folder.join("projects").is_dir() && !machine.homes.iter().any(|home| home.folder.starts_with(folder)))
         .collect();
     if let Some(folder) = windows.first() {
         exam.note(

@@ -5,7 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ducat_capture::claude_code::{self, Detail, FileState, HeadlessUsage, decode_line};
+use ducat_capture::Detail;
+use ducat_capture::claude_code::{self, FileState, HeadlessUsage, decode_line};
 use ducat_capture::codex;
 use ducat_ledger::{Fact, Key, Request};
 use ducat_prices::{NanoUsd, PriceQuery, PriceTable, Usage};
@@ -274,7 +275,7 @@ fn transcripts_of(session: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let files =
         |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
-    for folder in claude_homes().iter().flat_map(|home| files(&home.0)) {
+    for folder in claude_homes().iter().flat_map(|home| files(&home.folder)) {
         let own = folder.join(format!("{session}.jsonl"));
         if own.is_file() {
             found.push(own);

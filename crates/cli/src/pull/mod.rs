@@ -102,5 +102,5 @@ pub fn mirrors(data: &std::path::Path) -> Vec<(PathBuf, String)> {
 
 /// An importer of one copy.
 pub fn importer(store: Store, mirror: &std::path::Path, host: String, excluded: Vec<PathBuf>) -> Importer {
-    Importer::new(store, TenantId::LOCAL, vec![Home(mirror.to_owned())], excluded).of_host(host)
+    Importer::new(store, TenantId::LOCAL, vec![Home::any(mirror.to_owned())], excluded).of_host(host)
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ducat_ledger::{Billing, Quota, Session, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::{Calendar, Document, Grouping, Report, ReportQuery};
-use ducat_scan::{ScanOptions, claude_homes, scan};
+use ducat_scan::{ScanOptions, agent_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, StoreError, TenantId};
 use jiff::tz::TimeZone;
@@ -80,7 +80,7 @@ fn from_ledger(status: &mut Status, reader: &Reader, query: ReportQuery) -> Resu
 
 /// As `ducat report` reads them, with the same memory of what it read.
 fn from_transcripts(status: &mut Status, config: &Config, query: ReportQuery) -> anyhow::Result<()> {
-    let homes = claude_homes();
+    let homes = agent_homes();
     let prices = config.price_table()?;
     let cache = report_cache().map(|folder| folder.join(cache_name(&homes)));
     let scanned = scan(&ScanOptions { homes, excluded: config.excluded_folders(), cache }, &|_, _| {});

@@ -1,0 +1,158 @@
+//! What all agents' transcripts have in common: how much of one is wanted, what became of a part of it, and which agent's decoder reads it.
+
+use std::path::Path;
+
+use ducat_ledger::Fact;
+use serde::{Deserialize, Serialize};
+
+use crate::{Workspaces, claude_code, codex};
+
+/// How much of a line or document is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Requests and what decides their owner: all that a report needs.
+    Requests,
+    /// Also sessions, turns, tool calls and incidents.
+    All,
+}
+
+/// What became of a line or document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineVerdict {
+    Decoded,
+    /// Readable, and nothing in it is a fact.
+    NoFacts,
+    /// Of a project that the user excluded.
+    Excluded,
+    /// The reason, in a few words.
+    Unreadable(&'static str),
+}
+
+/// An agent whose transcripts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Agent {
+    ClaudeCode,
+    Codex,
+}
+
+/// How a transcript is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Line by line, going on where the last reading ended.
+    Lines,
+    /// One JSON document, read whole whenever it changed.
+    Document,
+}
+
+impl Agent {
+    pub const ALL: [Self; 2] = [Self::ClaudeCode, Self::Codex];
+
+    /// Its name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => claude_code::AGENT,
+            Self::Codex => codex::AGENT,
+        }
+    }
+
+    /// Whether a file in this agent's home is a transcript, by its name without the ending of a compression.
+    pub fn takes(self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match self {
+            Self::ClaudeCode => name.ends_with(".jsonl"),
+            Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
+        }
+    }
+
+    /// How a file that the agent takes is read.
+    pub fn form(self, path: &Path) -> Form {
+        match self {
+            Self::ClaudeCode | Self::Codex if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
+            Self::ClaudeCode | Self::Codex => Form::Lines,
+        }
+    }
+
+    /// Whose transcript a file is that lies anywhere, by its path without the ending of a compression, and by how it begins. Lines of an
+    /// agent that nobody knows are taken for Claude Code's, whose damaged files begin in any way.
+    pub fn of_file(path: &Path, head: &[u8]) -> Option<Self> {
+        let by_name = Self::Codex.takes(path).then_some(Self::Codex);
+        let by_head = || Self::ALL.into_iter().find(|agent| agent.looks_like(head));
+        let is_lines = path.extension().is_some_and(|kind| kind == "jsonl");
+        by_name.or_else(by_head).or(is_lines.then_some(Self::ClaudeCode))
+    }
+
+    /// Whether the beginning of a file is of one of this agent's transcripts.
+    fn looks_like(self, head: &[u8]) -> bool {
+        match self {
+            Self::ClaudeCode => claude_code::looks_like_transcript(head),
+            Self::Codex => codex::looks_like_rollout(head),
+        }
+    }
+}
+
+/// What is known of a file by its path and by what was read of it so far. Keep it to go on where a reading ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileState {
+    ClaudeCode(claude_code::FileState),
+    Codex(codex::FileState),
+}
+
+/// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
+const VERSION: u32 = 1;
+
+impl FileState {
+    pub fn of(agent: Agent, path: &Path) -> Self {
+        match agent {
+            Agent::ClaudeCode => Self::ClaudeCode(claude_code::FileState::of(path)),
+            Agent::Codex => Self::Codex(codex::FileState::of(path)),
+        }
+    }
+
+    pub fn agent(&self) -> Agent {
+        match self {
+            Self::ClaudeCode(_) => Agent::ClaudeCode,
+            Self::Codex(_) => Agent::Codex,
+        }
+    }
+
+    /// As text, to be kept.
+    pub fn keep(&self) -> String {
+        serde_json::to_string(&(VERSION, self)).unwrap_or_default()
+    }
+
+    /// What [`FileState::keep`] wrote; `None` when another version did.
+    pub fn kept(text: &str) -> Option<Self> {
+        let (version, state): (u32, Self) = serde_json::from_str(text).ok()?;
+        (version == VERSION).then_some(state)
+    }
+
+    /// Tells `out` the facts of one line (without its line break).
+    pub fn decode_line(
+        &mut self,
+        bytes: &[u8],
+        workspaces: &mut dyn Workspaces,
+        detail: Detail,
+        out: &mut dyn FnMut(Fact),
+    ) -> LineVerdict {
+        match self {
+            Self::ClaudeCode(state) => claude_code::decode_line(bytes, state, workspaces, detail, out),
+            Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
+        }
+    }
+}
+
+/// Tells `out` the facts of a file that is one document.
+pub fn decode_document(
+    agent: Agent,
+    _bytes: &[u8],
+    _path: &Path,
+    _workspaces: &mut dyn Workspaces,
+    _detail: Detail,
+    _out: &mut dyn FnMut(Fact),
+) -> LineVerdict {
+    match agent {
+        Agent::ClaudeCode | Agent::Codex => LineVerdict::Unreadable("this agent writes lines, no document"),
+    }
+}
