@@ -3,9 +3,11 @@
 
 pub mod claude_code;
 pub mod codex;
+pub mod copilot;
 mod json;
 pub mod opencode;
 pub mod otlp;
+pub mod pi;
 mod telling;
 mod transcript;
 

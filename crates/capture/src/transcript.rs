@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, claude_code, codex};
+use crate::{Workspaces, claude_code, codex, copilot, opencode, pi};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,10 @@ pub enum LineVerdict {
 pub enum Agent {
     ClaudeCode,
     Codex,
+    CopilotCli,
+    #[serde(rename = "opencode")]
+    OpenCode,
+    Pi,
 }
 
 /// How a transcript is read.
@@ -46,13 +50,16 @@ pub enum Form {
 }
 
 impl Agent {
-    pub const ALL: [Self; 2] = [Self::ClaudeCode, Self::Codex];
+    pub const ALL: [Self; 5] = [Self::ClaudeCode, Self::Codex, Self::CopilotCli, Self::OpenCode, Self::Pi];
 
     /// Its name in the ledger.
     pub fn name(self) -> &'static str {
         match self {
             Self::ClaudeCode => claude_code::AGENT,
             Self::Codex => codex::AGENT,
+            Self::CopilotCli => copilot::AGENT,
+            Self::OpenCode => opencode::AGENT,
+            Self::Pi => pi::AGENT,
         }
     }
 
@@ -60,7 +67,9 @@ impl Agent {
     pub fn takes(self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match self {
-            Self::ClaudeCode => name.ends_with(".jsonl"),
+            Self::ClaudeCode | Self::Pi => name.ends_with(".jsonl"),
+            Self::CopilotCli => name == "events.jsonl",
+            Self::OpenCode => name.ends_with(".json"),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
         }
     }
@@ -68,8 +77,8 @@ impl Agent {
     /// How a file that the agent takes is read.
     pub fn form(self, path: &Path) -> Form {
         match self {
-            Self::ClaudeCode | Self::Codex if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
-            Self::ClaudeCode | Self::Codex => Form::Lines,
+            _ if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
+            _ => Form::Lines,
         }
     }
 
@@ -87,6 +96,9 @@ impl Agent {
         match self {
             Self::ClaudeCode => claude_code::looks_like_transcript(head),
             Self::Codex => codex::looks_like_rollout(head),
+            Self::CopilotCli => copilot::looks_like_events(head),
+            Self::OpenCode => opencode::looks_like_document(head),
+            Self::Pi => pi::looks_like_session(head),
         }
     }
 }
@@ -97,6 +109,11 @@ impl Agent {
 pub enum FileState {
     ClaudeCode(claude_code::FileState),
     Codex(codex::FileState),
+    CopilotCli(copilot::FileState),
+    /// It writes documents, no lines.
+    #[serde(rename = "opencode")]
+    OpenCode,
+    Pi(pi::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -107,6 +124,9 @@ impl FileState {
         match agent {
             Agent::ClaudeCode => Self::ClaudeCode(claude_code::FileState::of(path)),
             Agent::Codex => Self::Codex(codex::FileState::of(path)),
+            Agent::CopilotCli => Self::CopilotCli(copilot::FileState::of(path)),
+            Agent::OpenCode => Self::OpenCode,
+            Agent::Pi => Self::Pi(pi::FileState::of(path)),
         }
     }
 
@@ -114,6 +134,9 @@ impl FileState {
         match self {
             Self::ClaudeCode(_) => Agent::ClaudeCode,
             Self::Codex(_) => Agent::Codex,
+            Self::CopilotCli(_) => Agent::CopilotCli,
+            Self::OpenCode => Agent::OpenCode,
+            Self::Pi(_) => Agent::Pi,
         }
     }
 
@@ -139,6 +162,9 @@ impl FileState {
         match self {
             Self::ClaudeCode(state) => claude_code::decode_line(bytes, state, workspaces, detail, out),
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
+            Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
+            Self::OpenCode => LineVerdict::Unreadable("this agent writes documents, no lines"),
+            Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
         }
     }
 }
@@ -146,13 +172,16 @@ impl FileState {
 /// Tells `out` the facts of a file that is one document.
 pub fn decode_document(
     agent: Agent,
-    _bytes: &[u8],
-    _path: &Path,
-    _workspaces: &mut dyn Workspaces,
-    _detail: Detail,
-    _out: &mut dyn FnMut(Fact),
+    bytes: &[u8],
+    path: &Path,
+    workspaces: &mut dyn Workspaces,
+    detail: Detail,
+    out: &mut dyn FnMut(Fact),
 ) -> LineVerdict {
     match agent {
-        Agent::ClaudeCode | Agent::Codex => LineVerdict::Unreadable("this agent writes lines, no document"),
+        Agent::OpenCode => opencode::decode_document(bytes, path, workspaces, detail, out),
+        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi => {
+            LineVerdict::Unreadable("this agent writes lines, no document")
+        }
     }
 }

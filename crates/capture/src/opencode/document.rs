@@ -9,8 +9,8 @@ use super::AGENT;
 use super::message::Message;
 use super::part::{Of, Part};
 use super::session::Session;
-use crate::claude_code::{Detail, LineVerdict};
 use crate::telling::Telling;
+use crate::transcript::{Detail, LineVerdict};
 use crate::{Workspaces, json};
 
 /// Tells `out` the facts of a document: an export, a session, a message or a part of one. Which it is, its fields say.

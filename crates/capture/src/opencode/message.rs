@@ -8,8 +8,8 @@ use sonic_rs::{JsonValueTrait, LazyValue};
 use super::AGENT;
 use super::copy::is_copy;
 use super::session::Session;
-use crate::claude_code::{Detail, LineVerdict};
 use crate::telling::{Telling, attribution, billing, name, reported_cost, start, usage};
+use crate::transcript::{Detail, LineVerdict};
 use crate::{Workspaces, json};
 
 /// A message without its parts.

@@ -6,12 +6,14 @@
 
 mod copy;
 mod document;
+mod head;
 mod message;
 mod part;
 mod row;
 mod session;
 
 pub use document::decode_document;
+pub use head::looks_like_document;
 pub use row::{Row, RowOf, decode_row};
 
 /// Its name in the ledger.

@@ -7,7 +7,7 @@ use ducat_ledger::{Fact, UnixMs};
 use super::message::Message;
 use super::part::{Of, Part};
 use super::session::Session;
-use crate::claude_code::{Detail, LineVerdict};
+use crate::transcript::{Detail, LineVerdict};
 use crate::{Workspaces, json};
 
 /// A row, with what of its session the row itself does not hold.
@@ -23,11 +23,23 @@ pub struct Row<'a> {
 
 #[derive(Clone, Copy, Debug)]
 pub enum RowOf<'a> {
-    Session { version: Option<&'a str>, created_at: Option<UnixMs>, updated_at: Option<UnixMs> },
+    Session {
+        version: Option<&'a str>,
+        created_at: Option<UnixMs>,
+        updated_at: Option<UnixMs>,
+    },
     /// `data` is the message's JSON, without its ids.
-    Message { id: &'a str, data: &'a str },
+    Message {
+        id: &'a str,
+        data: &'a str,
+    },
     /// `message_data` is the JSON of the message that it is a part of.
-    Part { id: &'a str, message: &'a str, data: &'a str, message_data: &'a str },
+    Part {
+        id: &'a str,
+        message: &'a str,
+        data: &'a str,
+        message_data: &'a str,
+    },
 }
 
 /// Tells `out` the facts of a row.

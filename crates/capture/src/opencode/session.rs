@@ -6,8 +6,8 @@ use ducat_ledger::{Fact, UnixMs};
 use sonic_rs::LazyValue;
 
 use super::AGENT;
-use crate::claude_code::{Detail, LineVerdict};
 use crate::telling::{Telling, attribution, name, timing};
+use crate::transcript::{Detail, LineVerdict};
 use crate::{Workspaces, json};
 
 /// What is known of the session that a message or part is of.
