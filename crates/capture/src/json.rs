@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use ducat_ledger::UnixMs;
+use jiff::Timestamp;
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 /// No model call has a million million of anything; a larger count is a mistake and counts as not told.
@@ -40,6 +42,38 @@ pub fn for_items<'a>(value: &LazyValue<'a>, mut each: impl FnMut(LazyValue<'a>))
         for item in sonic_rs::to_array_iter(raw).flatten() {
             each(item);
         }
+    }
+}
+
+/// A JSON text as one value, none of it looked into yet; the error says in a few words why it cannot be read.
+pub fn document(bytes: &[u8]) -> Result<LazyValue<'_>, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
+    if is_too_deep(bytes) {
+        return Err("nested too deep");
+    }
+    sonic_rs::from_str(text).map_err(|_| "not JSON")
+}
+
+/// Like [`document`], for an object.
+pub fn object(bytes: &[u8]) -> Result<LazyValue<'_>, &'static str> {
+    document(bytes).ok().filter(LazyValue::is_object).ok_or_else(|| document(bytes).err().unwrap_or("not a JSON object"))
+}
+
+/// A number, also a fractional one, that is not NaN or infinite.
+pub fn number(value: &LazyValue<'_>) -> Option<f64> {
+    value.as_f64().filter(|number| number.is_finite())
+}
+
+/// A string that is not empty.
+pub fn id<'a>(value: &LazyValue<'a>) -> Option<Cow<'a, str>> {
+    text(value).filter(|id| !id.is_empty())
+}
+
+/// RFC 3339 as written, or milliseconds since 1970.
+pub fn time(value: &LazyValue<'_>) -> Option<UnixMs> {
+    match text(value) {
+        Some(text) => text.parse::<Timestamp>().ok().map(|at| at.as_millisecond()),
+        None => value.as_f64().filter(|ms| ms.abs() < 1e15).map(|ms| ms as UnixMs),
     }
 }
 

@@ -3,9 +3,13 @@
 
 pub mod claude_code;
 pub mod codex;
+pub mod copilot;
 pub mod gemini_cli;
 mod json;
+pub mod opencode;
 pub mod otlp;
+pub mod pi;
+mod telling;
 mod transcript;
 
 use std::path::Path;

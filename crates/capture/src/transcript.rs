@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, claude_code, codex, gemini_cli};
+use crate::{Workspaces, claude_code, codex, copilot, gemini_cli, opencode, pi};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ pub enum Agent {
     ClaudeCode,
     Codex,
     GeminiCli,
+    CopilotCli,
+    #[serde(rename = "opencode")]
+    OpenCode,
+    Pi,
 }
 
 /// How a transcript is read.
@@ -48,7 +52,7 @@ pub enum Form {
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 3] = [Self::GeminiCli, Self::Codex, Self::ClaudeCode];
+    pub const ALL: [Self; 6] = [Self::GeminiCli, Self::Codex, Self::CopilotCli, Self::OpenCode, Self::Pi, Self::ClaudeCode];
 
     /// Its name in the ledger.
     pub fn name(self) -> &'static str {
@@ -56,6 +60,9 @@ impl Agent {
             Self::ClaudeCode => claude_code::AGENT,
             Self::Codex => codex::AGENT,
             Self::GeminiCli => gemini_cli::AGENT,
+            Self::CopilotCli => copilot::AGENT,
+            Self::OpenCode => opencode::AGENT,
+            Self::Pi => pi::AGENT,
         }
     }
 
@@ -63,7 +70,9 @@ impl Agent {
     pub fn takes(self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match self {
-            Self::ClaudeCode => name.ends_with(".jsonl"),
+            Self::ClaudeCode | Self::Pi => name.ends_with(".jsonl"),
+            Self::CopilotCli => name == "events.jsonl",
+            Self::OpenCode => name.ends_with(".json"),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
@@ -75,8 +84,8 @@ impl Agent {
     /// How a file that the agent takes is read.
     pub fn form(self, path: &Path) -> Form {
         match self {
-            Self::GeminiCli if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
-            Self::ClaudeCode | Self::Codex | Self::GeminiCli => Form::Lines,
+            _ if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
+            _ => Form::Lines,
         }
     }
 
@@ -95,6 +104,9 @@ impl Agent {
             Self::ClaudeCode => claude_code::looks_like_transcript(head),
             Self::Codex => codex::looks_like_rollout(head),
             Self::GeminiCli => gemini_cli::looks_like_chat(head),
+            Self::CopilotCli => copilot::looks_like_events(head),
+            Self::OpenCode => opencode::looks_like_document(head),
+            Self::Pi => pi::looks_like_session(head),
         }
     }
 }
@@ -106,6 +118,11 @@ pub enum FileState {
     ClaudeCode(claude_code::FileState),
     Codex(codex::FileState),
     GeminiCli(gemini_cli::FileState),
+    CopilotCli(copilot::FileState),
+    /// It writes documents, no lines.
+    #[serde(rename = "opencode")]
+    OpenCode,
+    Pi(pi::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -117,6 +134,9 @@ impl FileState {
             Agent::ClaudeCode => Self::ClaudeCode(claude_code::FileState::of(path)),
             Agent::Codex => Self::Codex(codex::FileState::of(path)),
             Agent::GeminiCli => Self::GeminiCli(gemini_cli::FileState::of(path)),
+            Agent::CopilotCli => Self::CopilotCli(copilot::FileState::of(path)),
+            Agent::OpenCode => Self::OpenCode,
+            Agent::Pi => Self::Pi(pi::FileState::of(path)),
         }
     }
 
@@ -125,6 +145,9 @@ impl FileState {
             Self::ClaudeCode(_) => Agent::ClaudeCode,
             Self::Codex(_) => Agent::Codex,
             Self::GeminiCli(_) => Agent::GeminiCli,
+            Self::CopilotCli(_) => Agent::CopilotCli,
+            Self::OpenCode => Agent::OpenCode,
+            Self::Pi(_) => Agent::Pi,
         }
     }
 
@@ -151,6 +174,9 @@ impl FileState {
             Self::ClaudeCode(state) => claude_code::decode_line(bytes, state, workspaces, detail, out),
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
             Self::GeminiCli(state) => gemini_cli::decode_line(bytes, state, workspaces, detail, out),
+            Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
+            Self::OpenCode => LineVerdict::Unreadable("this agent writes documents, no lines"),
+            Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
         }
     }
 }
@@ -166,6 +192,9 @@ pub fn decode_document(
 ) -> LineVerdict {
     match agent {
         Agent::GeminiCli => gemini_cli::decode_document(bytes, path, workspaces, detail, out),
-        Agent::ClaudeCode | Agent::Codex => LineVerdict::Unreadable("this agent writes lines, no document"),
+        Agent::OpenCode => opencode::decode_document(bytes, path, workspaces, detail, out),
+        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi => {
+            LineVerdict::Unreadable("this agent writes lines, no document")
+        }
     }
 }

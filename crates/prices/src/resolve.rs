@@ -30,8 +30,13 @@ impl PriceTable {
     pub(crate) fn resolve_anew(&self, reported: &str, provider: Option<&str>) -> Resolved {
         let aliased = self.overrides.alias(reported).unwrap_or(reported);
         let name = without_context_suffix(last_of_arn(aliased.trim()));
-        let row = self.candidates(name, provider).into_iter().find_map(|key| self.row(&key).map(|cards| (key, cards)));
-        let canonical_model = canonical(name);
+        let dashed = dashed(name);
+        let mut candidates = self.candidates(name, provider);
+        if dashed != name {
+            candidates.extend(self.candidates(&dashed, provider));
+        }
+        let row = candidates.into_iter().find_map(|key| self.row(&key).map(|cards| (key, cards)));
+        let canonical_model = canonical(&dashed);
         let (price_key, cards) = row.map_or((None, Vec::new()), |(key, cards)| (Some(key), cards));
         Resolved { canonical_model, price_key, cards }
     }
@@ -82,6 +87,12 @@ fn bedrock_unversioned(name: &str) -> Option<String> {
     let base = name.rsplit_once(':').filter(|(_, minor)| is_digits(minor)).map_or(name, |(base, _)| base);
     let base = base.rsplit_once("-v").filter(|(_, major)| is_digits(major)).map_or(base, |(base, _)| base);
     (base.len() < name.len()).then(|| base.to_owned())
+}
+
+/// GitHub and others write `claude-opus-4.6` for the vendor's `claude-opus-4-6`.
+fn dashed(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.starts_with("claude-") { name.replace(last, &last.replace('.', "-")) } else { name.to_owned() }
 }
 
 /// `…-20260101` or `…@20260101` removed.

@@ -226,3 +226,9 @@ proptest! {
         PriceTable::embedded().resolve(&name, provider.as_deref());
     }
 }
+
+#[test]
+fn a_claude_with_dots_is_the_vendors_with_dashes() {
+    let resolved = PriceTable::embedded().resolve("claude-opus-4.6", Some("github-copilot"));
+    assert_eq!((resolved.canonical_model.as_str(), resolved.price_key.as_deref()), ("claude-opus-4-6", Some("claude-opus-4-6")));
+}

@@ -92,9 +92,17 @@ pub fn gemini_homes() -> Vec<Home> {
     home.into_iter().filter(|home| home.folder.is_dir()).collect()
 }
 
+/// Pi's and GitHub Copilot CLI's homes, where they exist.
+fn further_homes() -> Vec<Home> {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let places = [(Agent::Pi, ".pi/agent/sessions"), (Agent::CopilotCli, ".copilot/session-state")];
+    let homes = home.iter().flat_map(|home| places.map(|(agent, folder)| Home::of(agent, home.join(folder))));
+    homes.filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), further_homes()].concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what

@@ -14,6 +14,7 @@ mod turn;
 pub use headless::{Headless, HeadlessRequest, HeadlessRun, HeadlessUsage, RESULT, decode_result};
 pub use hook::{HookVerdict, decode_hook};
 pub use status_line::{LARGEST_STATUS_LINE, STATUS_LINE, StatusLine, Window, decode_status_line};
+pub(crate) use tool::{blocks, target};
 pub use transcript::{FileState, decode_line, looks_like_transcript};
 
 /// Its name in the ledger.

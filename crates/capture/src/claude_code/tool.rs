@@ -19,7 +19,7 @@ pub struct Block<'a> {
     tool_use_id: Option<Cow<'a, str>>,
     is_error: bool,
     content: Option<LazyValue<'a>>,
-    bytes: u64,
+    pub bytes: u64,
 }
 
 /// The blocks of a content; a string is one text block.
