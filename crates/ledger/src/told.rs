@@ -15,7 +15,7 @@ pub struct Told<T> {
     rank: u8,
     value: Option<T>,
     /// What was told at lower ranks, the lowest first; `None` where it is `value`. A box, because most fields have one witness.
-    #[allow(clippy::box_collection)]
+    #[allow(clippy::box_collection, clippy::type_complexity)]
     lower: Option<Box<Vec<(u8, Option<T>)>>>,
 }
 

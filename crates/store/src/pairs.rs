@@ -172,7 +172,7 @@ fn number(
         .doing("pairing")?;
     let last: Option<i64> =
         before.query_row(params![tenant.0, group.0, lane, at, key.0], |row| row.get(0)).optional().doing("pairing")?;
-    let mut next = last.map_or(0, |place| place + 1);
+    let first = last.map_or(0, |place| place + 1);
     let mut rest = connection
         .prepare_cached(
             "SELECT at, key, place FROM pairs WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND (at, key) >= (?4, ?5) ORDER BY at, key",
@@ -189,12 +189,11 @@ fn number(
             "UPDATE pairs SET place = ?6 WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND at = ?4 AND key = ?5",
         )
         .doing("pairing")?;
-    for (at, key, place) in rows {
+    for (next, (at, key, place)) in (first..).zip(rows) {
         if place != next {
             set.execute(params![tenant.0, group.0, lane, at, key, next]).doing("pairing")?;
             changed.extend([place, next].into_iter().filter(|place| *place >= 0).map(|place| (tenant, group, place)));
         }
-        next += 1;
     }
     Ok(())
 }

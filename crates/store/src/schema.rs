@@ -199,3 +199,31 @@ pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError
     connection.busy_timeout(std::time::Duration::from_secs(10)).doing("opening the database")?;
     connection.pragma_update(None, "temp_store", "MEMORY").doing("opening the database")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_roles_counts_as_before() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..5] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code"}', NULL);
+                   INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0);"#,
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let of = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(
+            of("SELECT COUNT(*) FROM requests WHERE role = 1 AND base IS NULL AND pair_group IS NULL AND cost_nano = 7"),
+            1
+        );
+        assert_eq!(of("SELECT requests + sums + estimated_tokens + cost_nano FROM rollup_requests"), 8);
+        assert_eq!(of("SELECT COUNT(*) FROM told_singly WHERE agent = 'claude-code'"), 1);
+    }
+}

@@ -21,12 +21,18 @@ impl<F: Owned, D> Stirred<F, D> {
     }
 }
 
-type Told<'s, F, D> = Option<(&'s Stored<F>, &'s D)>;
+/// A group, or a session.
+type Circle = (TenantId, Option<Key>);
+
+type Told<'s, F, D> = (&'s Stored<F>, &'s D);
 
 /// Tells each change. A row that ceased to count is what one that began was before: those of one group, else of one session. What ceased
 /// alone has nothing after.
-pub(crate) fn tell<F: Owned, D>(mut stirred: Vec<Stirred<F, D>>, mut each: impl FnMut(TenantId, Told<'_, F, D>, Told<'_, F, D>)) {
-    fn parts<F, D>(row: &Option<(Stored<F>, D)>) -> Told<'_, F, D> {
+pub(crate) fn tell<F: Owned, D>(
+    mut stirred: Vec<Stirred<F, D>>,
+    mut each: impl FnMut(TenantId, Option<Told<'_, F, D>>, Option<Told<'_, F, D>>),
+) {
+    fn parts<F, D>(row: &Option<(Stored<F>, D)>) -> Option<Told<'_, F, D>> {
         row.as_ref().map(|(stored, derived)| (stored, derived))
     }
     // In order, so that a counter's labels depend on no hash.
@@ -34,24 +40,24 @@ pub(crate) fn tell<F: Owned, D>(mut stirred: Vec<Stirred<F, D>>, mut each: impl 
         let any = row.after.as_ref().or(row.before.as_ref());
         any.map(|(stored, _)| (stored.base().at(), stored.base().key()))
     });
-    let mut ceased: BTreeMap<(TenantId, Option<Key>), VecDeque<&(Stored<F>, D)>> = BTreeMap::new();
+    let mut ceased: BTreeMap<Circle, VecDeque<Told<'_, F, D>>> = BTreeMap::new();
     for row in stirred.iter().filter(|row| row.after.is_none()) {
-        if let Some(before) = &row.before {
-            ceased.entry((row.tenant, before.0.group.or(before.0.owner))).or_default().push_back(before);
+        if let Some((stored, derived)) = &row.before {
+            ceased.entry((row.tenant, stored.group.or(stored.owner))).or_default().push_back((stored, derived));
         }
     }
     for row in &stirred {
         let Some(after) = &row.after else { continue };
         let mut take = |of: Option<Key>| ceased.get_mut(&(row.tenant, of)).and_then(VecDeque::pop_front);
         let before = match &row.before {
-            Some(before) => Some(before),
+            Some((stored, derived)) => Some((stored, derived)),
             None => after.0.group.and_then(|group| take(Some(group))).or_else(|| take(after.0.owner)),
         };
-        each(row.tenant, before.map(|(stored, derived)| (stored, derived)), parts(&row.after));
+        each(row.tenant, before, parts(&row.after));
     }
     for ((tenant, _), rows) in ceased {
-        for (stored, derived) in rows {
-            each(tenant, Some((stored, derived)), None);
+        for before in rows {
+            each(tenant, Some(before), None);
         }
     }
 }
