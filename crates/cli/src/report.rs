@@ -318,6 +318,14 @@ fn terminal(document: &Document) -> String {
     if let Some(currency) = currency {
         text.push_str(&format!("\n\n{}", rate_line(currency)));
     }
+    let (guesses, guessed) = (document.totals.estimated_requests, document.totals.estimated_tokens);
+    if guesses > 0 || guessed > 0 {
+        let (tokens, cost) = (figures::tokens(guessed), money(document.totals.estimated_cost, currency));
+        text.push_str(&format!(
+            "\n\nNot in it: {} requests of estimated size, {tokens} tokens, about {cost}",
+            figures::count(guesses)
+        ));
+    }
     if has_unpriced {
         let models: Vec<_> =
             document.totals.unpriced_models.iter().map(|model| if model.is_empty() { "no model told" } else { model }).collect();

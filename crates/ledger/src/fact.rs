@@ -176,7 +176,7 @@ fact! {
         host: String, largest;
         /// Further dimensions as `name=value`, sorted by name, one a line; see the configuration's `[otlp.labels]`.
         labels: String, largest;
-        /// It was told without an id of the request, which may be told elsewhere with one; see [`crate::pair_group`].
+        /// It was told without an id of the request, which may be told elsewhere with one; see [`Request::pair_group`].
         keyless: bool, largest;
         /// It is no request but the sum of several, which count only where nobody told of them one by one.
         is_sum: bool, largest;

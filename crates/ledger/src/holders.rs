@@ -32,6 +32,11 @@ impl Holders {
         self.0.iter().find(|holder| holder.session == *session)
     }
 
+    /// The copy of one session alone.
+    pub fn of(&self, session: Option<Key>) -> Self {
+        session.and_then(|session| self.get(&session)).cloned().into_iter().collect()
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -13,6 +13,8 @@ pub enum KeySpace {
     ToolCall,
     Incident,
     Quota,
+    /// What rows that may be one fact have in common.
+    PairGroup,
 }
 
 impl KeySpace {
@@ -24,6 +26,7 @@ impl KeySpace {
             Self::ToolCall => "tool_call",
             Self::Incident => "incident",
             Self::Quota => "quota",
+            Self::PairGroup => "pair_group",
         }
     }
 }

@@ -3,9 +3,9 @@
 //! A quarter of an hour because every time zone in use is a multiple of it away from UTC, so days and weeks of any zone can be cut from
 //! buckets exactly.
 
-use ducat_prices::{NanoUsd, Usage};
+use ducat_prices::NanoUsd;
 
-use crate::{Billing, Outcome, UnixMs};
+use crate::{Billing, Outcome, Request, UnixMs};
 
 /// Length of a bucket in milliseconds.
 pub const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -14,6 +14,8 @@ pub const BUCKET_MS: i64 = 15 * 60 * 1000;
 pub fn bucket_of(at: UnixMs) -> i64 {
     at.div_euclid(BUCKET_MS)
 }
+
+const COLUMNS: usize = 14;
 
 /// What requests are summed by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,16 +48,37 @@ pub struct RequestRollup {
     pub cache_write_1h_tokens: i64,
     pub web_search_requests: i64,
     pub cost_nano: i64,
-    /// Requests whose cost is unknown; they are in no `cost_nano`.
+    /// Requests, and sums of such, whose cost is unknown; they are in no `cost_nano`.
     pub unpriced_requests: i64,
+    /// Sums that nobody told one by one: their tokens and cost are in the figures above, how many requests they are is unknown.
+    pub sums: i64,
+    /// Requests whose tokens were estimated; they and theirs are in no figure above.
+    pub estimated_requests: i64,
+    /// Of all kinds.
+    pub estimated_tokens: i64,
+    /// Known costs of estimated tokens.
+    pub estimated_cost_nano: i64,
 }
 
 impl RequestRollup {
+    /// What it sums, in the order of the declaration.
+    pub const COLUMNS: usize = COLUMNS;
+
     /// What one request adds.
-    pub fn of(usage: &Usage, cost: Option<NanoUsd>) -> Self {
+    pub fn of(request: &Request, cost: Option<NanoUsd>) -> Self {
+        let (usage, is_sum) = (request.usage(), request.is_sum.or_default());
         let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        if request.estimated.or_default() {
+            return Self {
+                estimated_requests: i64::from(!is_sum),
+                estimated_tokens: signed(usage.tokens()),
+                estimated_cost_nano: cost.map_or(0, |cost| cost.0),
+                ..Self::default()
+            };
+        }
         Self {
-            requests: 1,
+            requests: i64::from(!is_sum),
+            sums: i64::from(is_sum),
             input_tokens: signed(usage.input),
             output_tokens: signed(usage.output),
             reasoning_tokens: signed(usage.reasoning),
@@ -65,6 +88,7 @@ impl RequestRollup {
             web_search_requests: signed(usage.web_search_requests),
             cost_nano: cost.map_or(0, |cost| cost.0),
             unpriced_requests: i64::from(cost.is_none()),
+            ..Self::default()
         }
     }
 
@@ -83,7 +107,7 @@ impl RequestRollup {
     }
 
     /// The sums in the order of their declaration.
-    pub fn columns(&self) -> [i64; 10] {
+    pub fn columns(&self) -> [i64; COLUMNS] {
         [
             self.requests,
             self.input_tokens,
@@ -95,10 +119,14 @@ impl RequestRollup {
             self.web_search_requests,
             self.cost_nano,
             self.unpriced_requests,
+            self.sums,
+            self.estimated_requests,
+            self.estimated_tokens,
+            self.estimated_cost_nano,
         ]
     }
 
-    fn columns_mut(&mut self) -> [&mut i64; 10] {
+    fn columns_mut(&mut self) -> [&mut i64; COLUMNS] {
         [
             &mut self.requests,
             &mut self.input_tokens,
@@ -110,11 +138,15 @@ impl RequestRollup {
             &mut self.web_search_requests,
             &mut self.cost_nano,
             &mut self.unpriced_requests,
+            &mut self.sums,
+            &mut self.estimated_requests,
+            &mut self.estimated_tokens,
+            &mut self.estimated_cost_nano,
         ]
     }
 
     /// The sums from columns in the order of their declaration.
-    pub fn from_columns(columns: [i64; 10]) -> Self {
+    pub fn from_columns(columns: [i64; COLUMNS]) -> Self {
         let mut sums = Self::default();
         for (sum, column) in sums.columns_mut().into_iter().zip(columns) {
             *sum = column;

@@ -36,6 +36,11 @@ impl<'l> Counting<'l> {
         let mut of = Of { counting: self, tenant, session };
         match *change {
             Change::Request { before, after, priced, owner } => of.request(before, after, priced, owner),
+            Change::Ceased { fact, at } => {
+                if of.live(at) {
+                    of.correct(fact, "ceased");
+                }
+            }
             Change::ToolCall { before, after, owner } => of.tool_call(before, after, owner),
             Change::Turn { before, after, owner } => of.turn(before, after, owner),
             Change::Session { before, after } => of.session(before, after),
@@ -103,13 +108,19 @@ impl Of<'_, '_> {
     }
 
     fn request(&mut self, before: Option<(&Request, &Priced)>, after: &Request, priced: &Priced, owner: Option<&Holder>) {
+        // Estimates are in no exact counter.
+        if after.estimated.or_default() {
+            return;
+        }
         let at = |request: &Request| request.started_at.get().copied();
         let Some(is_new) = self.enters("request", before.map(|(request, _)| at(request)), at(after)) else { return };
         let counted = before.filter(|_| !is_new);
         let (agent, model, project) = (after.agent.as_str(), priced.model.as_str(), project(owner));
         let (user, team) = (text(&after.user), text(&after.team));
         let names = [agent, model, project, user, team];
-        self.add(Family::Requests, &names, u64::from(is_new));
+        let is_one = |request: &Request| !request.is_sum.or_default();
+        let was_one = counted.is_some_and(|(request, _)| is_one(request));
+        self.add(Family::Requests, &names, u64::from(is_one(after) && !was_one));
         let usage = after.usage();
         let old = counted.map(|(request, _)| request.usage()).unwrap_or_default();
         let mut lowered = false;

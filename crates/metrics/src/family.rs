@@ -90,7 +90,7 @@ families! {
     Incidents = 13, "ducat_incidents_total", ["agent", "kind", "detail"], One, [],
         "Compactions, API errors, permission requests and the like, by kind.";
     Corrections = 14, "ducat_corrections_total", ["fact", "reason"], One, [],
-        "Facts that are in the ledger but not in the counters: history (before counting began), changed (after it was counted), lowered.";
+        "Facts that are in the ledger but not in the counters: history (before counting began), changed (after it was counted), lowered, ceased (it turned out to be told by another).";
 
     AiToolExecutions = 30, "ai_tool_executions_total", ["tool_name", "citizen", "success", "class"], One, [],
         "Tool calls that ended.";

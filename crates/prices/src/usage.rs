@@ -39,6 +39,11 @@ impl Usage {
             .saturating_add(self.cache_write_unsplit)
     }
 
+    /// Tokens of all kinds.
+    pub fn tokens(&self) -> u64 {
+        self.context_tokens().saturating_add(self.output)
+    }
+
     /// Nothing at all was used.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()

@@ -19,6 +19,12 @@ pub struct Totals {
     /// Requests whose cost is unknown; they are in no `cost`.
     pub unpriced_requests: u64,
     pub unpriced_models: BTreeSet<String>,
+    /// Sums of unknown many requests; their tokens and costs are in the above.
+    pub sums: u64,
+    /// Requests whose tokens were estimated; they are in nothing above.
+    pub estimated_requests: u64,
+    pub estimated_tokens: u64,
+    pub estimated_cost: NanoUsd,
 }
 
 impl Totals {
@@ -38,6 +44,10 @@ impl Totals {
         });
         self.cost = self.cost.saturating_add(NanoUsd(sums.cost_nano));
         self.unpriced_requests += count(sums.unpriced_requests);
+        self.sums += count(sums.sums);
+        self.estimated_requests += count(sums.estimated_requests);
+        self.estimated_tokens = self.estimated_tokens.saturating_add(count(sums.estimated_tokens));
+        self.estimated_cost = self.estimated_cost.saturating_add(NanoUsd(sums.estimated_cost_nano));
         if sums.unpriced_requests > 0 && !self.unpriced_models.contains(model) {
             self.unpriced_models.insert(model.to_owned());
         }
@@ -49,12 +59,17 @@ impl Totals {
         self.usage = self.usage.saturating_add(&other.usage);
         self.cost = self.cost.saturating_add(other.cost);
         self.unpriced_requests += other.unpriced_requests;
+        self.sums += other.sums;
+        self.estimated_requests += other.estimated_requests;
+        self.estimated_tokens = self.estimated_tokens.saturating_add(other.estimated_tokens);
+        self.estimated_cost = self.estimated_cost.saturating_add(other.estimated_cost);
         self.unpriced_models.extend(other.unpriced_models.iter().cloned());
     }
 
     /// The known cost, or `None` when there are requests and none of them could be priced.
     pub fn known_cost(&self) -> Option<NanoUsd> {
-        (self.requests == 0 || self.unpriced_requests < self.requests).then_some(self.cost)
+        let told = self.requests + self.sums;
+        (told == 0 || self.unpriced_requests < told).then_some(self.cost)
     }
 
     /// Writes the sums' fields into an object under way, with the cost in a currency beside that in USD.
@@ -74,6 +89,11 @@ impl Totals {
             let cost = cost.map(|cost| currency.nano(cost));
             map.serialize_entry("cost", &cost.map(|cost| cost as f64 / 1e9))?;
             map.serialize_entry("cost_nano", &cost.map(|cost| cost.to_string()))?;
+        }
+        if self.estimated_requests > 0 || self.estimated_tokens > 0 {
+            map.serialize_entry("estimated_requests", &self.estimated_requests)?;
+            map.serialize_entry("estimated_tokens", &self.estimated_tokens)?;
+            map.serialize_entry("estimated_cost_usd", &self.estimated_cost.as_usd())?;
         }
         map.serialize_entry("unpriced_requests", &self.unpriced_requests)?;
         map.serialize_entry("unpriced_models", &self.unpriced_models)

@@ -283,7 +283,7 @@ impl Scanned {
             subagent_type: request.subagent_type.get().map(String::as_str),
             skill: request.skill.get().map(String::as_str),
             mcp_server: request.mcp_server.get().map(String::as_str),
-            sums: RequestRollup::of(&request.usage(), priced.cost),
+            sums: RequestRollup::of(request, priced.cost),
         });
     }
 }

@@ -189,7 +189,8 @@ pub fn session_json(found: &SessionDetail) -> Value {
         let usage = request.usage();
         let about = json!({
             "request": request.id, "model": model, "turn": request.turn.get(), "subagent": request.subagent.get(),
-            "started_at": time(&request.started_at), "stop_reason": request.stop_reason.get(),
+            "started_at": time(&request.started_at), "duration_ms": request.duration_ms.get(), "unconfirmed": request.is_unconfirmed(),
+            "is_sum": request.is_sum.or_default(), "estimated": request.estimated.or_default(), "witnesses": request.witnesses.names(), "stop_reason": request.stop_reason.get(),
             "input_tokens": usage.input, "output_tokens": usage.output, "cache_read_tokens": usage.cache_read,
             "cache_write_5m_tokens": usage.cache_write_5m + usage.cache_write_unsplit, "cache_write_1h_tokens": usage.cache_write_1h,
         });
@@ -199,7 +200,7 @@ pub fn session_json(found: &SessionDetail) -> Value {
         json!({
             "tool_call": call.id, "name": call.name.get(), "target": call.target.get(), "turn": call.turn.get(), "subagent": call.subagent.get(),
             "outcome": call.outcome.get(), "error_kind": call.error_kind.get(), "started_at": time(&call.started_at),
-            "duration_ms": call.duration_ms(), "input_bytes": call.input_bytes.get(), "result_bytes": call.result_bytes.get(),
+            "duration_ms": call.duration_ms(), "unconfirmed": call.is_unconfirmed(), "witnesses": call.witnesses.names(), "input_bytes": call.input_bytes.get(), "result_bytes": call.result_bytes.get(),
         })
     });
     let incidents = found.incidents.iter().map(|incident| {

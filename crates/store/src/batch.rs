@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 
-use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Session, ToolCall, Turn, UnixMs, owner};
+use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Role, Session, ToolCall, Turn, UnixMs};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::billings::Billings;
 use crate::births::Births;
 use crate::heard::Heard;
+use crate::pairs::{self, Paired, Settled};
 use crate::rollups::RollupChanges;
 use crate::rows::{self, Owned, Stored};
+use crate::stirred::{Stirred, tell};
+use crate::sums;
 use crate::{Doing, EVENT_ID_DAYS, Event, FileCursor, Pricer, Receipt, StoreError, TenantId};
 
 const DAY_MS: i64 = 86_400_000;
@@ -140,10 +143,13 @@ impl<'c> Batch<'c> {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
         };
-        for ((tenant, key), touch) in requests {
-            let after = own(connection, &mut births, tenant, &touch)?;
-            let known = if touch.before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
-            let before = touch.before.zip(known);
+        let mut requests = own_all(connection, &mut births, pricer, requests)?;
+        pairs::pair(connection, &mut births, pricer, &mut requests)?;
+        sums::cover(connection, &mut births, pricer, &mut requests)?;
+        let mut stirred = Vec::new();
+        for ((tenant, key), (before, after)) in requests {
+            let known = if before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
+            let before = before.zip(known);
             let mut priced = match &before {
                 // A new price moves no past cost by itself.
                 Some((stored, priced)) if price_terms(&stored.fact) == price_terms(&after.fact) => priced.clone(),
@@ -154,25 +160,37 @@ impl<'c> Batch<'c> {
                 continue;
             }
             rows::save_request(connection, tenant, &after, &priced)?;
-            let owner = rows::owner_copy(&after);
-            let known = before.as_ref().map(|(stored, priced)| (&stored.fact, priced));
-            heard.hear(
-                tenant,
-                &Change::Request { before: known, after: &after.fact, priced: &priced, owner },
-                ids(tenant, owner),
-            );
-            let before = before.map(|(stored, priced)| rows::request_rollup(&stored, &priced));
-            rollups.request(tenant, before, rows::request_rollup(&after, &priced));
+            let was = before.as_ref().and_then(|(stored, priced)| rows::request_rollup(stored, priced));
+            rollups.request(tenant, was, rows::request_rollup(&after, &priced));
+            stirred.push(Stirred::new(tenant, before, (after, priced)));
         }
-        for ((tenant, _), touch) in tool_calls {
-            let after = own(connection, &mut births, tenant, &touch)?;
-            if touch.before.as_ref() != Some(&after) {
+        tell(stirred, |tenant, before, after| match (before, after) {
+            (before, Some((after, priced))) => {
+                let owner = rows::owner_copy(after);
+                let before = before.map(|(stored, priced)| (&stored.fact, priced));
+                heard.hear(tenant, &Change::Request { before, after: &after.fact, priced, owner }, ids(tenant, owner));
+            }
+            (Some((before, _)), None) => heard.hear(tenant, &Change::Ceased { fact: "request", at: before.fact.at() }, None),
+            (None, None) => {}
+        });
+        let mut tool_calls = own_all(connection, &mut births, pricer, tool_calls)?;
+        pairs::pair(connection, &mut births, pricer, &mut tool_calls)?;
+        let mut stirred = Vec::new();
+        for ((tenant, _), (before, after)) in tool_calls {
+            if before.as_ref() != Some(&after) {
                 rows::save(connection, tenant, &after)?;
-                let (owner, before) = (rows::owner_copy(&after), touch.before.as_ref().map(|stored| &stored.fact));
-                heard.hear(tenant, &Change::ToolCall { before, after: &after.fact, owner }, ids(tenant, owner));
-                rollups.tool(tenant, touch.before.as_ref().and_then(rows::tool_rollup), rows::tool_rollup(&after));
+                rollups.tool(tenant, before.as_ref().and_then(rows::tool_rollup), rows::tool_rollup(&after));
+                stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
             }
         }
+        tell(stirred, |tenant, before, after| match (before, after) {
+            (before, Some((after, ()))) => {
+                let (owner, before) = (rows::owner_copy(after), before.map(|(stored, ())| &stored.fact));
+                heard.hear(tenant, &Change::ToolCall { before, after: &after.fact, owner }, ids(tenant, owner));
+            }
+            (Some((before, ())), None) => heard.hear(tenant, &Change::Ceased { fact: "tool_call", at: before.fact.at() }, None),
+            (None, None) => {}
+        });
         write_plain(connection, &mut births, turns, |tenant, before, after, owner| {
             heard.hear(tenant, &Change::Turn { before, after, owner }, ids(tenant, owner));
         })?;
@@ -261,7 +279,7 @@ fn join<F: Owned>(touched: &mut Touched<F>, connection: &Connection, tenant: Ten
         }
         MapEntry::Vacant(place) => {
             let before = rows::load::<F>(connection, tenant, told.key())?;
-            let mut after = before.as_ref().map_or_else(|| told.clone(), |stored| stored.fact.clone());
+            let mut after = before.as_ref().map_or_else(|| told.clone(), |stored| stored.base().clone());
             after.join(&told);
             place.insert(Touch { before, after });
         }
@@ -273,7 +291,7 @@ fn touch<F: Owned>(touched: &mut Touched<F>, connection: &Connection, tenant: Te
     if let MapEntry::Vacant(place) = touched.entry((tenant, key))
         && let Some(before) = rows::load::<F>(connection, tenant, key)?
     {
-        let after = before.fact.clone();
+        let after = before.base().clone();
         place.insert(Touch { before: Some(before), after });
     }
     Ok(())
@@ -294,32 +312,17 @@ fn touch_found(
     Ok(())
 }
 
-/// The fact with its owner; notes new sharing.
-fn own<F: Owned>(
+fn own_all<F: Paired>(
     connection: &Connection,
     births: &mut Births,
-    tenant: TenantId,
-    touch: &Touch<F>,
-) -> Result<Stored<F>, StoreError> {
-    let holders = touch.after.holders();
-    let mut born = HashMap::new();
-    if holders.len() > 1 {
-        for holder in holders.iter() {
-            born.insert(holder.session, births.birth(connection, tenant, holder.session)?);
-        }
-        if touch.before.as_ref().is_none_or(|stored| stored.fact.holders().len() < holders.len()) {
-            let mut insert = connection
-                .prepare_cached("INSERT OR IGNORE INTO shared VALUES (?1, ?2, ?3, ?4)")
-                .doing("writing shared facts")?;
-            for holder in holders.iter() {
-                insert
-                    .execute(params![tenant.0, holder.session.0, F::TABLE, touch.after.key().0])
-                    .doing("writing shared facts")?;
-            }
-        }
-    }
-    let owner = owner(holders, touch.after.at(), |session| born.get(session).copied().flatten()).map(|holder| holder.session);
-    Ok(Stored { fact: touch.after.clone(), owner })
+    pricer: &dyn Pricer,
+    touched: Touched<F>,
+) -> Result<Settled<F>, StoreError> {
+    let own = |((tenant, key), Touch { before, after })| {
+        let after = rows::own(connection, births, pricer, tenant, before.as_ref(), after)?;
+        Ok(((tenant, key), (before, after)))
+    };
+    touched.into_iter().map(own).collect()
 }
 
 fn write_plain<F: Owned>(
@@ -329,7 +332,8 @@ fn write_plain<F: Owned>(
     mut hear: impl FnMut(TenantId, Option<&F>, &F, Option<&Holder>),
 ) -> Result<(), StoreError> {
     for ((tenant, _), touch) in touched {
-        let after = own(connection, births, tenant, &touch)?;
+        let owner = rows::owner_of(connection, births, tenant, touch.before.as_ref(), &touch.after)?;
+        let after = Stored::alone(touch.after, owner, Role::One);
         if touch.before.as_ref() != Some(&after) {
             rows::save(connection, tenant, &after)?;
             hear(tenant, touch.before.as_ref().map(|stored| &stored.fact), &after.fact, rows::owner_copy(&after));

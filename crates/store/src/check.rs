@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Request, ToolCall, ToolRollup};
+use ducat_ledger::{Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
 use rusqlite::Row;
 
 use crate::rows::{self, Stored};
@@ -27,10 +27,10 @@ impl Reader {
             let known = recomputed.entry(row).or_insert_with(|| vec![0; sums.len()]);
             known.iter_mut().zip(sums).for_each(|(known, sum)| *known += sum);
         };
-        self.each("SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1", tenant, |row| {
+        self.each("SELECT fact, owner, role, model, cost_nano, billing FROM requests WHERE tenant = ?1", tenant, |row| {
             let stored = stored::<Request>(row)?;
-            let priced = rows::priced_at(row, 2).doing("reading requests")?;
-            let (key, sums) = rows::request_rollup(&stored, &priced);
+            let priced = rows::priced_at(row, 3).doing("reading requests")?;
+            let Some((key, sums)) = rows::request_rollup(&stored, &priced) else { return Ok(()) };
             let billing = key.billing.map(|billing| billing.name().to_owned());
             let names = [
                 Some(key.agent),
@@ -48,7 +48,7 @@ impl Reader {
             add(format!("requests {} {:?}", key.bucket, names.map(Option::unwrap_or_default)), sums.columns().to_vec());
             Ok(())
         })?;
-        self.each("SELECT fact, owner FROM tool_calls WHERE tenant = ?1", tenant, |row| {
+        self.each("SELECT fact, owner, role FROM tool_calls WHERE tenant = ?1", tenant, |row| {
             if let Some((key, ToolRollup { calls, duration_ms, result_bytes })) = rows::tool_rollup(&stored::<ToolCall>(row)?) {
                 let names =
                     [Some(key.agent), Some(key.tool), Some(key.outcome.name().to_owned()), key.project, key.user, key.team];
@@ -60,7 +60,9 @@ impl Reader {
             Ok(())
         })?;
         let mut kept = Rows::new();
-        for (kind, table, names, sums) in [("requests", "rollup_requests", 11, 10), ("tools", "rollup_tools", 6, 3)] {
+        for (kind, table, names, sums) in
+            [("requests", "rollup_requests", 11, RequestRollup::COLUMNS), ("tools", "rollup_tools", 6, 3)]
+        {
             self.each(&format!("SELECT * FROM {table} WHERE tenant = ?1"), tenant, |row| {
                 let bucket: i64 = row.get(1).doing("reading roll-ups")?;
                 let names =
@@ -102,5 +104,6 @@ impl Reader {
 fn stored<F: rows::Owned>(row: &Row<'_>) -> Result<Stored<F>, StoreError> {
     let fact: String = row.get(0).doing("checking roll-ups")?;
     let owner: Option<[u8; 16]> = row.get(1).doing("checking roll-ups")?;
-    Ok(Stored { fact: serde_json::from_str(&fact)?, owner: owner.map(ducat_ledger::Key) })
+    let role: u8 = row.get(2).doing("checking roll-ups")?;
+    Ok(Stored::alone(serde_json::from_str(&fact)?, owner.map(Key), Role::from_code(role).unwrap_or(Role::One)))
 }

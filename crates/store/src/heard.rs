@@ -32,6 +32,7 @@ impl<'c, 'l> Heard<'c, 'l> {
     fn news_of(&self, tenant: TenantId, change: &Change<'_>, session: Option<&str>) -> Option<News> {
         let (at, owner) = match *change {
             Change::Request { after, owner, .. } => (after.started_at.get(), owner),
+            Change::Ceased { .. } => return None,
             Change::ToolCall { after, owner, .. } => (after.started_at.get().or(after.ended_at.get()), owner),
             Change::Turn { after, owner, .. } => (after.started_at.get(), owner),
             Change::Session { after, .. } => (after.last_at.get(), None),
@@ -42,6 +43,7 @@ impl<'c, 'l> Heard<'c, 'l> {
         let at = *at.filter(|at| self.counting.is_live(Some(**at)) && **at > self.now - NEWS_LAST_MS)?;
         let fact = match *change {
             Change::Request { after, priced, .. } => LiveFact::Request(Box::new(after.clone()), priced.clone()),
+            Change::Ceased { .. } => return None,
             Change::ToolCall { after, .. } => LiveFact::ToolCall(Box::new(after.clone())),
             Change::Turn { after, .. } => LiveFact::Turn(Box::new(after.clone())),
             Change::Session { after, .. } => LiveFact::Session(Box::new(after.clone())),

@@ -13,11 +13,14 @@ mod folder;
 mod heard;
 mod keys;
 mod machines;
+mod pairs;
 mod reader;
 mod rollups;
 mod rows;
 mod schema;
 mod standing;
+mod stirred;
+mod sums;
 mod writer;
 
 use std::path::PathBuf;

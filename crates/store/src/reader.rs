@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ducat_ledger::{
-    BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
+    BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Role, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, RequestRow};
@@ -31,12 +31,15 @@ pub struct SessionSummary {
     pub unpriced_requests: u64,
     pub tool_calls: u64,
     pub turns: u64,
+    /// Sums of unknown many requests, whose costs are in the above.
+    pub sums: u64,
 }
 
 impl SessionSummary {
     /// Unknown when it has requests and none of them has a price, or when its client told of a cost or of tokens and nobody of requests.
     pub fn known_cost(&self) -> Option<NanoUsd> {
-        let is_known = if self.requests == 0 { !self.is_told_of() } else { self.unpriced_requests < self.requests };
+        let told = self.requests + self.sums;
+        let is_known = if told == 0 { !self.is_told_of() } else { self.unpriced_requests < told };
         is_known.then_some(self.cost)
     }
 
@@ -109,7 +112,7 @@ impl Reader {
             let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
             let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
             let bucket: i64 = row.get(1).doing("reading roll-ups")?;
-            let mut columns = [0; 10];
+            let mut columns = [0; RequestRollup::COLUMNS];
             for (place, column) in (13..).zip(&mut columns) {
                 *column = row.get(place).doing("reading roll-ups")?;
             }
@@ -143,7 +146,7 @@ impl Reader {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1
+                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1 AND role NOT IN (0, 3)
                  AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR started_at < ?3)",
             )
             .doing("reading requests")?;
@@ -153,7 +156,7 @@ impl Reader {
                 row.get_ref(0).doing("reading requests")?.as_str().map_err(rusqlite::Error::from).doing("reading requests")?;
             let owner: Option<[u8; 16]> = row.get(1).doing("reading requests")?;
             let priced = priced_at(row, 2).doing("reading requests")?;
-            let stored = Stored { fact: serde_json::from_str::<Request>(fact)?, owner: owner.map(Key) };
+            let stored = Stored::alone(serde_json::from_str::<Request>(fact)?, owner.map(Key), Role::One);
             let copy = owner_copy(&stored);
             let request = &stored.fact;
             report.add(&RequestRow {
@@ -170,7 +173,7 @@ impl Reader {
                 subagent_type: request.subagent_type.get().map(String::as_str),
                 skill: request.skill.get().map(String::as_str),
                 mcp_server: request.mcp_server.get().map(String::as_str),
-                sums: RequestRollup::of(&request.usage(), priced.cost),
+                sums: RequestRollup::of(request, priced.cost),
             });
         }
         Ok(())
@@ -189,11 +192,12 @@ impl Reader {
             .connection
             .prepare_cached(
                 "SELECT fact,
-                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
-                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
-                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL),
-                 (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
-                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key)
+                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 1),
+                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role IN (1, 2)),
+                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL AND r.role IN (1, 2)),
+                 (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
+                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
+                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 2)
                  FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
             )
             .doing("reading sessions")?;
@@ -210,6 +214,7 @@ impl Reader {
                 unpriced_requests: number(3)?,
                 tool_calls: number(4)?,
                 turns: number(5)?,
+                sums: number(6)?,
             });
         }
         Ok(sessions)
@@ -305,8 +310,10 @@ impl Reader {
     fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
         // Named, because SQLite takes the primary key by itself: every fact of the tenant.
         let sql = format!(
-            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2 ORDER BY started_at, key",
-            F::TABLE
+            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2{1} ORDER BY started_at, key",
+            F::TABLE,
+            // What another row tells too is shown once.
+            if F::HAS_ROLE { " AND role NOT IN (0, 3)" } else { "" }
         );
         let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;

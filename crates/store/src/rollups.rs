@@ -7,6 +7,9 @@ use rusqlite::{Connection, params};
 
 use crate::{Doing, StoreError, TenantId};
 
+/// A row that sums nothing any more; sums and estimates are in rows without requests.
+const NO_REQUESTS: &str = "requests = 0 AND sums = 0 AND estimated_requests = 0 AND estimated_tokens = 0";
+
 /// New minus old of a commit.
 #[derive(Default)]
 pub(crate) struct RollupChanges {
@@ -19,15 +22,17 @@ impl RollupChanges {
         &mut self,
         tenant: TenantId,
         before: Option<(RequestRollupKey, RequestRollup)>,
-        after: (RequestRollupKey, RequestRollup),
+        after: Option<(RequestRollupKey, RequestRollup)>,
     ) {
-        if before.as_ref() == Some(&after) {
+        if before == after {
             return;
         }
         if let Some((key, sums)) = before {
             self.requests.entry((tenant, key)).or_default().subtract(&sums);
         }
-        self.requests.entry((tenant, after.0)).or_default().add(&after.1);
+        if let Some((key, sums)) = after {
+            self.requests.entry((tenant, key)).or_default().add(&sums);
+        }
     }
 
     pub fn tool(
@@ -53,19 +58,36 @@ impl RollupChanges {
         let text = |name: &Option<String>| name.clone().unwrap_or_default();
         let mut upsert = connection
             .prepare_cached(
-                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
+                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
                  ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
                  output_tokens = output_tokens + excluded.output_tokens, reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
                  cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
                  cache_write_5m_tokens = cache_write_5m_tokens + excluded.cache_write_5m_tokens,
                  cache_write_1h_tokens = cache_write_1h_tokens + excluded.cache_write_1h_tokens,
                  web_search_requests = web_search_requests + excluded.web_search_requests, cost_nano = cost_nano + excluded.cost_nano,
-                 unpriced_requests = unpriced_requests + excluded.unpriced_requests",
+                 unpriced_requests = unpriced_requests + excluded.unpriced_requests, sums = sums + excluded.sums,
+                 estimated_requests = estimated_requests + excluded.estimated_requests, estimated_tokens = estimated_tokens + excluded.estimated_tokens,
+                 estimated_cost_nano = estimated_cost_nano + excluded.estimated_cost_nano",
             )
             .doing("writing a roll-up")?;
         let mut emptied = Vec::new();
         for ((tenant, key), sums) in self.requests {
-            let [requests, input, output, reasoning, read, write_5m, write_1h, searches, cost, unpriced] = sums.columns();
+            let [
+                requests,
+                input,
+                output,
+                reasoning,
+                read,
+                write_5m,
+                write_1h,
+                searches,
+                cost,
+                unpriced,
+                some,
+                guesses,
+                guessed,
+                guessed_cost,
+            ] = sums.columns();
             let (project, branch, user) = (text(&key.project), text(&key.branch), text(&key.user));
             let (team, host, billing) = (text(&key.team), text(&key.host), key.billing.map_or("", Billing::name));
             let (subagent_type, skill, mcp_server) = (text(&key.subagent_type), text(&key.skill), text(&key.mcp_server));
@@ -93,11 +115,15 @@ impl RollupChanges {
                     write_1h,
                     searches,
                     cost,
-                    unpriced
+                    unpriced,
+                    some,
+                    guesses,
+                    guessed,
+                    guessed_cost
                 ])
                 .doing("writing a roll-up")?;
             if requests < 1 {
-                emptied.push(("rollup_requests", "requests", tenant, key.bucket));
+                emptied.push(("rollup_requests", NO_REQUESTS, tenant, key.bucket));
             }
         }
         let mut upsert = connection
@@ -125,11 +151,11 @@ impl RollupChanges {
                 ])
                 .doing("writing a roll-up")?;
             if sums.calls < 1 {
-                emptied.push(("rollup_tools", "calls", tenant, key.bucket));
+                emptied.push(("rollup_tools", "calls = 0", tenant, key.bucket));
             }
         }
-        for (table, count, tenant, bucket) in emptied {
-            let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND bucket = ?2 AND {count} = 0");
+        for (table, is_empty, tenant, bucket) in emptied {
+            let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND bucket = ?2 AND {is_empty}");
             connection
                 .prepare_cached(&sql)
                 .and_then(|mut delete| delete.execute(params![tenant.0, bucket]))

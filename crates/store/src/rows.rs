@@ -1,15 +1,19 @@
 //! Facts as rows: what is stored beside each, and what it adds to the roll-ups.
 
+use std::collections::HashMap;
+
 use ducat_ledger::{
-    Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Session, ToolCall,
-    ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of,
+    Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role, Session, ToolCall,
+    ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
 };
 use ducat_prices::NanoUsd;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Doing, StoreError, TenantId};
+use crate::births::Births;
+use crate::pairs::Paired;
+use crate::{Doing, Pricer, StoreError, TenantId};
 
 /// Bucket of facts that tell no time.
 pub const UNDATED: i64 = i64::MIN;
@@ -20,6 +24,8 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
     const TABLE: &'static str;
     const LOAD: &'static str;
     const SAVE: &'static str;
+    /// Whether its table tells how a row counts.
+    const HAS_ROLE: bool = false;
 
     fn key(&self) -> Key;
     fn holders(&self) -> &Holders;
@@ -29,11 +35,26 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
 
 macro_rules! owned {
     ($name:ident, $table:literal, $at:ident) => {
+        owned!($name, $table, $at, "NULL, NULL, 1", "", "", false);
+    };
+    ($name:ident, $table:literal, $at:ident, with role) => {
+        owned!($name, $table, $at, "base, pair_group, role", ", base, pair_group, role", ", ?6, ?7, ?8", true);
+    };
+    ($name:ident, $table:literal, $at:ident, $read:literal, $columns:literal, $places:literal, $has_role:literal) => {
         impl Owned for $name {
             const TABLE: &'static str = $table;
-            const LOAD: &'static str = concat!("SELECT fact, owner FROM ", $table, " WHERE tenant = ?1 AND key = ?2");
-            const SAVE: &'static str =
-                concat!("INSERT OR REPLACE INTO ", $table, " (tenant, key, owner, started_at, fact) VALUES (?1, ?2, ?3, ?4, ?5)");
+            const LOAD: &'static str =
+                concat!("SELECT fact, owner, ", $read, " FROM ", $table, " WHERE tenant = ?1 AND key = ?2");
+            const HAS_ROLE: bool = $has_role;
+            const SAVE: &'static str = concat!(
+                "INSERT OR REPLACE INTO ",
+                $table,
+                " (tenant, key, owner, started_at, fact",
+                $columns,
+                ") VALUES (?1, ?2, ?3, ?4, ?5",
+                $places,
+                ")"
+            );
 
             fn key(&self) -> Key {
                 self.key
@@ -51,34 +72,115 @@ macro_rules! owned {
     };
 }
 
-owned!(Request, "requests", started_at);
-owned!(ToolCall, "tool_calls", started_at);
+owned!(Request, "requests", started_at, with role);
+owned!(ToolCall, "tool_calls", started_at, with role);
 owned!(Turn, "turns", started_at);
 owned!(Incident, "incidents", at);
 
 /// A fact as it stands in its table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stored<F> {
+    /// What is believed, with what its twins tell.
     pub fact: F,
+    /// What was told of this row alone, where that is less.
+    base: Option<F>,
     pub owner: Option<Key>,
+    pub group: Option<Key>,
+    pub role: Role,
+}
+
+impl<F: Owned> Stored<F> {
+    /// A row of which no twin is known.
+    pub fn alone(fact: F, owner: Option<Key>, role: Role) -> Self {
+        Self { fact, base: None, owner, group: None, role }
+    }
+
+    pub fn base(&self) -> &F {
+        self.base.as_ref().unwrap_or(&self.fact)
+    }
+
+    /// Sets what is believed of it, which is its base or more.
+    pub fn show(&mut self, fact: F) {
+        let base = self.base.take().unwrap_or_else(|| self.fact.clone());
+        self.base = Some(base).filter(|base| *base != fact);
+        self.fact = fact;
+    }
+
+    fn base_json(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.base.as_ref().map(serde_json::to_string).transpose()?)
+    }
 }
 
 pub(crate) fn load<F: Owned>(connection: &Connection, tenant: TenantId, key: Key) -> Result<Option<Stored<F>>, StoreError> {
     let mut statement = connection.prepare_cached(F::LOAD).doing("reading a fact")?;
-    let found = statement
-        .query_row(params![tenant.0, key.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<[u8; 16]>>(1)?)))
-        .optional()
-        .doing("reading a fact")?;
-    found.map(|(fact, owner)| Ok(Stored { fact: serde_json::from_str(&fact)?, owner: owner.map(Key) })).transpose()
+    let mut rows = statement.query(params![tenant.0, key.0]).doing("reading a fact")?;
+    let Some(row) = rows.next().doing("reading a fact")? else { return Ok(None) };
+    let text = |place| row.get::<_, Option<String>>(place).doing("reading a fact");
+    let hash = |place| row.get::<_, Option<[u8; 16]>>(place).map(|hash| hash.map(Key)).doing("reading a fact");
+    let role: u8 = row.get(4).doing("reading a fact")?;
+    Ok(Some(Stored {
+        fact: serde_json::from_str(&text(0)?.unwrap_or_default())?,
+        owner: hash(1)?,
+        base: text(2)?.map(|base| serde_json::from_str(&base)).transpose()?,
+        group: hash(3)?,
+        role: Role::from_code(role).unwrap_or(Role::One),
+    }))
 }
 
 pub(crate) fn save<F: Owned>(connection: &Connection, tenant: TenantId, stored: &Stored<F>) -> Result<(), StoreError> {
     let fact = serde_json::to_string(&stored.fact)?;
     let mut statement = connection.prepare_cached(F::SAVE).doing("writing a fact")?;
-    statement
-        .execute(params![tenant.0, stored.fact.key().0, stored.owner.map(|owner| owner.0), stored.fact.at(), fact])
-        .doing("writing a fact")?;
-    Ok(())
+    let (key, owner, at) = (stored.fact.key().0, stored.owner.map(|owner| owner.0), stored.fact.at());
+    let written = if F::HAS_ROLE {
+        let group = stored.group.map(|group| group.0);
+        statement.execute(params![tenant.0, key, owner, at, fact, stored.base_json()?, group, stored.role as u8])
+    } else {
+        statement.execute(params![tenant.0, key, owner, at, fact])
+    };
+    written.doing("writing a fact").map(drop)
+}
+
+/// A fact that may have twins, with its owner and group; how it counts is as it was until its cluster is looked at.
+pub(crate) fn own<F: Paired>(
+    connection: &Connection,
+    births: &mut Births,
+    pricer: &dyn Pricer,
+    tenant: TenantId,
+    before: Option<&Stored<F>>,
+    base: F,
+) -> Result<Stored<F>, StoreError> {
+    let owner = owner_of(connection, births, tenant, before, &base)?;
+    let group = base.pair_group(owner, pricer);
+    Ok(match before {
+        Some(before) if group.is_some() && before.group == group && *before.base() == base => Stored { owner, ..before.clone() },
+        _ => Stored { role: base.role(), fact: base, base: None, owner, group },
+    })
+}
+
+/// The session that a fact counts in; notes new sharing.
+pub(crate) fn owner_of<F: Owned>(
+    connection: &Connection,
+    births: &mut Births,
+    tenant: TenantId,
+    before: Option<&Stored<F>>,
+    fact: &F,
+) -> Result<Option<Key>, StoreError> {
+    let holders = fact.holders();
+    let mut born = HashMap::new();
+    if holders.len() > 1 {
+        for holder in holders.iter() {
+            born.insert(holder.session, births.birth(connection, tenant, holder.session)?);
+        }
+        if before.is_none_or(|stored| stored.base().holders().len() < holders.len()) {
+            let mut insert = connection
+                .prepare_cached("INSERT OR IGNORE INTO shared VALUES (?1, ?2, ?3, ?4)")
+                .doing("writing shared facts")?;
+            for holder in holders.iter() {
+                insert.execute(params![tenant.0, holder.session.0, F::TABLE, fact.key().0]).doing("writing shared facts")?;
+            }
+        }
+    }
+    Ok(owner(holders, fact.at(), |session| born.get(session).copied().flatten()).map(|holder| holder.session))
 }
 
 /// A request's model and cost as they were when it was last written: a new price moves nothing by itself.
@@ -108,14 +210,27 @@ pub(crate) fn save_request(
     let fact = serde_json::to_string(&stored.fact)?;
     let mut statement = connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact, base, pair_group, role)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )
         .doing("writing a request")?;
     let owner = stored.owner.map(|owner| owner.0);
     let cost = priced.cost.map(|cost| cost.0);
     let billing = priced.billing.map(Billing::name);
     statement
-        .execute(params![tenant.0, stored.fact.key.0, owner, stored.fact.at(), priced.model, cost, billing, fact])
+        .execute(params![
+            tenant.0,
+            stored.fact.key.0,
+            owner,
+            stored.fact.at(),
+            priced.model,
+            cost,
+            billing,
+            fact,
+            stored.base_json()?,
+            stored.group.map(|group| group.0),
+            stored.role as u8
+        ])
         .doing("writing a request")?;
     Ok(())
 }
@@ -160,8 +275,11 @@ fn bucket(at: Option<UnixMs>) -> i64 {
     at.map_or(UNDATED, bucket_of)
 }
 
-/// What a request adds to the roll-ups, and where.
-pub(crate) fn request_rollup(stored: &Stored<Request>, priced: &Priced) -> (RequestRollupKey, RequestRollup) {
+/// What a request adds to the roll-ups, and where; nothing where another row counts.
+pub(crate) fn request_rollup(stored: &Stored<Request>, priced: &Priced) -> Option<(RequestRollupKey, RequestRollup)> {
+    if !stored.role.counts() {
+        return None;
+    }
     let request = &stored.fact;
     let owner = owner_copy(stored);
     let key = RequestRollupKey {
@@ -178,11 +296,14 @@ pub(crate) fn request_rollup(stored: &Stored<Request>, priced: &Priced) -> (Requ
         skill: request.skill.get().cloned(),
         mcp_server: request.mcp_server.get().cloned(),
     };
-    (key, RequestRollup::of(&request.usage(), priced.cost))
+    Some((key, RequestRollup::of(request, priced.cost)))
 }
 
-/// What a tool call adds; nothing until it has got a result.
+/// What a tool call adds; nothing until it has got a result, or where another row counts.
 pub(crate) fn tool_rollup(stored: &Stored<ToolCall>) -> Option<(ToolRollupKey, ToolRollup)> {
+    if !stored.role.counts() {
+        return None;
+    }
     let call = &stored.fact;
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let key = ToolRollupKey {

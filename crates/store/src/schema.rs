@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 5] = ["
+const MIGRATIONS: [&str; 6] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -133,6 +133,31 @@ CREATE UNIQUE INDEX machines_by_host ON machines (tenant, host);
 -- Which ledger this is, for machines that keep how far they sent.
 CREATE TABLE identity (id BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 INSERT INTO identity VALUES (randomblob(8));
+", "
+-- How a row counts: 0 another row tells the same, 1 one request or call, 2 a sum of requests, 3 a sum whose requests are told one by one,
+-- 4 an estimate. `base` is what was told of the row itself, where `fact` has more from its twins.
+ALTER TABLE requests ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE requests ADD COLUMN pair_group BLOB;
+ALTER TABLE requests ADD COLUMN base TEXT;
+ALTER TABLE tool_calls ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE tool_calls ADD COLUMN pair_group BLOB;
+ALTER TABLE tool_calls ADD COLUMN base TEXT;
+CREATE INDEX requests_sums ON requests (tenant, owner) WHERE role IN (2, 3);
+
+-- Rows that may be told twice: the rows at one place of a group, one a lane, are one fact. A lane is in the order of time.
+CREATE TABLE pairs (
+    tenant INTEGER NOT NULL, pair_group BLOB NOT NULL, lane INTEGER NOT NULL, at INTEGER NOT NULL, key BLOB NOT NULL, place INTEGER NOT NULL,
+    PRIMARY KEY (tenant, pair_group, lane, at, key)) WITHOUT ROWID;
+CREATE INDEX pairs_by_place ON pairs (tenant, pair_group, place);
+
+-- Agents of which single requests were told.
+CREATE TABLE told_singly (tenant INTEGER NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (tenant, agent)) WITHOUT ROWID;
+INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FROM requests;
+
+ALTER TABLE rollup_requests ADD COLUMN sums INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_requests ADD COLUMN estimated_requests INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_requests ADD COLUMN estimated_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollup_requests ADD COLUMN estimated_cost_nano INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
@@ -173,4 +198,32 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), StoreError> {
 pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(std::time::Duration::from_secs(10)).doing("opening the database")?;
     connection.pragma_update(None, "temp_store", "MEMORY").doing("opening the database")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_roles_counts_as_before() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..5] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        connection
+            .execute_batch(
+                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code"}', NULL);
+                   INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0);"#,
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let of = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(
+            of("SELECT COUNT(*) FROM requests WHERE role = 1 AND base IS NULL AND pair_group IS NULL AND cost_nano = 7"),
+            1
+        );
+        assert_eq!(of("SELECT requests + sums + estimated_tokens + cost_nano FROM rollup_requests"), 8);
+        assert_eq!(of("SELECT COUNT(*) FROM told_singly WHERE agent = 'claude-code'"), 1);
+    }
 }

@@ -34,7 +34,7 @@ impl Reader {
         let mut owned = self
             .connection
             .prepare_cached(
-                "SELECT IFNULL(SUM(cost_nano), 0) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2",
+                "SELECT IFNULL(SUM(cost_nano), 0) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2 AND role IN (1, 2)",
             )
             .doing("reading a session")?;
         let session_nano = owned.query_row(params![tenant.0, session.0], |row| row.get(0)).doing("reading a session")?;

@@ -1,0 +1,120 @@
+//! Requests and tool calls that a witness told without their id, paired with what others told of the same ones.
+//!
+//! Rows of one session that tell the same (model and tokens, or a tool's name) form a group. Each lane of it, in the order of `(time, key)`,
+//! counts from the first: the k-th of every lane are one fact. A function of the set, whatever came first.
+
+use crate::{Key, KeySpace, Request, ToolCall, Witness, Witnesses};
+
+/// Agents some of whose witnesses tell no ids.
+pub const KEYLESS_AGENTS: [&str; 3] = ["codex", "gemini-cli", "qwen-code"];
+
+/// How a row of the ledger counts; the number is stored and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Another row tells the same, and counts.
+    Twin = 0,
+    One = 1,
+    /// Several requests, of which nobody told one by one.
+    Sum = 2,
+    /// Requests of it are told one by one, and count.
+    CoveredSum = 3,
+    /// A request whose tokens nobody counted exactly.
+    Estimate = 4,
+}
+
+impl Role {
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Twin, Self::One, Self::Sum, Self::CoveredSum, Self::Estimate].into_iter().find(|role| *role as u8 == code)
+    }
+
+    pub fn counts(self) -> bool {
+        !matches!(self, Self::Twin | Self::CoveredSum)
+    }
+}
+
+/// Witnesses of keyless rows, those that know most first: the first that is there leads where nobody told an id.
+const LANES: [Witness; 7] = [
+    Witness::OtlpLog,
+    Witness::OtlpSpan,
+    Witness::Hook,
+    Witness::Transcript,
+    Witness::Api,
+    Witness::StatusLine,
+    Witness::OtlpMetric,
+];
+
+/// Rows with an id are one lane whoever told them, because their keys join them already; keyless ones are a lane a witness.
+fn lane(keyless: bool, witnesses: Witnesses) -> u8 {
+    if !keyless {
+        return 0;
+    }
+    (1..).zip(LANES).find(|(_, witness)| witnesses.contains(*witness)).map_or(u8::MAX, |(lane, _)| lane)
+}
+
+fn group(agent: &str, owner: Option<Key>, same: &str) -> Option<Key> {
+    let owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
+    KEYLESS_AGENTS.contains(&agent).then(|| Key::of(KeySpace::PairGroup, agent, &format!("{owner}\n{same}")))
+}
+
+impl Request {
+    /// What must be the same for two rows to be one request: its session, canonical model, and the counts that all witnesses tell.
+    pub fn pair_group(&self, owner: Option<Key>, model: &str) -> Option<Key> {
+        if self.is_sum.or_default() {
+            return None;
+        }
+        let usage = self.usage();
+        group(&self.agent, owner, &format!("request\n{model}\n{} {} {}", usage.input, usage.cache_read, usage.output))
+    }
+
+    pub fn lane(&self) -> u8 {
+        lane(self.keyless.or_default(), self.witnesses)
+    }
+
+    /// Believes what a twin tells, but for what tells the two apart: key, time, and being without an id.
+    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+        let mut lent = twin.clone();
+        lent.key = self.key;
+        lent.holders = twin.holders.of(owner);
+        (lent.started_at, lent.keyless) = Default::default();
+        self.join(&lent);
+    }
+
+    /// Told without an id, by one witness alone.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.keyless.or_default() && self.witnesses.names().len() < 2
+    }
+
+    pub fn role(&self) -> Role {
+        match (self.is_sum.or_default(), self.estimated.or_default()) {
+            (true, _) => Role::Sum,
+            (false, true) => Role::Estimate,
+            (false, false) => Role::One,
+        }
+    }
+}
+
+impl ToolCall {
+    /// Like [`Request::pair_group`]: its session and the tool's name.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        group(&self.agent, owner, &format!("tool_call\n{}", self.name.get().map_or("", String::as_str)))
+    }
+
+    pub fn lane(&self) -> u8 {
+        lane(self.keyless.or_default(), self.witnesses)
+    }
+
+    /// Like [`Request::borrow_from`].
+    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+        let mut lent = twin.clone();
+        lent.key = self.key;
+        lent.holders = twin.holders.of(owner);
+        (lent.started_at, lent.keyless) = Default::default();
+        self.join(&lent);
+    }
+
+    /// Like [`Request::is_unconfirmed`].
+    pub fn is_unconfirmed(&self) -> bool {
+        self.keyless.or_default() && self.witnesses.names().len() < 2
+    }
+}
