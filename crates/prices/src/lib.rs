@@ -10,6 +10,7 @@ mod litellm;
 mod money;
 mod overrides;
 mod resolve;
+mod split;
 mod table;
 mod usage;
 

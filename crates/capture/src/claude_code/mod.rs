@@ -9,7 +9,7 @@ mod message;
 mod status_line;
 mod tool;
 mod transcript;
-mod turn;
+pub(crate) mod turn;
 
 pub use headless::{Headless, HeadlessRequest, HeadlessRun, HeadlessUsage, RESULT, decode_result};
 pub use hook::{HookVerdict, decode_hook};

@@ -1,10 +1,14 @@
 //! OpenTelemetry: log records, spans and metric points to facts, whoever sent them.
 
+mod claude_code;
+mod record;
+
 use ducat_ledger::{Fact, UnixMs};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
+use self::record::Record;
 use crate::Workspaces;
 
 /// What decoding asks of its surroundings.
@@ -44,9 +48,37 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
-pub fn decode_logs(request: &ExportLogsServiceRequest, _around: &mut Surroundings<'_>, _out: &mut dyn FnMut(Fact)) -> Exported {
-    let records = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs).map(|scope| scope.log_records.len());
-    Exported { accepted: records.sum::<usize>() as u64, ..Exported::default() }
+/// Claude Code's events become facts; other services' records are accepted and tell nothing yet.
+pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
+    let mut exported = Exported::default();
+    for resource in &request.resource_logs {
+        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        for scope in &resource.scope_logs {
+            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+            for log in &scope.log_records {
+                let record = Record::new(log, &[of_resource, of_scope], around.now);
+                let told = match record.text("service.name") {
+                    Some("claude-code") => claude_code::decode_event(&record, around.split_cache_writes, out),
+                    _ => Ok(()),
+                };
+                exported.count(told);
+            }
+        }
+    }
+    exported
+}
+
+impl Exported {
+    fn count(&mut self, told: Result<(), &'static str>) {
+        match told {
+            Ok(()) => self.accepted += 1,
+            Err(reason) => {
+                let nth = self.accepted + self.rejected + 1;
+                self.rejected += 1;
+                self.reason.get_or_insert_with(|| format!("log record {nth}: {reason}"));
+            }
+        }
+    }
 }
 
 pub fn decode_traces(
