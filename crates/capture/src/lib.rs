@@ -3,10 +3,14 @@
 
 pub mod claude_code;
 pub mod codex;
+pub mod gemini_cli;
+mod hook;
 mod json;
 pub mod otlp;
 
 use std::sync::Arc;
+
+pub use hook::HookVerdict;
 
 /// Where an agent worked, as the caller resolved it from a working directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

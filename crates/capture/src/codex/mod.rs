@@ -1,9 +1,11 @@
-//! Codex: what a headless run prints, and what its rollouts (`sessions/YYYY/MM/DD/rollout-*.jsonl`) tell of the plan's quota.
+//! Codex: what a headless run prints, its hooks, and what its rollouts (`sessions/YYYY/MM/DD/rollout-*.jsonl`) tell of the plan's quota.
 
 mod headless;
+mod hook;
 mod rate_limits;
 
 pub use headless::{Headless, HeadlessRun, RESULT, decode_result};
+pub use hook::decode_hook;
 pub use rate_limits::decode_rate_limits;
 
 /// Its name in the ledger.
