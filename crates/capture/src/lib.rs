@@ -5,6 +5,7 @@ pub mod claude_code;
 pub mod codex;
 pub mod copilot;
 pub mod gemini_cli;
+mod hook;
 mod json;
 pub mod opencode;
 pub mod otlp;
@@ -15,6 +16,7 @@ mod transcript;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use hook::HookVerdict;
 pub use transcript::{Agent, Detail, FileState, Form, LineVerdict, decode_document};
 
 /// Where an agent worked, as the caller resolved it from a working directory.

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 /// Fields of an event that are no content.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 20] = [
     "session_id",
     "transcript_path",
     "cwd",
@@ -26,6 +26,8 @@ const KEPT: [&str; 18] = [
     "agent_id",
     "agent_type",
     "stop_hook_active",
+    "timestamp",
+    "turn_id",
 ];
 /// Of a tool's input: what it works on.
 const KEPT_OF_INPUT: [&str; 4] = ["file_path", "notebook_path", "path", "subagent_type"];
@@ -47,6 +49,7 @@ pub fn redact(payload: &[u8]) -> Vec<u8> {
 fn event_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     match name {
         b"tool_input" => input(value, out),
+        b"tool_response" => response(value, out),
         b"tool_calls" => calls(value, out),
         _ if KEPT.iter().any(|kept| kept.as_bytes() == name) && value.len() <= LONGEST_KEPT => out.extend_from_slice(value),
         _ => mark(value, out),
@@ -73,6 +76,23 @@ fn input(value: &[u8], out: &mut Vec<u8>) {
     if read.is_some() && has_kept {
         out.pop();
         out.extend_from_slice(&kept);
+        out.push(b'}');
+    }
+}
+
+/// A tool's answer: its length and hash, and whether it was an error, which Gemini CLI says in this field alone.
+fn response(value: &[u8], out: &mut Vec<u8>) {
+    mark(value, out);
+    let mut error = None;
+    let read = object(value, 0, &mut Vec::new(), |name, field, _| {
+        if name == b"error" && field != b"null" {
+            error = Some(field.to_owned());
+        }
+    });
+    if let (Some(_), Some(error)) = (read, error) {
+        out.pop();
+        out.extend_from_slice(b",\"error\":");
+        mark(&error, out);
         out.push(b'}');
     }
 }
@@ -271,6 +291,25 @@ mod tests {
         assert_eq!(answer["tool_input"]["ducat_json_bytes"], event["tool_input"].to_string().len());
         assert_eq!(answer["tool_calls"][0]["tool_name"], "Bash");
         assert_eq!(answer["tool_calls"][0]["tool_response"]["ducat_json_bytes"], 10);
+    }
+
+    #[test]
+    fn other_agents_keep_what_identifies_and_whether_it_failed() {
+        let gemini = json!({
+            "session_id": "s", "hook_event_name": "AfterTool", "timestamp": "2026-11-24T02:47:33.197Z", "tool_name": "write_file",
+            "tool_input": {"file_path": "a", "content": "secret"}, "prompt": "secret", "prompt_response": "secret",
+            "tool_response": {"llmContent": "secret", "error": {"message": "secret"}},
+            "llm_request": {"messages": ["secret"]}, "llm_response": {"text": "secret"}
+        });
+        let answer = redacted(&gemini);
+        assert!(!answer.to_string().contains("secret"), "{answer}");
+        assert_eq!(answer["timestamp"], gemini["timestamp"]);
+        assert!(answer["tool_response"]["error"].is_object());
+        for fine in [json!({"llmContent": "secret", "error": null}), json!("secret"), json!(["secret"])] {
+            let answer = redacted(&json!({ "tool_response": fine, "turn_id": "t", "last_assistant_message": "secret" }));
+            assert!(answer["tool_response"].get("error").is_none() && !answer.to_string().contains("secret"), "{answer}");
+            assert_eq!(answer["turn_id"], "t");
+        }
     }
 
     #[test]

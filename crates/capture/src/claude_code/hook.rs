@@ -9,19 +9,8 @@ use ducat_ledger::{
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use super::{AGENT, tool, turn};
+use crate::hook::{HookVerdict, attribution, json_bytes, text_bytes};
 use crate::{Workspaces, json};
-
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookVerdict {
-    Decoded,
-    /// Readable, and nothing in it is a fact: an event we do not ask for, or one that tells nothing new.
-    NoFacts,
-    /// Of a project that the user excluded.
-    Excluded,
-    /// The reason, naming the field.
-    Malformed(&'static str),
-}
 
 /// The rank of a batch's word for an outcome: below the call's own event, which saw more than the text that the model gets.
 const BATCH_RANK: u8 = 1;
@@ -276,30 +265,4 @@ impl<'a> Call<'a> {
         }
         Some(call)
     }
-}
-
-/// UTF-8 bytes of a string, also of one that was redacted.
-fn text_bytes(value: &LazyValue<'_>) -> Option<u64> {
-    json::text(value).map(|text| text.len() as u64).or_else(|| redacted(value, "ducat_text_bytes"))
-}
-
-/// Bytes of the JSON of an object, also of one that was redacted.
-fn json_bytes(value: &LazyValue<'_>) -> Option<u64> {
-    redacted(value, "ducat_json_bytes").or_else(|| value.is_object().then(|| value.as_raw_str().len() as u64))
-}
-
-fn redacted(value: &LazyValue<'_>, measure: &str) -> Option<u64> {
-    let mut bytes = None;
-    let mut is_redacted = false;
-    json::for_fields(value, |name, field| {
-        is_redacted |= name == "ducat_hash";
-        if name == measure {
-            bytes = json::count(&field);
-        }
-    });
-    bytes.filter(|_| is_redacted)
-}
-
-fn attribution(value: Option<&str>) -> Told<String> {
-    Told::maybe(Witness::Hook.rank(FieldClass::Attribution), value.map(str::to_owned))
 }

@@ -7,12 +7,13 @@ mod incident;
 mod line;
 mod message;
 mod status_line;
-mod tool;
+pub(crate) mod tool;
 mod transcript;
 pub(crate) mod turn;
 
+pub use crate::hook::HookVerdict;
 pub use headless::{Headless, HeadlessRequest, HeadlessRun, HeadlessUsage, RESULT, decode_result};
-pub use hook::{HookVerdict, decode_hook};
+pub use hook::decode_hook;
 pub use status_line::{LARGEST_STATUS_LINE, STATUS_LINE, StatusLine, Window, decode_status_line};
 pub(crate) use tool::{blocks, target};
 pub use transcript::{FileState, decode_line, looks_like_transcript};

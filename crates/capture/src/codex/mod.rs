@@ -1,6 +1,7 @@
-//! Codex: what a headless run prints, and what its rollouts (`sessions/YYYY/MM/DD/rollout-*.jsonl`) tell of the plan's quota.
+//! Codex: what a headless run prints, its hooks, and what its rollouts (`sessions/YYYY/MM/DD/rollout-*.jsonl`) tell of the plan's quota.
 
 mod headless;
+mod hook;
 mod line;
 mod rate_limits;
 mod rollout;
@@ -8,6 +9,7 @@ mod tokens;
 mod tool;
 
 pub use headless::{Headless, HeadlessRun, RESULT, decode_result};
+pub use hook::decode_hook;
 pub use rate_limits::decode_rate_limits;
 pub use rollout::{FileState, decode_line, looks_like_rollout};
 

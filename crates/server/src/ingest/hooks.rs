@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ducat_capture::Workspaces;
 use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE};
-use ducat_capture::codex;
+use ducat_capture::{codex, gemini_cli};
 use ducat_spool::{EventId, Frame, Status, now_ms};
 use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
 use tokio::sync::oneshot;
@@ -67,10 +67,17 @@ async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
     let plain = |status| Taken { status, fault: None, body: Vec::new() };
     let decode = match frame.agent.as_str() {
         claude_code::AGENT => claude_code::decode_hook,
+        codex::AGENT => codex::decode_hook,
+        gemini_cli::AGENT => gemini_cli::decode_hook,
         STATUS_LINE => claude_code::decode_status_line,
         claude_code::RESULT => claude_code::decode_result,
         codex::RESULT => codex::decode_result,
-        other => return malformed(format!("agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}", claude_code::AGENT)),
+        other => {
+            return malformed(format!(
+                "agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}",
+                [claude_code::AGENT, codex::AGENT, gemini_cli::AGENT]
+            ));
+        }
     };
     let Ok(at) = i64::try_from(frame.at_ms) else { return malformed("event time: out of range".to_owned()) };
     let mut facts = Vec::new();
