@@ -28,9 +28,9 @@ pub struct ForwardConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    #[error("otlp.forward.url: {0:?} must be http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path")]
+    #[error("otlp.forward_url: {0:?} must be http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path")]
     Url(String),
-    #[error("otlp.forward.url: {0} is this server itself")]
+    #[error("otlp.forward_url: {0} is this server itself")]
     Loop(String),
     #[error("cannot start passing on: {0}")]
     Thread(std::io::Error),
