@@ -244,7 +244,7 @@ fn open_new(folder: &Path, path: &Path) -> io::Result<File> {
 mod tests {
     use std::sync::Arc;
 
-    use ducat_ledger::{Key, KeySpace, Session, Witness, Witnesses};
+    use ducat_ledger::{FieldClass, Key, KeySpace, Session, Witness, Witnesses};
     use ducat_prices::PriceTable;
     use ducat_store::{Durability, StoreOptions};
 
@@ -259,6 +259,7 @@ mod tests {
         let id = format!("s{number}");
         let mut session = Session::new(Key::of(KeySpace::Session, "a", &id), "a", id);
         session.witnesses = Witnesses::only(Witness::OtlpLog);
+        session.last_at = Witness::OtlpLog.tells(FieldClass::Attribution, 500);
         Fact::Session(session)
     }
 
