@@ -78,6 +78,8 @@ impl Machine {
     pub fn program(&self, name: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program(name));
         command.args(args).env_clear().env("HOME", self.home()).env("CLAUDE_CONFIG_DIR", self.home().join("claude"));
+        // Several servers run beside each other.
+        command.env("DUCAT_OTLP_HTTP_PORT", "0").env("DUCAT_OTLP_GRPC_PORT", "0");
         command
     }
 

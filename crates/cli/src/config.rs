@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, anyhow, bail};
 use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_report::{Currency, CurrencyError, Group, Groups, Settings};
-use ducat_server::PublicUrl;
+use ducat_server::{ForwardConfig, OtlpConfig, PublicUrl};
 use ducat_spool::data_folder;
 use ducat_status_line::Template;
 use serde::Deserialize;
@@ -32,6 +32,7 @@ pub struct Config {
     pub first_version: FirstVersion,
     pub status_line: StatusLine,
     pub server: ServerAddress,
+    pub otlp: Otlp,
     pub report: Reports,
     #[serde(rename = "group")]
     pub groups: Vec<Group>,
@@ -42,6 +43,60 @@ pub struct Config {
 pub struct StatusLine {
     /// As `ducat statusline --template`.
     pub template: Option<String>,
+}
+
+/// Where OpenTelemetry is taken, and where it is passed on to.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otlp {
+    /// Whether its own ports are listened on.
+    pub ports: bool,
+    pub http_port: u16,
+    pub grpc_port: u16,
+    /// Base URL of another OTLP endpoint over HTTP; `/v1/logs` and so on are appended.
+    pub forward_url: Option<String>,
+    /// Headers for it, each `name: value`.
+    pub forward_headers: Vec<String>,
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self { ports: true, http_port: 4318, grpc_port: 4317, forward_url: None, forward_headers: Vec::new() }
+    }
+}
+
+impl Otlp {
+    /// Of the ports, flags and variables come before the file.
+    pub fn listening(&self, http_port: Option<u16>, grpc_port: Option<u16>) -> OtlpConfig {
+        let port = |told: Option<u16>, in_file| told.or_else(|| self.ports.then_some(in_file));
+        OtlpConfig {
+            http_port: port(http_port, self.http_port),
+            grpc_port: port(grpc_port, self.grpc_port),
+            ..self.without_ports()
+        }
+    }
+
+    pub fn without_ports(&self) -> OtlpConfig {
+        let headers = self.forward_headers.iter().filter_map(|header| header.split_once(':'));
+        let headers = headers.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect();
+        let forward = self.forward_url.clone().map(|url| ForwardConfig { url, headers });
+        OtlpConfig { forward, ..OtlpConfig::default() }
+    }
+
+    fn validate(&self) -> anyhow::Result<()> {
+        if let Some(url) = self.forward_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            bail!("otlp.forward_url: {url:?} must begin with http:// or https://");
+        }
+        for header in &self.forward_headers {
+            let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let is_fine = |(name, value): (&str, &str)| is_name(name.trim()) && !value.contains(char::is_control);
+            if !header.split_once(':').is_some_and(is_fine) {
+                // A value may be a secret.
+                bail!("otlp.forward_headers: each must be \"name: value\"");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where the server listens, unless a flag or an environment variable says it.
@@ -155,6 +210,7 @@ impl Config {
             listening_address(host).map_err(|wrong| anyhow!("server.host: {wrong}"))?;
         }
         config.server.public_urls()?;
+        config.otlp.validate()?;
         config.report_settings()?;
         Ok(config)
     }

@@ -55,6 +55,19 @@ pub struct Args {
     /// The certificate's key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
     tls_key: Option<PathBuf>,
+    /// Port for OpenTelemetry over HTTP, beside the main port; 0 takes any free one
+    ///
+    /// Without it otlp.http_port of the configuration, else 4318. A port that is taken is told and left.
+    #[arg(long, env = "DUCAT_OTLP_HTTP_PORT", value_name = "PORT")]
+    otlp_http_port: Option<u16>,
+    /// Port for OpenTelemetry over gRPC; 0 takes any free one
+    ///
+    /// Without it otlp.grpc_port of the configuration, else 4317. A port that is taken is told and left.
+    #[arg(long, env = "DUCAT_OTLP_GRPC_PORT", value_name = "PORT")]
+    otlp_grpc_port: Option<u16>,
+    /// Listen on no ports of OpenTelemetry's own; the main port takes it still
+    #[arg(long)]
+    no_otlp: bool,
 }
 
 /// A server that a hook started has started well when it ran for this long.
@@ -96,6 +109,11 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
             (Some(certificate), Some(key)) => Some(load_tls(certificate, key)?),
             _ => None,
         },
+        otlp: if args.no_otlp {
+            config.otlp.without_ports()
+        } else {
+            config.otlp.listening(args.otlp_http_port, args.otlp_grpc_port)
+        },
     };
     let scheme = if server_config.tls.is_some() { "https" } else { "http" };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("starting")?;
@@ -107,7 +125,7 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
         let excluded = config.excluded_folders();
         let resolvers = {
             let excluded = excluded.clone();
-            Box::new(move || Box::new(WorkspaceResolver::new(excluded.clone())) as Box<dyn Workspaces + Send>)
+            Arc::new(move || Box::new(WorkspaceResolver::new(excluded.clone())) as Box<dyn Workspaces + Send>)
         };
         let log = Box::new({
             let say = say.clone();
@@ -118,6 +136,9 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
             Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone(), inherited };
         let server = Server::bind(server_config, parts, log).await?;
         say(&format!("the page is at {scheme}://{}", named(server.address())));
+        for (transport, address) in server.otlp() {
+            say(&format!("OpenTelemetry over {transport} is taken at {scheme}://{}", named(address)));
+        }
         notify_manager("READY=1");
         if let Some(data) = data_folder() {
             tokio::spawn(async move {

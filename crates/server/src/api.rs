@@ -11,12 +11,18 @@ use ducat_store::{Machine, SessionDetail, SessionSummary, StoreError, TenantId, 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::{App, OtlpPort};
 
 /// `{"error":"…"}`: what is wrong, with what, and what to do.
 pub(crate) fn error(status: StatusCode, what: &str) -> Response {
-    (status, Json(json!({ "error": what }))).into_response()
+    let mut response = (status, Json(json!({ "error": what }))).into_response();
+    response.extensions_mut().insert(Refusal(what.to_owned()));
+    response
 }
+
+/// Why a response is an error, for those that speak it in another form.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal(pub String);
 
 pub(crate) fn failed(cause: &StoreError) -> Response {
     error(StatusCode::INTERNAL_SERVER_ERROR, &cause.to_string())
@@ -31,7 +37,11 @@ pub(crate) async fn health(State(app): State<App>) -> Response {
     let timestamp = Timestamp::now().to_string();
     // `ducat doctor` tells by the last two whether it is this program, on this ledger, that answers.
     let (version, ledger) = (env!("CARGO_PKG_VERSION"), ledger_mark(app.store.path()));
-    let body = json!({ "status": "healthy", "uptime": uptime, "timestamp": timestamp, "version": version, "ledger": ledger });
+    let port = |port: &OtlpPort| json!({ "transport": port.transport.name(), "address": port.address, "problem": port.problem });
+    let otlp: Vec<Value> = app.otlp_ports.iter().map(port).collect();
+    let body = json!({
+        "status": "healthy", "uptime": uptime, "timestamp": timestamp, "version": version, "ledger": ledger, "otlp": otlp,
+    });
     Json(body).into_response()
 }
 

@@ -35,13 +35,16 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 use ingest::EventCounts;
 use ingest::hooks::Resolved;
+use ingest::otlp::{Forwarder, Receiver, Transport};
 use ingest::running::Running;
 use ingest::socket::Socket;
+use listen::Protocol;
 use log::Log;
 
 pub use api::{session_json, sessions_json};
 pub use holder::{Holder, port_holder};
 pub use ingest::Skipped;
+pub use ingest::otlp::{ForwardConfig, ForwardError};
 pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
 pub use quota::quotas_json;
@@ -70,6 +73,25 @@ pub struct ServerConfig {
     pub reports: Settings,
     /// Speak TLS (see [`load_tls`]) instead of plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub otlp: OtlpConfig,
+}
+
+/// OpenTelemetry's own ports, and who else is told.
+#[derive(Clone, Debug, Default)]
+pub struct OtlpConfig {
+    /// Port for OTLP over HTTP beside the main port; `None` is off, 0 any free one.
+    pub http_port: Option<u16>,
+    /// Port for OTLP over gRPC.
+    pub grpc_port: Option<u16>,
+    pub forward: Option<ForwardConfig>,
+}
+
+/// A port of OpenTelemetry's own, and why it is not listened on.
+#[derive(Clone, Debug)]
+pub(crate) struct OtlpPort {
+    pub transport: Transport,
+    pub address: SocketAddr,
+    pub problem: Option<String>,
 }
 
 /// An origin such as `https://meter.example.org`.
@@ -114,6 +136,8 @@ pub enum ServeError {
     Ledger(#[from] StoreError),
     #[error(transparent)]
     Keys(#[from] KeyError),
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
 }
 
 /// What the server works with, beside its configuration.
@@ -121,7 +145,7 @@ pub struct Parts {
     pub store: Store,
     pub pricer: Arc<dyn Pricer>,
     /// Makes a resolver of working directories on this machine; asked again now and then, because projects change.
-    pub workspaces: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
+    pub workspaces: Arc<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
     /// The listener of the store, for live events.
     pub live: Option<Arc<LiveHub>>,
     /// What importing skipped.
@@ -143,7 +167,9 @@ pub(crate) struct Shared {
     pub skipped: Arc<Skipped>,
     /// Told when the server ends, so that endless answers do.
     pub ending: watch::Sender<()>,
-    pub log: Log,
+    pub log: Arc<Log>,
+    pub otlp: Arc<Receiver>,
+    pub otlp_ports: Vec<OtlpPort>,
     pub keys: Arc<Mutex<Keys>>,
     pub machines: Mutex<Machines>,
     /// Places for batches of other machines: on their way, and being believed.
@@ -157,6 +183,7 @@ pub(crate) type App = Arc<Shared>;
 pub struct Server {
     listener: TcpListener,
     sockets: Vec<Socket>,
+    otlp: Vec<(Transport, TcpListener)>,
     app: App,
 }
 
@@ -195,8 +222,19 @@ impl Server {
                 Err(error) => log(&format!("no hooks over {}: {error}", path.display())),
             }
         }
+        let (otlp, otlp_ports) = listen_for_otlp(&config.otlp, address, &*log).await;
+        let log = Arc::new(Log::new(log));
+        let say: Arc<dyn Fn(&str) + Send + Sync> = Arc::new({
+            let log = log.clone();
+            move |what| log.say(what)
+        });
+        let own: Vec<u16> =
+            std::iter::once(address).chain(otlp_ports.iter().map(|port| port.address)).map(|at| at.port()).collect();
+        let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
+            otlp: Receiver::start(&parts.store, parts.workspaces.clone(), forwarder, say)?,
+            otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),
             coming: Semaphore::new(ingest::ship::COMING),
@@ -207,18 +245,24 @@ impl Server {
             live: parts.live,
             skipped: parts.skipped,
             ending: watch::Sender::new(()),
-            log: Log::new(log),
+            log,
             config,
             address,
             started: Instant::now(),
             resolved: Mutex::new(Resolved::new(parts.workspaces)),
             events: EventCounts::default(),
         });
-        Ok(Self { listener, sockets, app })
+        Ok(Self { listener, sockets, otlp, app })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.app.address
+    }
+
+    /// Where OpenTelemetry is taken beside the main port: `http` or `grpc`, and the address.
+    pub fn otlp(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let open = self.app.otlp_ports.iter().filter(|port| port.problem.is_none());
+        open.map(|port| (port.transport.name(), port.address))
     }
 
     /// Where hooks are taken.
@@ -242,9 +286,59 @@ impl Server {
             let _ = app.ending.send(());
         };
         let tls = self.app.config.tls.clone().map(TlsAcceptor::from);
-        listen::serve(self.listener, tls, router(self.app), shutdown).await;
+        let mut otlp = tokio::task::JoinSet::new();
+        for (transport, listener) in self.otlp {
+            let (protocol, tls) = match transport {
+                Transport::Http => (Protocol::Http1, tls.clone()),
+                Transport::Grpc => (Protocol::Http2, self.app.config.tls.as_deref().map(tls::for_http2)),
+            };
+            let mut ending = self.app.ending.subscribe();
+            let shutdown = async move { drop(ending.changed().await) };
+            otlp.spawn(listen::serve(listener, protocol, tls, otlp_router(&self.app, transport), shutdown));
+        }
+        let receiver = self.app.otlp.clone();
+        listen::serve(self.listener, Protocol::Http1, tls, router(self.app), shutdown).await;
+        while otlp.join_next().await.is_some() {}
+        let _ = tokio::task::spawn_blocking(move || receiver.close()).await;
         tasks.shutdown().await;
     }
+}
+
+/// OpenTelemetry's own ports; one that cannot be had is told, and the main port takes what is sent there.
+async fn listen_for_otlp(
+    config: &OtlpConfig,
+    main: SocketAddr,
+    log: &(dyn Fn(&str) + Send + Sync),
+) -> (Vec<(Transport, TcpListener)>, Vec<OtlpPort>) {
+    let (mut listeners, mut ports) = (Vec::new(), Vec::new());
+    for (transport, port) in [(Transport::Http, config.http_port), (Transport::Grpc, config.grpc_port)] {
+        let Some(port) = port else { continue };
+        let mut address = SocketAddr::new(main.ip(), port);
+        let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let problem = match bound {
+            Ok((at, listener)) => {
+                address = at;
+                listeners.push((transport, listener));
+                None
+            }
+            Err(cause) => {
+                let name = transport.name();
+                log(&format!("no OTLP over {name} at {address}: {cause}; choose another port with --otlp-{name}-port"));
+                Some(cause.to_string())
+            }
+        };
+        ports.push(OtlpPort { transport, address, problem });
+    }
+    (listeners, ports)
+}
+
+/// What OpenTelemetry's own ports answer.
+fn otlp_router(app: &App, transport: Transport) -> Router {
+    ingest::otlp::routes(transport)
+        .fallback(api::not_found)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
+        .layer(axum::middleware::from_fn(ingest::otlp::in_their_form))
+        .with_state(app.clone())
 }
 
 fn router(app: App) -> Router {
@@ -267,8 +361,10 @@ fn router(app: App) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/metrics/summary", get(metrics::summary))
         .merge(first_version_routes())
+        .merge(ingest::otlp::routes(Transport::Http))
         .fallback(api::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
+        .layer(axum::middleware::from_fn(ingest::otlp::in_their_form))
         .with_state(app)
 }
 

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::api::{failed, off_the_runtime};
+use crate::ingest::otlp::{Signal, Transport, Verdict};
 use crate::ingest::{EventCounts, Way, first_version};
 use crate::{App, Shared};
 
@@ -94,6 +95,7 @@ fn expose(app: &Shared, reading: &Reading, format: Format) -> String {
     quotas(&mut text, &reading.quotas);
     machines(&mut text, &reading.machines);
     ratios(&mut text, &reading.counters.series);
+    otlp(app, &mut text);
     own_process(app, reading, &mut text);
     text.finish()
 }
@@ -184,6 +186,42 @@ fn executions(series: &Series) -> BTreeMap<String, (u64, u64)> {
         tool.1 += if labels[2] == "true" { calls } else { 0 };
     }
     tools
+}
+
+/// What came over OTLP, and went on.
+fn otlp(app: &Shared, text: &mut Exposition) {
+    let counts = &app.otlp.counts;
+    let routes = || Signal::ALL.into_iter().flat_map(|signal| Transport::ALL.map(|transport| (signal, transport)));
+    text.family("ducat_otlp_records_total", Kind::Counter, "Log records, spans and data points over OTLP, since the start.");
+    for (signal, transport) in routes() {
+        for verdict in Verdict::ALL {
+            let labels = [("signal", signal.name()), ("transport", transport.name()), ("verdict", verdict.name())];
+            text.sample(&labels, counts.records(signal, transport, verdict));
+        }
+    }
+    text.family("ducat_otlp_received_bytes_total", Kind::Counter, "Bytes of exports as they were sent, since the start.");
+    for (signal, transport) in routes() {
+        text.sample(&[("signal", signal.name()), ("transport", transport.name())], counts.bytes(signal, transport));
+    }
+    text.family("ducat_otlp_refused_exports_total", Kind::Counter, "Exports that were refused whole, since the start.");
+    for (signal, transport) in routes() {
+        text.sample(&[("signal", signal.name()), ("transport", transport.name())], counts.refused(signal, transport));
+    }
+    text.family("ducat_otlp_exports_waiting", Kind::Gauge, "Exports that wait to be decoded.");
+    text.sample(&[], app.otlp.waiting());
+    text.family("ducat_otlp_inbox_bytes", Kind::Gauge, "Acknowledged telemetry that waits on disk for the ledger.");
+    text.sample(&[], app.otlp.inbox.backlog());
+    if let Some(forwarder) = &app.otlp.forwarder {
+        let (counts, waiting) = forwarder.counts();
+        text.family(
+            "ducat_otlp_forwarded_exports_total",
+            Kind::Counter,
+            "Exports passed on by what became of them, since the start.",
+        );
+        counts.iter().for_each(|(status, count)| text.sample(&[("status", status)], count));
+        text.family("ducat_otlp_forward_waiting", Kind::Gauge, "Exports that wait to be passed on.");
+        text.sample(&[], waiting);
+    }
 }
 
 fn own_process(app: &Shared, reading: &Reading, text: &mut Exposition) {

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::App;
 use crate::api::{error, failed, off_the_runtime};
+use crate::ingest::otlp::{Route, Transport};
 
 const LONGEST_POST: Duration = Duration::from_secs(30);
 
@@ -34,7 +35,9 @@ pub(crate) enum Caller {
 /// Refuses strangers before any handler, and sets the headers of every answer.
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let sends = request.method() == Method::POST
-        && (request.uri().path() == "/api/v1/ship" || request.uri().path().starts_with("/api/v1/hooks/"));
+        && (request.uri().path() == "/api/v1/ship"
+            || request.uri().path().starts_with("/api/v1/hooks/")
+            || Route::of(request.uri().path()).is_some());
     let caller = match asked(&app, &request) {
         Asked::By(caller) => Ok(caller),
         Asked::With(key) => machine(&app, key, sends).await,
@@ -123,8 +126,10 @@ async fn machine(app: &App, shown: String, sends: bool) -> Result<Caller, Respon
     match checked.map_err(|cause| failed(&cause))? {
         Shown::Good(key) if sends => Ok(Caller::Machine(key)),
         Shown::Good(key) => {
-            let what =
-                format!("key {} ({}) is for shipping: it opens /api/v1/ship and /api/v1/hooks/, nothing else", key.name, key.id);
+            let what = format!(
+                "key {} ({}) is for shipping: it opens /api/v1/ship, /api/v1/hooks/ and OTLP, nothing else",
+                key.name, key.id
+            );
             Err(error(StatusCode::FORBIDDEN, &what))
         }
         Shown::Revoked(key) => {
@@ -150,10 +155,16 @@ pub(crate) fn unauthorized(what: &str) -> Response {
 fn refusal(request: &Request) -> Option<Response> {
     let kind =
         text(request.headers(), header::CONTENT_TYPE.as_str()).and_then(|kind| kind.split(';').next()).unwrap_or("").trim();
-    let wanted = if request.uri().path() == "/api/v1/ship" { "application/x-ndjson" } else { "application/json" };
-    if request.method() == Method::POST && !kind.eq_ignore_ascii_case(wanted) {
-        // A form of a strange page cannot send this type without asking first.
-        return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("Content-Type: must be {wanted}")));
+    let wanted: &[&str] = match Route::of(request.uri().path()) {
+        Some(Route { transport: Transport::Http, .. }) => &["application/x-protobuf", "application/json"],
+        Some(Route { transport: Transport::Grpc, .. }) => &["application/grpc", "application/grpc+proto"],
+        None if request.uri().path() == "/api/v1/ship" => &["application/x-ndjson"],
+        None => &["application/json"],
+    };
+    if request.method() == Method::POST && !wanted.iter().any(|wanted| kind.eq_ignore_ascii_case(wanted)) {
+        // A form of a strange page cannot send these types without asking first.
+        let what = format!("Content-Type: must be {}", wanted.join(" or "));
+        return Some(error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &what));
     }
     None
 }

@@ -35,3 +35,10 @@ pub fn load(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>,
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+/// The same certificate for those who speak HTTP/2.
+pub(crate) fn for_http2(config: &rustls::ServerConfig) -> tokio_rustls::TlsAcceptor {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config).into()
+}

@@ -66,25 +66,8 @@ impl Receiver {
     /// `authority`: a file of certificates to trust instead of the system's.
     pub fn new(url: &str, key: KeySource, authority: Option<&Path>) -> Result<Self, ReceiverError> {
         let url = url.trim_end_matches('/');
-        let is_secure = url.starts_with("https://");
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        if !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', '@', ' '])) {
-            return Err(ReceiverError::Url(url.to_owned()));
-        }
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(LONGEST_CONNECT))
-            .timeout_global(Some(LONGEST_ATTEMPT))
-            .max_idle_age(LONGEST_IDLE)
-            .user_agent(concat!("ducat/", env!("CARGO_PKG_VERSION")));
-        if is_secure {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(authorities(authority)?);
-            config = config.tls_config(tls.build());
-        }
-        Ok(Self { agent: config.build().new_agent(), url: url.to_owned(), key })
+        let agent = agent(url, authority, LONGEST_ATTEMPT)?;
+        Ok(Self { agent, url: url.to_owned(), key })
     }
 
     pub fn url(&self) -> &str {
@@ -136,6 +119,29 @@ impl Receiver {
             _ => Err(Unsent::Refused(format!("{}: {}", self.url, said()))),
         }
     }
+}
+
+/// A client for a URL: no redirects, errors are answers, TLS with the system's authorities or those of a file.
+pub fn agent(url: &str, authority: Option<&Path>, longest_attempt: Duration) -> Result<Agent, ReceiverError> {
+    let is_secure = url.starts_with("https://");
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#', '@', ' '])) {
+        return Err(ReceiverError::Url(url.to_owned()));
+    }
+    let mut config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(LONGEST_CONNECT))
+        .timeout_global(Some(longest_attempt))
+        .max_idle_age(LONGEST_IDLE)
+        .user_agent(concat!("ducat/", env!("CARGO_PKG_VERSION")));
+    if is_secure {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(authorities(authority)?);
+        config = config.tls_config(tls.build());
+    }
+    Ok(config.build().new_agent())
 }
 
 fn is_untrusted(error: &ureq::Error) -> bool {

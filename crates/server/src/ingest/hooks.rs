@@ -1,5 +1,6 @@
 //! One hook event: decoded, stored once, answered after its commit.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -21,19 +22,22 @@ use crate::{App, Shared};
 /// Repositories and `.ducatignore` files may change; what was found of them is kept this long.
 const WORKSPACES_LAST: Duration = Duration::from_secs(5);
 
+/// Makes a resolver of working directories on this machine.
+pub(crate) type MakeWorkspaces = Arc<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>;
+
 /// Projects of working directories, looked up at most every few seconds.
 pub(crate) struct Resolved {
-    make: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
+    make: MakeWorkspaces,
     current: Box<dyn Workspaces + Send>,
     since: Instant,
 }
 
 impl Resolved {
-    pub fn new(make: Box<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>) -> Self {
+    pub fn new(make: MakeWorkspaces) -> Self {
         Self { current: make(), make, since: Instant::now() }
     }
 
-    fn current(&mut self) -> &mut dyn Workspaces {
+    pub fn current(&mut self) -> &mut dyn Workspaces {
         if self.since.elapsed() > WORKSPACES_LAST {
             self.current = (self.make)();
             self.since = Instant::now();

@@ -4,6 +4,7 @@ mod body;
 pub(crate) mod drain;
 pub(crate) mod first_version;
 pub(crate) mod hooks;
+pub(crate) mod otlp;
 pub(crate) mod running;
 pub(crate) mod ship;
 pub(crate) mod socket;

@@ -1,0 +1,213 @@
+//! Passing on: what came in goes on to another OTLP endpoint, unchanged, and never holds up receiving.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use axum::body::Bytes;
+
+use super::{Encoding, Signal};
+
+/// Bytes that may wait; then the oldest are dropped.
+const LARGEST_QUEUE: usize = 32 << 20;
+const TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Tries of one export.
+const TRIES: u32 = 8;
+
+/// Where to pass on to.
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// Base URL; `/v1/logs` and so on are appended.
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    #[error("otlp.forward_url: {0:?} must be http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path")]
+    Url(String),
+    #[error("otlp.forward_url: {0} is this server itself")]
+    Loop(String),
+    #[error("cannot start passing on: {0}")]
+    Thread(std::io::Error),
+}
+
+pub(super) struct Forwarded {
+    pub signal: Signal,
+    pub encoding: Encoding,
+    pub body: Bytes,
+}
+
+pub(crate) struct Forwarder(Arc<Shared>);
+
+struct Shared {
+    config: ForwardConfig,
+    queue: Mutex<Queue>,
+    work: Condvar,
+    sent: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    exports: VecDeque<Forwarded>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Forwarder {
+    /// Starts passing on; `own` are the ports that this server listens on.
+    pub fn start(config: ForwardConfig, own: &[u16], say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Self, ForwardError> {
+        let config = ForwardConfig { url: config.url.trim_end_matches('/').to_owned(), ..config };
+        if is_own(&config.url, own)? {
+            return Err(ForwardError::Loop(config.url));
+        }
+        let agent = ducat_ship::agent(&config.url, None, TIMEOUT).map_err(|_| ForwardError::Url(config.url.clone()))?;
+        let shared = Arc::new(Shared {
+            config,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        });
+        let sending = shared.clone();
+        // Not joined at the end: an answer may be long in coming, and what is not sent is not ours to keep.
+        thread::Builder::new()
+            .name("ducat-otlp-forward".to_owned())
+            .spawn(move || sending.run(&agent, &*say))
+            .map_err(ForwardError::Thread)?;
+        Ok(Self(shared))
+    }
+
+    /// Queues an export; the oldest make room.
+    pub(super) fn pass(&self, export: Forwarded) {
+        let mut queue = self.0.queue();
+        queue.bytes += export.body.len();
+        queue.exports.push_back(export);
+        while queue.bytes > LARGEST_QUEUE {
+            let Some(oldest) = queue.exports.pop_front() else { break };
+            queue.bytes -= oldest.body.len();
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(queue);
+        self.0.work.notify_one();
+    }
+
+    /// Exports by what became of them, and how many wait.
+    pub fn counts(&self) -> ([(&'static str, u64); 3], usize) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let shared = &self.0;
+        let counts = [("sent", read(&shared.sent)), ("failed", read(&shared.failed)), ("dropped", read(&shared.dropped))];
+        (counts, shared.queue().exports.len())
+    }
+
+    pub(super) fn close(&self) {
+        self.0.queue().closed = true;
+        self.0.work.notify_all();
+    }
+}
+
+/// What became of a try.
+enum Tried {
+    Taken,
+    Later(Option<Duration>),
+    Refused(String),
+}
+
+impl Shared {
+    fn run(&self, agent: &ureq::Agent, say: &dyn Fn(&str)) {
+        while let Some(export) = self.next() {
+            let mut pause = FIRST_PAUSE;
+            for attempt in 1..=TRIES {
+                match self.send(agent, &export) {
+                    Tried::Taken => {
+                        self.sent.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                    Tried::Later(after) if attempt < TRIES => {
+                        let queue = self.queue();
+                        let wait = after.unwrap_or(pause).min(LONGEST_PAUSE);
+                        drop(self.work.wait_timeout_while(queue, wait, |queue| !queue.closed));
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    Tried::Later(_) => {
+                        self.failed.fetch_add(1, Ordering::Relaxed);
+                        say(&format!("{} does not take telemetry; an export was given up after {TRIES} tries", self.config.url));
+                    }
+                    Tried::Refused(why) => {
+                        self.failed.fetch_add(1, Ordering::Relaxed);
+                        say(&format!("{} refused telemetry: {why}", self.config.url));
+                        break;
+                    }
+                }
+                if self.queue().closed {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The oldest export; `None` when it is time to end.
+    fn next(&self) -> Option<Forwarded> {
+        let mut queue = self.queue();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(export) = queue.exports.pop_front() {
+                queue.bytes -= export.body.len();
+                return Some(export);
+            }
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn send(&self, agent: &ureq::Agent, export: &Forwarded) -> Tried {
+        let mut request = agent
+            .post(format!("{}/v1/{}", self.config.url, export.signal.name()))
+            .header("content-type", export.encoding.content_type());
+        for (name, value) in &self.config.headers {
+            request = request.header(name, value);
+        }
+        match request.send(&export.body[..]) {
+            // What the protocol calls retryable; all else would be refused again.
+            Ok(answer) => match answer.status().as_u16() {
+                200..=299 => Tried::Taken,
+                429 | 502 | 503 | 504 => {
+                    let seconds = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+                    Tried::Later(seconds.map(Duration::from_secs))
+                }
+                status => Tried::Refused(format!("HTTP {status}")),
+            },
+            Err(_) => Tried::Later(None),
+        }
+    }
+}
+
+/// Whether a URL leads back to one of our ports on this machine.
+fn is_own(url: &str, own: &[u16]) -> Result<bool, ForwardError> {
+    let wrong = || ForwardError::Url(url.to_owned());
+    let parsed: axum::http::Uri = url.parse().map_err(|_| wrong())?;
+    let default = match parsed.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return Err(wrong()),
+    };
+    let host = parsed.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_ascii_lowercase();
+    let is_here = host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    Ok(is_here && own.contains(&parsed.port_u16().unwrap_or(default)))
+}

@@ -1,0 +1,168 @@
+//! OpenTelemetry over HTTP into a real server: answers, refusals, limits, passing on.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use ducat_end_to_end::{Machine, Server};
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+
+/// Status, head and body of an answer to a POST.
+fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    // A body that is too large is not read to its end.
+    let _ = stream.write_all(body);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {path}"));
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
+}
+
+const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+/// A length-delimited field.
+fn field(number: u8, inner: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = inner.len();
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+    out.extend_from_slice(inner);
+    out
+}
+
+/// Logs of so many empty records.
+fn logs(records: usize) -> Vec<u8> {
+    let records: Vec<u8> = (0..records).flat_map(|_| field(2, &[])).collect();
+    field(1, &field(2, &records))
+}
+
+fn metric(server: &Server, name: &str) -> f64 {
+    let (_, _, body) = get(server.port, "/metrics");
+    let text = String::from_utf8(body).unwrap();
+    text.lines().filter(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+fn get(port: u16, path: &str) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
+}
+
+#[test]
+fn every_signal_form_and_packing_is_taken_and_what_is_wrong_is_refused_in_its_form() {
+    let machine = Machine::new();
+    let server = machine.serve();
+    let port = server.port;
+    for signal in ["logs", "metrics", "traces"] {
+        let path = format!("/v1/{signal}");
+        assert_eq!(post(port, &path, &[PROTOBUF], &logs(0)).0, 200);
+        let (status, _, body) = post(port, &path, &[JSON], b"{}");
+        assert_eq!((status, body.as_slice()), (200, b"{}".as_slice()));
+    }
+    let plain = logs(3);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let mut deflate = ZlibEncoder::new(Vec::new(), Compression::fast());
+    deflate.write_all(&plain).unwrap();
+    for (coding, body) in [("identity", plain.clone()), ("gzip", gzip.finish().unwrap()), ("deflate", deflate.finish().unwrap())]
+    {
+        assert_eq!(post(port, "/v1/logs", &[PROTOBUF, ("Content-Encoding", coding)], &body).0, 200, "{coding}");
+    }
+    let counted = metric(&server, "ducat_otlp_records_total{");
+    assert_eq!(counted, 9.0);
+
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    let zeros = vec![0; 1 << 20];
+    (0..64).for_each(|_| bomb.write_all(&zeros).unwrap());
+    let bomb = bomb.finish().unwrap();
+    let deep = (0..60).fold(Vec::new(), |inner, _| field(5, &field(1, &inner)));
+    let deep = field(1, &field(2, &field(2, &field(5, &deep))));
+    let deep_json = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let flood = logs(2_100_000);
+    for (name, headers, body, status) in [
+        ("truncated", vec![PROTOBUF], &plain[..plain.len() - 1], 400),
+        ("deep", vec![PROTOBUF], &deep[..], 400),
+        ("deep JSON", vec![JSON], deep_json.as_bytes(), 400),
+        ("not JSON", vec![JSON], b"{\"resourceLogs\":", 400),
+        ("bomb", vec![PROTOBUF, ("Content-Encoding", "gzip")], &bomb[..], 413),
+        ("flood", vec![PROTOBUF], &flood[..], 413),
+        ("not gzip", vec![PROTOBUF, ("Content-Encoding", "gzip")], b"x", 400),
+        ("not zstd", vec![PROTOBUF, ("Content-Encoding", "zstd")], b"x", 400),
+        ("unknown coding", vec![PROTOBUF, ("Content-Encoding", "br")], b"x", 415),
+        ("wrong type", vec![("Content-Type", "text/plain")], b"x", 415),
+        ("other origin", vec![PROTOBUF, ("Origin", "https://example.org")], b"", 403),
+    ] {
+        let (got, head, body) = post(port, "/v1/logs", &headers, body);
+        assert_eq!(got, status, "{name}: {head}");
+        if headers[0] == JSON {
+            let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert!(status["message"].as_str().is_some_and(|message| message.starts_with("body: ")), "{name}: {status}");
+        } else {
+            assert!(head.contains("application/x-protobuf") && body[0] == 1 << 3, "{name}: {head}");
+        }
+    }
+    // Unknown fields are passed over.
+    let mut unknown = plain;
+    unknown.extend(field(15, b"later"));
+    assert_eq!(post(port, "/v1/logs", &[PROTOBUF], &unknown).0, 200);
+}
+
+#[test]
+fn the_ports_of_their_own_answer_nothing_else_and_a_taken_one_is_told() {
+    let machine = Machine::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    let server = machine.serve_with(&[("DUCAT_OTLP_GRPC_PORT", &taken)]);
+    let (_, _, body) = get(server.port, "/health");
+    let health: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert!(health["status"] == "healthy" && health["otlp"][1]["problem"].is_string(), "{health}");
+    let address = health["otlp"][0]["address"].as_str().unwrap();
+    let http: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+    assert_eq!(post(http, "/v1/logs", &[PROTOBUF], &logs(1)).0, 200);
+    assert_eq!(get(http, "/metrics").0, 404);
+}
+
+#[test]
+fn what_comes_in_goes_on_unchanged_and_never_to_oneself() {
+    let machine = Machine::new();
+    let sink = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = machine.home().join("config.toml");
+    let url = format!("http://{}", sink.local_addr().unwrap());
+    std::fs::write(&config, format!("[otlp]\nforward_url = \"{url}\"\nforward_headers = [\"x-team: blue\"]\n")).unwrap();
+    let server = machine.serve_with(&[("DUCAT_CONFIG", config.to_str().unwrap())]);
+    let body = logs(7);
+    assert_eq!(post(server.port, "/v1/logs", &[PROTOBUF], &body).0, 200);
+    let (mut stream, _) = sink.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(&body) {
+        let mut some = [0; 4096];
+        let read = stream.read(&mut some).unwrap();
+        assert!(read > 0);
+        got.extend_from_slice(&some[..read]);
+    }
+    let head = String::from_utf8_lossy(&got).to_ascii_lowercase();
+    assert!(head.starts_with("post /v1/logs") && head.contains("x-team: blue"), "{head}");
+
+    let other = Machine::new();
+    std::fs::write(&config, "[otlp]\nforward_url = \"http://localhost:4999\"\nhttp_port = 4999\n").unwrap();
+    let refused =
+        other.command(&["serve", "--port", "0", "--otlp-http-port", "4999"]).env("DUCAT_CONFIG", &config).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("this server itself"), "{refused:?}");
+}
