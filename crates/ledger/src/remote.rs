@@ -125,6 +125,9 @@ told_value! {
     Billing => |_| Value::Word;
 }
 
+/// Bytes of a line of a batch: a longer one is refused, alone.
+pub const LONGEST_LINE: usize = 1 << 20;
+
 /// The highest rank of a transcript's or a hook's word; an API's, which is believed before both, cannot be shipped.
 const HIGHEST_RANK: u8 = 3;
 /// Bytes of an agent's name.
@@ -140,7 +143,7 @@ const LARGEST_COUNT: u64 = 1_000_000_000_000;
 /// A million dollars.
 const LARGEST_AMOUNT: u64 = 1_000_000_000_000_000;
 /// Times that a calendar has: the years 1 to 9999.
-const TIMES: std::ops::RangeInclusive<UnixMs> = -62_135_596_800_000..=253_402_300_799_999;
+pub const TIMES: std::ops::RangeInclusive<UnixMs> = -62_135_596_800_000..=253_402_300_799_999;
 const MOST_HOLDERS: usize = 256;
 
 impl Word {
@@ -199,8 +202,8 @@ fn check_quota(quota: &Quota, is_event: bool) -> Result<(), Refusal> {
     }
     seen(quota.witnesses, &Holders::default(), is_event)?;
     for (field, at) in [("resets_at", &quota.resets_at), ("told_at", &quota.told_at), ("used_up_at", &quota.used_up_at)] {
-        if let Some(at) = at.get() {
-            told(field, quota.resets_at.rank(), Value::Number(*at))?;
+        if let Some(value) = at.get() {
+            told(field, at.rank(), Value::Number(*value))?;
         }
     }
     quota.plan.get().map_or(Ok(()), |plan| told("plan", quota.plan.rank(), Value::Text(plan)))

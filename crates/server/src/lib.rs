@@ -126,11 +126,17 @@ pub struct Parts {
     pub live: Option<Arc<LiveHub>>,
     /// What importing skipped.
     pub skipped: Arc<Skipped>,
+    /// Host names that facts of this machine, and copies pulled to it, are stamped with: no machine that ships is called so.
+    pub own_hosts: OwnHosts,
     /// Listeners of a service manager; they take the place of the configured address and sockets.
     pub inherited: Inherited,
 }
 
+/// Tells names of hosts; asked for each batch, because they change.
+pub type OwnHosts = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 pub(crate) struct Shared {
+    pub own_hosts: OwnHosts,
     pub store: Store,
     pub config: ServerConfig,
     pub address: SocketAddr,
@@ -201,6 +207,7 @@ impl Server {
             machines: Mutex::new(parts.store.machines()?),
             coming: Semaphore::new(ingest::ship::COMING),
             shipping: Semaphore::new(ingest::ship::AT_ONCE),
+            own_hosts: parts.own_hosts,
             store: parts.store,
             pricer: parts.pricer,
             running,

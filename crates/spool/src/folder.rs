@@ -86,6 +86,11 @@ impl Spooled {
         fs::read(&self.path)
     }
 
+    /// The event as it was to be delivered.
+    pub fn frame(&self) -> io::Result<Frame> {
+        Ok(Frame { id: self.id(), at_ms: self.at_ms, agent: self.agent.clone(), payload: self.read()? })
+    }
+
     /// It is in the ledger.
     pub fn remove(&self) -> io::Result<()> {
         fs::remove_file(&self.path)

@@ -313,17 +313,19 @@ impl Reader {
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading a session")?)?)).collect()
     }
 
-    /// When each kind of fact was last told by a witness, among the sessions that were alive last; kinds that it told none of are left out.
-    pub fn last_told(&self, tenant: TenantId, witness: Witness) -> Result<Vec<(&'static str, UnixMs)>, StoreError> {
+    /// When each kind of fact was last told by a witness, among the sessions of this host, or of none that was told, that were alive last;
+    /// kinds that it told none of are left out.
+    pub fn last_told(&self, tenant: TenantId, witness: Witness, host: &str) -> Result<Vec<(&'static str, UnixMs)>, StoreError> {
         let mut last = Vec::new();
         for (kind, table) in [("prompt", "turns"), ("tool call", "tool_calls"), ("incident", "incidents")] {
             let sql = format!(
                 "SELECT MAX(started_at) FROM {table} WHERE tenant = ?1 AND json_extract(fact, '$.witnesses') & ?2 != 0
-                 AND owner IN (SELECT key FROM sessions WHERE tenant = ?1 ORDER BY last_at DESC LIMIT 50)"
+                 AND owner IN (SELECT key FROM sessions WHERE tenant = ?1
+                 AND IFNULL(json_extract(fact, '$.host[1]'), ?3) = ?3 ORDER BY last_at DESC LIMIT 50)"
             );
             let at: Option<UnixMs> = self
                 .connection
-                .query_row(&sql, params![tenant.0, Witnesses::only(witness).0], |row| row.get(0))
+                .query_row(&sql, params![tenant.0, Witnesses::only(witness).0, host], |row| row.get(0))
                 .doing("reading the last events")?;
             last.extend(at.map(|at| (kind, at)));
         }

@@ -272,10 +272,10 @@ fn what_each_witness_told_last_is_known_by_kind() {
     ];
     store.write(write(facts, Lane::Live)).unwrap();
     let reader = store.reader().unwrap();
-    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Hook).unwrap(), [("tool call", 20)]);
-    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Transcript).unwrap(), [("tool call", 30)]);
-    assert!(reader.last_told(TenantId::LOCAL, Witness::Otlp).unwrap().is_empty());
-    assert!(reader.last_told(TenantId(2), Witness::Hook).unwrap().is_empty());
+    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Hook, "here").unwrap(), [("tool call", 20)]);
+    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Transcript, "here").unwrap(), [("tool call", 30)]);
+    assert!(reader.last_told(TenantId::LOCAL, Witness::Otlp, "here").unwrap().is_empty());
+    assert!(reader.last_told(TenantId(2), Witness::Hook, "here").unwrap().is_empty());
 }
 
 #[test]
