@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BUCKET_MS, Billing, Fact, Holders, IncidentKind, Key, KeySpace, Outcome, Quota, Told, UnixMs, Witness, Witnesses, key,
+    BUCKET_MS, Billing, Fact, Holders, IncidentKind, Key, KeySpace, LARGEST_AMOUNT, LARGEST_COUNT, Outcome, Quota, TIMES, Told,
+    UnixMs, Witness, Witnesses, key,
 };
 
 /// The version of what is below. A receiver refuses batches of a later one.
@@ -135,12 +136,6 @@ const MOST_SHARES: usize = 3360;
 /// Bytes of an id; a path may be as long as a file system allows.
 const LONGEST_ID: usize = 512;
 const LONGEST_TEXT: usize = 4096;
-/// More than anybody's tokens, bytes or milliseconds; transcripts are read with the same bound.
-const LARGEST_COUNT: u64 = 1_000_000_000_000;
-/// A million dollars.
-const LARGEST_AMOUNT: u64 = 1_000_000_000_000_000;
-/// Times that a calendar has: the years 1 to 9999.
-const TIMES: std::ops::RangeInclusive<UnixMs> = -62_135_596_800_000..=253_402_300_799_999;
 const MOST_HOLDERS: usize = 256;
 
 impl Word {
