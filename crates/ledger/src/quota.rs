@@ -84,7 +84,7 @@ impl Quota {
             let same = |known: &&mut Self| {
                 (&known.agent, &known.account, &known.limit, known.window_minutes)
                     == (&quota.agent, &quota.account, &quota.limit, quota.window_minutes)
-                    && quota.resets_at() - known.resets_at() < SAME_RESET_MS
+                    && quota.resets_at().saturating_sub(known.resets_at()) < SAME_RESET_MS
             };
             match folded.iter_mut().rev().find(same) {
                 Some(known) => {
@@ -139,7 +139,7 @@ impl Quota {
     /// The pace is what was used over the last fifth of the window (one hour of five, 34 of a week) or since its start when that is less; the
     /// time since the last word counts, because nothing told is nothing used.
     pub fn pace(&self, now: UnixMs) -> Option<Pace> {
-        let (start, end) = (self.resets_at() - self.window_ms(), self.resets_at());
+        let (start, end) = (self.resets_at().saturating_sub(self.window_ms()), self.resets_at());
         if now >= end {
             return None;
         }

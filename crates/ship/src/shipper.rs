@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
 use ducat_ledger::remote::{Answer, EventName, Head, PROTOCOL, Word};
-use ducat_ledger::{Fact, UnixMs};
+use ducat_ledger::{Fact, TIMES, UnixMs};
 use ducat_scan::{Home, Imported, Sink, Transcripts, WorkspaceResolver};
 use ducat_spool::{Spool, Spooled, now_ms};
 use ducat_store::FileCursor;
@@ -184,7 +184,9 @@ const EVENTS: usize = 200;
 /// What an event tells, nothing for one without facts or of an excluded folder; inside, why it cannot be understood.
 pub(crate) fn facts_of(event: &Spooled, workspaces: &mut WorkspaceResolver) -> io::Result<Result<Option<Word>, String>> {
     let payload = event.read()?;
-    let Ok(at) = UnixMs::try_from(event.at_ms) else { return Ok(Err("its time is out of range".to_owned())) };
+    let Some(at) = UnixMs::try_from(event.at_ms).ok().filter(|at| TIMES.contains(at)) else {
+        return Ok(Err("its time is in no calendar".to_owned()));
+    };
     let mut facts = Vec::new();
     let out = &mut |fact| facts.push(fact);
     let verdict = match event.agent.as_str() {

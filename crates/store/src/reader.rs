@@ -10,6 +10,7 @@ use ducat_prices::NanoUsd;
 use ducat_report::{Report, RequestRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use crate::rollups::sum_of;
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
@@ -187,15 +188,16 @@ impl Reader {
     pub fn sessions(&self, tenant: TenantId, offset: u64, limit: u64) -> Result<Vec<SessionSummary>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT fact,
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
-                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
+                 (SELECT {} FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL),
                  (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
                  (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key)
                  FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
-            )
+                sum_of("cost_nano")
+            ))
             .doing("reading sessions")?;
         let page = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let mut rows = statement.query(params![tenant.0, page(limit), page(offset)]).doing("reading sessions")?;

@@ -315,6 +315,30 @@ fn counters_go_on_where_they_were() {
     assert_eq!(counts(&store), [2, 17, 1], "growth, and a new one");
 }
 
+/// A second defence: whatever gets into the facts, sums stay integers and reports go on.
+#[test]
+fn sums_beyond_what_an_integer_holds_stop_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let most = i64::MAX.unsigned_abs();
+    for id in 0..3 {
+        store
+            .write(write(
+                vec![session(0, Some(NOW)), request(id, 0, NOW, most, true), tool_call(id, 0, NOW, Some(Outcome::Ok))],
+                Lane::Live,
+            ))
+            .unwrap();
+        // Another row of the same day.
+        store.write(write(vec![request(id + 3, 0, NOW - 3_600_000, most, true)], Lane::Live)).unwrap();
+    }
+    let reader = store.reader().unwrap();
+    assert!(report(&store, Grouping::Daily).contains("\"requests\":6"), "{}", report(&store, Grouping::Daily));
+    assert_eq!(reader.check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+    let standing = reader.standing(TenantId::LOCAL, session_key(0), 0, NOW).unwrap();
+    assert_eq!((standing.day_nano, standing.session_nano), (i64::MAX, i64::MAX));
+    assert_eq!(reader.sessions(TenantId::LOCAL, 0, 10).unwrap()[0].cost, NanoUsd(i64::MAX));
+}
+
 #[test]
 fn billing_follows_from_session_and_quota_whenever_they_are_told() {
     let dir = tempfile::tempdir().unwrap();
