@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use ducat_ledger::{Billing, Quota, UnixMs};
+use ducat_ledger::{Billing, Quota};
 use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
-use ducat_report::{Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
+use ducat_report::{BLOCK_MINUTES, Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
 use ducat_scan::{Home, ScanOptions, Scanned, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
@@ -207,7 +207,7 @@ fn of(reader: &Reader, query: ReportQuery) -> anyhow::Result<Document> {
 
 /// Windows that status lines told of; they stand in no transcript. Without a ledger, all blocks are guessed.
 fn told_quotas() -> Vec<Quota> {
-    ledger().and_then(|reader| reader.quotas(TenantId::LOCAL, UnixMs::MIN).ok()).unwrap_or_default()
+    ledger().and_then(|reader| reader.past_quotas(TenantId::LOCAL, BLOCK_MINUTES).ok()).unwrap_or_default()
 }
 
 /// What of the asked requests was on a plan, which only the ledger knows.

@@ -7,8 +7,8 @@ use ducat_ledger::{
     BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
 };
 use ducat_prices::NanoUsd;
-use ducat_report::{Report, RequestRow};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use ducat_report::{BLOCK_MINUTES, Report, RequestRow};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
 
 use crate::rollups::sum_of;
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
@@ -16,6 +16,11 @@ use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
 /// 1972-06-01. Before, a zone was not a whole number of quarter-hours from UTC (Liberia), and a day of it is no sum of buckets.
 const ROLLED_UP_SINCE: UnixMs = 76_204_800_000;
+
+/// Windows that have not reset: more accounts and limits than anybody has at once.
+const MOST_QUOTAS: usize = 64;
+/// Five-hour windows of nearly six years.
+const MOST_PAST_QUOTAS: usize = 10_000;
 
 /// A read-only connection; every call sees the state of one commit.
 pub struct Reader {
@@ -77,7 +82,7 @@ impl Reader {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         if report.wants_quotas() {
-            report.tell_quotas(self.quotas(tenant, UnixMs::MIN)?);
+            report.tell_quotas(self.past_quotas(tenant, BLOCK_MINUTES)?);
         }
         let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
         if report.wants_requests() || !is_cut(from) || !is_cut(until) {
@@ -294,14 +299,32 @@ impl Reader {
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading sessions")?)?)).collect()
     }
 
-    /// Windows of quotas that reset after a time, those that reset first before the others.
+    /// Windows of quotas that reset after a time, those that reset first before the others; of more than [`MOST_QUOTAS`] those told of last.
     pub fn quotas(&self, tenant: TenantId, reset_after: UnixMs) -> Result<Vec<Quota>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT fact FROM quotas WHERE tenant = ?1 AND resets_at > ?2 ORDER BY resets_at, key")
-            .doing("reading quotas")?;
-        let rows = statement.query_map(params![tenant.0, reset_after], |row| row.get::<_, String>(0)).doing("reading quotas")?;
-        rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading quotas")?)?)).collect()
+        let sql = format!(
+            "SELECT fact FROM quotas WHERE tenant = ?1 AND resets_at > ?2 ORDER BY json_extract(fact, '$.told_at[1]') DESC, key LIMIT {MOST_QUOTAS}"
+        );
+        self.read_quotas(&sql, params![tenant.0, reset_after])
+    }
+
+    /// Every window of all use and of this length that was ever told, in the order of their resets; of more than [`MOST_PAST_QUOTAS`] the
+    /// latest.
+    pub fn past_quotas(&self, tenant: TenantId, window_minutes: u32) -> Result<Vec<Quota>, StoreError> {
+        let sql = format!(
+            "SELECT fact FROM quotas WHERE tenant = ?1 AND json_extract(fact, '$.window_minutes') = ?2 AND json_extract(fact, '$.limit') IS NULL
+             ORDER BY resets_at DESC, key LIMIT {MOST_PAST_QUOTAS}"
+        );
+        self.read_quotas(&sql, params![tenant.0, window_minutes])
+    }
+
+    fn read_quotas(&self, sql: &str, params: impl Params) -> Result<Vec<Quota>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql).doing("reading quotas")?;
+        let rows = statement.query_map(params, |row| row.get::<_, String>(0)).doing("reading quotas")?;
+        let mut quotas = rows
+            .map(|fact| Ok(serde_json::from_str(&fact.doing("reading quotas")?)?))
+            .collect::<Result<Vec<Quota>, StoreError>>()?;
+        quotas.sort_by_key(|quota| (quota.resets_at(), quota.key));
+        Ok(quotas)
     }
 
     fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {

@@ -315,6 +315,27 @@ fn counters_go_on_where_they_were() {
     assert_eq!(counts(&store), [2, 17, 1], "growth, and a new one");
 }
 
+#[test]
+fn quotas_that_are_shown_are_few_and_blocks_know_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let window = |minutes: u32, limit: Option<&str>, resets_at: UnixMs, told_at: UnixMs| {
+        let mut quota = Quota::new(AGENT, None, limit, minutes, resets_at);
+        quota.tell(told_at, 10);
+        Fact::Quota(quota)
+    };
+    let hour = 3_600_000;
+    let mut facts: Vec<Fact> = (0..100).map(|past| window(300, None, NOW - past * 5 * hour, NOW - past * 5 * hour - 1)).collect();
+    facts.extend((0..100).map(|limit| window(10_080, Some(&format!("l{limit}")), NOW + hour, NOW - limit)));
+    store.write(write(facts, Lane::Bulk)).unwrap();
+    let reader = store.reader().unwrap();
+    let shown = reader.quotas(TenantId::LOCAL, NOW).unwrap();
+    assert_eq!(shown.len(), 64);
+    assert!(shown.iter().all(|quota| quota.told_at.or_default() > NOW - 64), "those told of last");
+    let blocks = reader.past_quotas(TenantId::LOCAL, 300).unwrap();
+    assert!(blocks.len() == 100 && blocks.is_sorted_by_key(Quota::resets_at));
+}
+
 /// A second defence: whatever gets into the facts, sums stay integers and reports go on.
 #[test]
 fn sums_beyond_what_an_integer_holds_stop_at_its_end() {
