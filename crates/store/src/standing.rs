@@ -16,6 +16,9 @@ pub struct Standing {
     pub day_unpriced: u64,
     /// Of all requests that the session owns.
     pub session_nano: i64,
+    /// Of them, those whose cost is unknown.
+    #[serde(default)]
+    pub session_unpriced: u64,
     /// Windows that have not reset.
     pub quotas: Vec<Quota>,
 }
@@ -37,12 +40,14 @@ impl Reader {
         let mut owned = self
             .connection
             .prepare_cached(&format!(
-                "SELECT {} FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2",
+                "SELECT {}, COUNT(*) - COUNT(cost_nano) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2",
                 sum_of("cost_nano")
             ))
             .doing("reading a session")?;
-        let session_nano = owned.query_row(params![tenant.0, session.0], |row| row.get(0)).doing("reading a session")?;
+        let (session_nano, session_unpriced): (i64, i64) =
+            owned.query_row(params![tenant.0, session.0], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading a session")?;
         let quotas = Quota::fold(self.quotas(tenant, now)?);
-        Ok(Standing { day_nano, day_unpriced: unpriced.max(0).unsigned_abs(), session_nano, quotas })
+        let (day_unpriced, session_unpriced) = (unpriced.max(0).unsigned_abs(), session_unpriced.max(0).unsigned_abs());
+        Ok(Standing { day_nano, day_unpriced, session_nano, session_unpriced, quotas })
     }
 }
