@@ -144,6 +144,13 @@ impl Quota {
         i64::from(self.window_minutes) * 60_000
     }
 
+    /// Whether a request to this model counts against it: all do where all use is limited; else those whose model has the limit's name in its
+    /// own (`opus` in `claude-opus-4-8`). What else a limit may be of, such as `oauth_apps`, is told of no request.
+    pub fn covers(&self, model: &str) -> bool {
+        let words = |name: &str| format!("_{name}_");
+        self.limit.as_ref().is_none_or(|limit| words(&Self::limit_of(model)).contains(&words(limit)))
+    }
+
     /// From when it was told to be used up until it resets.
     pub fn used_up(&self) -> Option<(UnixMs, UnixMs)> {
         Some((*self.used_up_at.get()?, self.resets_at()))
@@ -281,6 +288,18 @@ mod tests {
     #[test]
     fn a_full_window_was_used_up_when_that_was_told() {
         assert_eq!(told(&[(8 * HOUR, 1_000_000)]).pace(9 * HOUR).unwrap().used_up_at, Some(8 * HOUR));
+    }
+
+    #[test]
+    fn a_limit_covers_the_models_of_its_name() {
+        let of = |limit| Quota::new("claude-code", None, limit, 10_080, 10 * HOUR);
+        assert!(of(None).covers("claude-sonnet-5") && of(None).covers(""));
+        assert!(of(Some("opus")).covers("claude-opus-4-8") && of(Some("gpt_5_3_codex_spark")).covers("gpt-5.3-codex-spark"));
+        for (limit, model) in
+            [("opus", "claude-sonnet-5"), ("opus", ""), ("oauth_apps", "claude-opus-4-8"), ("o", "claude-opus-4-8")]
+        {
+            assert!(!of(Some(limit)).covers(model), "{limit} {model}");
+        }
     }
 
     #[test]

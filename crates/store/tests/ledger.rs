@@ -316,6 +316,30 @@ fn counters_go_on_where_they_were() {
 }
 
 #[test]
+fn a_full_limit_of_one_model_is_overage_for_that_model_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let start = 1_794_000_000_000;
+    let of_model = |id: u8, model: &str| {
+        let Fact::Request(mut request) = request(id, 0, start + 60_000, 1, false) else { unreachable!("a request") };
+        request.model = Witness::Transcript.tells(FieldClass::Usage, model.to_owned());
+        Fact::Request(request)
+    };
+    let full = |limit: &str| {
+        let mut quota = Quota::new(AGENT, None, Some(limit), 10_080, start + 3_600_000);
+        quota.tell(start, 1_000_000);
+        Fact::Quota(quota)
+    };
+    let requests = [of_model(1, "claude-opus-4-8"), of_model(2, "claude-sonnet-5"), of_model(3, "")];
+    store.write(write([on_plan(0), full("opus"), full("oauth_apps")].into_iter().chain(requests).collect(), Lane::Live)).unwrap();
+    let billed = report(&store, Grouping::Billing);
+    assert!(
+        billed.contains(r#""billing":"overage","requests":1"#) && billed.contains(r#""billing":"plan","requests":2"#),
+        "{billed}"
+    );
+}
+
+#[test]
 fn quotas_that_are_shown_are_few_and_blocks_know_all() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
