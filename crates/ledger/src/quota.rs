@@ -180,9 +180,9 @@ impl Quota {
         Some(Pace { ppm_per_hour: (per_ms * 3_600_000.0).round() as u64, projected_ppm: projected.round() as u64, used_up_at })
     }
 
-    /// The largest share told up to the quarter-hour of `at`, and when it was told last; `None` where that is not after the start.
+    /// The largest share told before the quarter-hour of `at`, and when it was told last; `None` where that is not after the start.
     fn told_before(&self, at: UnixMs, start: UnixMs) -> Option<(u32, UnixMs)> {
-        let told = (at > start).then(|| self.used_ppm.range(..=bucket_of(at)))?;
+        let told = (at > start).then(|| self.used_ppm.range(..bucket_of(at)))?;
         let (bucket, used) = told.max_by_key(|(bucket, used)| (**used, **bucket))?;
         Some((*used, bucket.saturating_mul(BUCKET_MS).max(start)))
     }

@@ -22,6 +22,8 @@ pub struct BlockColumns {
     pub guessed: bool,
     /// Now is in it.
     pub active: bool,
+    /// All of the agent's requests are summed, none was filtered out.
+    pub whole: bool,
     /// Share of the plan's quota that was used, in parts per million, where told.
     pub used_ppm: Option<u32>,
     /// Of an active one.
@@ -87,7 +89,16 @@ fn start_of(quota: &Quota) -> UnixMs {
 fn told_block(quota: &Quota, now: UnixMs) -> BlockColumns {
     let (start, end) = (start_of(quota), quota.resets_at());
     let active = (start..end).contains(&now);
-    BlockColumns { agent: quota.agent.clone(), start, end, guessed: false, active, used_ppm: Some(quota.used()), outlook: None }
+    BlockColumns {
+        agent: quota.agent.clone(),
+        start,
+        end,
+        guessed: false,
+        active,
+        whole: true,
+        used_ppm: Some(quota.used()),
+        outlook: None,
+    }
 }
 
 fn guessed_block(agent: &str, at: UnixMs, before: Option<UnixMs>, next: Option<UnixMs>, now: UnixMs) -> BlockColumns {
@@ -95,7 +106,7 @@ fn guessed_block(agent: &str, at: UnixMs, before: Option<UnixMs>, next: Option<U
     let start = before.map_or(hour, |before| before.max(hour));
     let end = start.saturating_add(BLOCK_MS).min(next.unwrap_or(UnixMs::MAX));
     let active = (start..end).contains(&now);
-    BlockColumns { agent: agent.to_owned(), start, end, guessed: true, active, used_ppm: None, outlook: None }
+    BlockColumns { agent: agent.to_owned(), start, end, guessed: true, active, whole: true, used_ppm: None, outlook: None }
 }
 
 fn outlook(block: &BlockColumns, totals: &Totals, first_at: Option<UnixMs>, quota: Option<&Quota>, now: UnixMs) -> Outlook {
