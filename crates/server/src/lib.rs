@@ -26,6 +26,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
+use ducat_metrics::LabelValues;
 use ducat_report::Settings;
 use ducat_spool::{LARGEST_PAYLOAD, Spool};
 use ducat_store::{KeyError, Keys, Machines, Pricer, Store, StoreError};
@@ -152,6 +153,8 @@ pub(crate) struct Shared {
     pub log: Log,
     pub keys: Arc<Mutex<Keys>>,
     pub machines: Mutex<Machines>,
+    /// Names of quotas that `/metrics` has shown.
+    pub quota_labels: Mutex<LabelValues>,
     /// Places for batches of other machines: on their way, and being believed.
     pub coming: Semaphore,
     pub shipping: Semaphore,
@@ -205,6 +208,7 @@ impl Server {
         let app = Arc::new(Shared {
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),
+            quota_labels: Mutex::default(),
             coming: Semaphore::new(ingest::ship::COMING),
             shipping: Semaphore::new(ingest::ship::AT_ONCE),
             own_hosts: parts.own_hosts,

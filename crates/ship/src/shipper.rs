@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
 use ducat_ledger::remote::{Answer, EventName, Head, LONGEST_LINE, PROTOCOL, Word};
-use ducat_ledger::{Fact, UnixMs};
+use ducat_ledger::{Fact, TIMES, UnixMs};
 use ducat_scan::{Home, Imported, Sink, Transcripts, WorkspaceResolver};
 use ducat_spool::{Frame, Spool, now_ms};
 use ducat_store::FileCursor;
@@ -210,7 +210,9 @@ const EVENTS: usize = 200;
 
 /// What an event tells, nothing for one without facts or of an excluded folder; an error says why it cannot be understood.
 pub(crate) fn facts_of(event: &Frame, workspaces: &mut WorkspaceResolver) -> Result<Option<Word>, String> {
-    let Ok(at) = UnixMs::try_from(event.at_ms) else { return Err("its time is out of range".to_owned()) };
+    let Some(at) = UnixMs::try_from(event.at_ms).ok().filter(|at| TIMES.contains(at)) else {
+        return Err("its time is in no calendar".to_owned());
+    };
     let mut facts = Vec::new();
     let out = &mut |fact| facts.push(fact);
     let verdict = match event.agent.as_str() {

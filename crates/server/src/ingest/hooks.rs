@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use ducat_capture::Workspaces;
 use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE};
 use ducat_capture::codex;
+use ducat_ledger::TIMES;
 use ducat_spool::{EventId, Frame, Status, now_ms};
 use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
 use tokio::sync::oneshot;
@@ -72,7 +73,9 @@ async fn store(app: &Shared, tenant: TenantId, frame: &Frame, way: Way) -> Taken
         codex::RESULT => codex::decode_result,
         other => return malformed(format!("agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}", claude_code::AGENT)),
     };
-    let Ok(at) = i64::try_from(frame.at_ms) else { return malformed("event time: out of range".to_owned()) };
+    let Some(at) = i64::try_from(frame.at_ms).ok().filter(|at| TIMES.contains(at)) else {
+        return malformed("event time: in no calendar".to_owned());
+    };
     let mut facts = Vec::new();
     let verdict = {
         let mut resolved = app.resolved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
