@@ -24,15 +24,14 @@ function address() {
 }
 
 function howTo() {
-  const url = address();
-  const steps = [
-    ["Here, for its key:", "ducat key create laptop"],
-    ["There:", `DUCAT_SHIP_KEY=dk_… ducat ship --to ${url ?? "http://THIS-MACHINE:9090"}`],
-  ];
-  const note = url ? [] : [element("p", { class: "note" }, "This server is asked under a name that only this machine has: have it listen for others with ",
-    element("code", {}, "ducat serve --host 0.0.0.0 --public-url http://THIS-MACHINE:9090"), " and a key in METRICS_API_KEY.")];
+  const url = address() ?? `${location.protocol}//THIS-MACHINE${location.port ? `:${location.port}` : ""}`;
+  const line = "scp $(which ducat ducat-hook ducat-statusline) box:/usr/local/bin/ && ducat key create box | "
+    + "ssh box 'umask 077; cat >~/.ducat-key; ducat setup claude-code --yes; "
+    + `nohup ducat ship --to ${url} --key-file ~/.ducat-key >/dev/null 2>&1 &'`;
+  const note = address() ? [] : [element("p", { class: "note" }, "This server is asked under a name that only this machine has: have it listen for others with ",
+    element("code", {}, `ducat serve --host 0.0.0.0 --public-url ${url}`), " and a key in METRICS_API_KEY.")];
   return element("details", {}, element("summary", {}, "Add a machine, container or runner"),
-    ...steps.map(([what, command]) => element("p", { class: "command" }, `${what} `, element("code", {}, command))), ...note,
+    element("p", { class: "command" }, "Here, for a machine that ssh calls box: ", element("code", {}, line)), ...note,
     element("p", { class: "note" }, "Facts are sent, never prompts, outputs or files."));
 }
 

@@ -208,6 +208,21 @@ fn starts_on_demand(scene: &mut Scene) -> PathBuf {
 }
 
 #[test]
+fn a_start_file_of_another_user_is_found() {
+    if !fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+        println!("skipped: only root can give a file away");
+        return;
+    }
+    all_are_found(&[fault(
+        &["start-file-of-another"],
+        "warning",
+        "another user's",
+        "ducat service install --on-demand",
+        |scene| std::os::unix::fs::chown(starts_on_demand(scene), Some(1000), None).unwrap(),
+    )]);
+}
+
+#[test]
 fn faults_of_the_service() {
     all_are_found(&[
         fault(

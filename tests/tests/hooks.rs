@@ -168,7 +168,29 @@ fn an_event_is_taken_once_by_its_id_and_refused_when_too_old() {
     assert_eq!(tell(id, now), (200, "1".to_owned()));
     assert_eq!(tell(EventId::new(), now - 31 * 86_400_000), (200, "2".to_owned()));
     assert_eq!(tell(EventId::new(), u64::MAX).0, 400);
+    assert_eq!(tell(EventId::new(), i64::MAX.unsigned_abs()).0, 400);
     assert_eq!(server.get_json("/api/v1/sessions/s")["incidents"].as_array().unwrap().len(), 1);
+}
+
+/// Whoever may post can tell any number; reports go on.
+#[test]
+fn numbers_beyond_measure_end_no_report() {
+    let machine = Machine::new();
+    let server = machine.serve();
+    let result = |id: u64, fields: Value| {
+        let mut request =
+            json!({ "request_id": format!("r{id}"), "is_final": true, "at": 1_795_000_000_000_u64, "model": "claude-opus-4-8" });
+        request.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let body = json!({ "session_id": "s", "requests": [request] });
+        server.post("/api/v1/hooks/claude-code-result", &body).0
+    };
+    for id in 0..3 {
+        assert_eq!(result(id, json!({ "input_tokens": i64::MAX, "output_tokens": 5 })), 200);
+    }
+    assert_eq!(result(4, json!({ "at": i64::MIN, "input_tokens": 1 })), 400);
+    for by in ["daily", "blocks", "session"] {
+        assert!(server.get(&format!("/api/v1/report?by={by}")).contains("\"requests\":3"), "{by}");
+    }
 }
 
 #[test]

@@ -161,6 +161,18 @@ fn a_remote_machine_without_gnu_tools_is_read_too() {
     let output = pull();
     assert!(said(&output).contains("1 of 1 files on box") && said(&output).contains("1 new lines"), "{}", said(&output));
     assert!(said(&pull()).contains("0 of 1 files"));
+
+    // One that cannot be read there is named, copied as nothing, and tried again.
+    append(&file, &request("a", 3, 100));
+    let blind = format!("#!/bin/sh\nHOME={home} exec sh -c \"$(cat | sed 's/\\[ -r/[ -r \\/nonexistent -a -r/')\"\n");
+    let sighted = fs::read_to_string(&ssh).unwrap();
+    fs::write(&ssh, blind).unwrap();
+    let output = pull();
+    assert!(output.status.success() && said(&output).contains("a.jsonl on box cannot be read"), "{}", said(&output));
+    assert!(said(&output).contains("0 of 1 files on box"), "{}", said(&output));
+    fs::write(&ssh, sighted).unwrap();
+    let output = pull();
+    assert!(said(&output).contains("1 of 1 files on box") && said(&output).contains("1 new lines"), "{}", said(&output));
 }
 
 #[test]

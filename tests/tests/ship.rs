@@ -216,6 +216,59 @@ fn two_machines_of_one_name_are_told_apart() {
 }
 
 #[test]
+fn a_machine_is_never_called_as_the_receiver_is() {
+    let receiver = Machine::new();
+    write(&receiver.projects().join("app/own.jsonl"), &request("own", 1, 100));
+    let server = receiver.serve();
+    eventually(|| if totals(&server, "host")["requests"] == 1 { Ok(()) } else { Err("nothing yet".to_owned()) });
+    let own = server.get_json("/api/v1/report?by=host&timezone=UTC")["rows"][0]["host"].as_str().unwrap().to_owned();
+    let machine = Machine::new();
+    write(&machine.projects().join("app/a.jsonl"), &request("other", 2, 100));
+    let key = key(&receiver, "twin");
+    let output = ship(&machine, &key, &["--once", "--to", &server.url(), "--host", &own]).output().unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    let report = server.get_json("/api/v1/report?by=host&timezone=UTC");
+    let rows: Vec<_> = report["rows"].as_array().unwrap().iter().map(|row| row["requests"].as_u64()).collect();
+    assert_eq!(rows, [Some(1), Some(1)], "{report}");
+}
+
+#[test]
+fn the_status_lines_last_word_is_shipped_too() {
+    let receiver = Machine::new();
+    let server = receiver.serve();
+    let key = key(&receiver, "laptop");
+    let machine = Machine::new();
+    let resets = jiff::Timestamp::now().as_second() + 7200;
+    let update = json!({ "session_id": "s", "model": { "id": "claude-opus-4-8" }, "cost": { "total_cost_usd": 1.5 },
+        "rate_limits": { "five_hour": { "used_percentage": 40, "resets_at": resets } } });
+    let mut line = machine.program("ducat-statusline", &[]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    line.stdin.take().unwrap().write_all(update.to_string().as_bytes()).unwrap();
+    assert!(line.wait().unwrap().success());
+    let waiting = || fs::read_dir(machine.data().join("spool/latest")).unwrap().count();
+    assert_eq!(waiting(), 1);
+    let shown = ship(&machine, &key, &["--dry-run", "--to", &server.url()]).output().unwrap();
+    assert!(shown.status.success() && waiting() == 1);
+    ships(&machine, &key, &server.url());
+    assert_eq!(waiting(), 0);
+    let quota = server.get_json("/api/v1/quota");
+    assert_eq!(quota["quotas"][0]["used_percent"], 40.0, "{quota}");
+}
+
+#[test]
+fn a_line_that_no_receiver_takes_holds_nothing_up() {
+    let receiver = Machine::new();
+    let server = receiver.serve();
+    let key = key(&receiver, "laptop");
+    let machine = Machine::new();
+    let long = request("a", 1, 100).replacen("\"cwd\":\"", &format!("\"gitBranch\":\"{}\",\"cwd\":\"", "b".repeat(1_200_000)), 1);
+    assert!(long.len() > 1_200_000);
+    write(&machine.projects().join("app/a.jsonl"), &(long + &request("a", 2, 100)));
+    let output = ship(&machine, &key, &["--once", "--to", &server.url()]).output().unwrap();
+    assert!(output.status.success() && words(&output).contains("1048576 bytes"), "{}", words(&output));
+    assert_eq!(totals(&server, "daily")["requests"], 1);
+}
+
+#[test]
 fn a_container_ships_once_and_ends() {
     let receiver = Machine::new();
     let server = receiver.serve();
@@ -473,10 +526,14 @@ fn hostile_batches_are_refused_with_the_line_and_change_nothing() {
     refuses(PLAIN, format!("{plain}{}", good_request.trim_end()).as_bytes(), 422, &["line 2", "ends within"]);
     let bomb = [plain.clone().into_bytes(), b"{}\n".repeat(30 << 20)].concat();
     refuses(GZIP, &gzip(&bomb), 413, &["line 20001", "at most"]);
-    refuses(GZIP, &gzip(&[plain.clone().into_bytes(), vec![b' '; 300 << 20]].concat()), 413, &["line 2", "longer"]);
+    refuses(GZIP, &gzip(&[plain.clone().into_bytes(), vec![b' '; 300 << 20]].concat()), 413, &["line 2", "at most"]);
     let (status, _) = post(&server, &key, PLAIN, &vec![b'x'; 5 << 20]);
     assert!(matches!(status, 413 | 0), "{status}");
     // One line is; the others are taken.
+    let long = [plain.as_bytes(), &vec![b' '; 3 << 20], b"\n", good_request.as_bytes()].concat();
+    let (status, answer) = post(&server, &key, GZIP, &gzip(&long));
+    let refused = (&answer["refused"][0]["line"], answer["facts"].as_u64());
+    assert!(status == 200 && answer["refused_lines"] == 1 && refused == (&json!(2), Some(1)), "{answer}");
     let bad = [
         (good_request.replacen("[3,", "[255,", 1), "rank 255"),
         (good_request.replacen("{\"facts\"", "{\"tenant\":2,\"facts\"", 1), "tenant"),

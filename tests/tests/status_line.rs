@@ -290,9 +290,17 @@ fn a_plans_costs_are_called_values_in_reports() {
         if by_billing.contains(r#""billing":"plan","requests":1"#) { Ok(()) } else { Err(by_billing) }
     });
     let cost = server.get_json("/api/v1/report")["totals"]["cost_usd"].as_f64().unwrap();
-    assert!(
-        machine.prints(&["report"]).contains(&format!("${cost:.4} of this is list-price value of requests on a plan, no bill."))
-    );
+    let note = |args: &[&str]| {
+        let text = machine.prints(&[&["report"], args].concat());
+        text.lines().find(|line| line.contains("on a plan")).unwrap_or_default().to_owned()
+    };
+    let of_ledger = "of this is list-price value of requests on a plan, no bill.";
+    assert_eq!(note(&["--ledger"]), format!("${cost:.4} {of_ledger}"));
+    let euros = note(&["--ledger", "--currency", "EUR", "--rate", "0.5"]);
+    assert!(euros.ends_with(of_ledger) && !euros.contains('$'), "{euros}");
+    // The ledger's sum is none of the transcripts', let alone of a folder's.
+    assert_eq!(note(&[]), "Requests on a plan are in this at list price, no bill: ducat report --ledger says how much they are.");
+    assert_eq!(note(&["--from", machine.projects().to_str().unwrap()]), "");
     // What transcripts do not tell is read from the ledger, byte for byte as the server tells it.
     for by in ["billing", "host", "user", "team"] {
         assert_eq!(machine.report(by), server.get(&format!("/api/v1/report?by={by}&timezone=UTC")));

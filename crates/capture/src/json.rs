@@ -2,16 +2,13 @@
 
 use std::borrow::Cow;
 
-use ducat_ledger::UnixMs;
+use ducat_ledger::{LARGEST_COUNT, UnixMs};
 use jiff::Timestamp;
 use sonic_rs::{JsonValueTrait, LazyValue};
 
-/// No model call has a million million of anything; a larger count is a mistake and counts as not told.
-const MOST: u64 = 1_000_000_000_000;
-
 /// A count of tokens, bytes or the like; `None` for negative, fractional, absurd or other values.
 pub fn count(value: &LazyValue<'_>) -> Option<u64> {
-    value.as_u64().filter(|count| *count <= MOST)
+    value.as_u64().filter(|count| *count <= LARGEST_COUNT)
 }
 
 /// A string's characters. Borrowed where it has no escapes, which is nearly always.

@@ -111,6 +111,39 @@ fn what_cannot_be_believed_is_refused() {
     }
 }
 
+/// What is posted need not come from `ducat meter`: a few huge counts would turn the ledger's sums into something else than integers.
+#[test]
+fn counts_and_times_beyond_measure_are_not_believed() {
+    let told = |payload: &str| {
+        let mut told = Vec::new();
+        (decode_result(payload.as_bytes(), 5_000, &mut AsTold, &mut |fact| told.push(fact)), told)
+    };
+    let with =
+        |fields: &str| format!(r#"{{"session_id":"s","requests":[{{"request_id":"r","is_final":true,"at":1,{fields}}}]}}"#);
+    let (verdict, facts) =
+        told(&with(r#""input_tokens":9223372036854775807,"output_tokens":1000000000001,"cache_read_tokens":7"#));
+    assert_eq!(verdict, HookVerdict::Decoded);
+    let Fact::Request(request) = &facts[1] else { panic!("{facts:?}") };
+    assert!(request.input_tokens.is_untold() && request.output_tokens.is_untold(), "{request:?}");
+    assert_eq!(request.cache_read_tokens.get(), Some(&7));
+    for beyond in [i64::MIN, -62_135_596_800_001, 253_402_300_800_000, i64::MAX] {
+        let (verdict, facts) =
+            told(&format!(r#"{{"session_id":"s","requests":[{{"request_id":"r","is_final":true,"at":{beyond}}}]}}"#));
+        assert!(matches!(verdict, HookVerdict::Malformed(reason) if reason.contains("at")) && facts.is_empty(), "{beyond}");
+    }
+    let (verdict, facts) = told(r#"{"session_id":"s","duration_ms":9223372036854775807}"#);
+    assert!(matches!(verdict, HookVerdict::Malformed(reason) if reason.contains("duration_ms")) && facts.is_empty());
+    let (_, facts) = told(r#"{"session_id":"s","reported_cost_usd":9000000000}"#);
+    assert!(matches!(&facts[..], [Fact::Session(session)] if session.reported_cost_nano.is_untold()), "{facts:?}");
+
+    let mut facts = Vec::new();
+    let payload = r#"{"thread_id":"t","input_tokens":9223372036854775807,"cached_input_tokens":5,"output_tokens":1000000000001}"#;
+    codex::decode_result(payload.as_bytes(), 5_000, &mut AsTold, &mut |fact| facts.push(fact));
+    let [Fact::Session(session)] = &facts[..] else { panic!("{facts:?}") };
+    let sums = [&session.reported_input_tokens, &session.reported_output_tokens];
+    assert!(sums.iter().all(|sum| sum.is_untold()) && session.reported_cache_read_tokens.get() == Some(&5), "{session:?}");
+}
+
 proptest! {
     /// Damage and cuts never panic, and what is believed of the rest can be sent and read again.
     #[test]

@@ -73,6 +73,21 @@ fn other_versions_and_other_types_tell_what_they_can() {
 }
 
 #[test]
+fn windows_are_few_and_have_names() {
+    let windows: serde_json::Map<String, Value> = (0..200)
+        .map(|number| (format!("seven_day_m{number}"), json!({ "used_percentage": 1, "resets_at": AT / 1000 + 60 })))
+        .collect();
+    let of = |limits: Value| StatusLine::parse(json!({ "rate_limits": limits }).to_string().as_bytes()).unwrap().windows.len();
+    assert_eq!(of(Value::Object(windows)), 8);
+    let window = json!({ "used_percentage": 1, "resets_at": AT / 1000 + 60 });
+    let long = format!("seven_day_{}", "x".repeat(33));
+    for name in [long.as_str(), "seven_day_", "seven_days", "five_hour_Opus\n", "five_hour2"] {
+        assert_eq!(of(json!({ name: window })), 0, "{name}");
+    }
+    assert_eq!(of(json!({ "five_hour": window, "seven_day_oauth_apps": window })), 2);
+}
+
+#[test]
 fn a_window_of_another_time_is_not_believed() {
     let line = |resets_at: i64| json!({ "session_id": "s", "rate_limits": { "five_hour": { "used_percentage": 50, "resets_at": resets_at / 1000 } } });
     for (resets_at, believed) in

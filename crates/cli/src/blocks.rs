@@ -41,12 +41,14 @@ pub fn terminal(document: &Document, zone: &TimeZone) -> String {
     });
     let mut rows = table::table(&head, left);
     for row in &document.rows {
-        let Some(block) = &row.block else { continue };
-        let mut cells = vec![span(block, zone), kind(block).to_owned()];
+        let block = row.block.as_ref();
+        let mut cells = vec![block.map_or_else(|| "undated".to_owned(), |block| span(block, zone))];
+        cells.push(block.map_or("", kind).to_owned());
         if agents.len() > 1 {
-            cells.push(block.agent.clone());
+            cells.push(block.map_or("", |block| &block.agent).to_owned());
         }
-        cells.extend(figures(&row.totals, block.used_ppm.map_or_else(String::new, |used| percent(used.into()))));
+        let used = block.and_then(|block| block.used_ppm);
+        cells.extend(figures(&row.totals, used.map_or_else(String::new, |used| percent(used.into()))));
         rows.add_row(cells);
     }
     let mut total = vec!["Total".to_owned()];
@@ -155,9 +157,9 @@ mod tests {
         let query = ReportQuery::parse([("by", "blocks")], now, &Settings::default()).unwrap();
         let mut report = Report::new(query);
         report.tell_quotas(vec![quota]);
-        for at in [start - 86_400_000, start + 60_000] {
+        for at in [Some(start - 86_400_000), Some(start + 60_000), None] {
             report.add(&RequestRow {
-                started_at: Some(at),
+                started_at: at,
                 session: "s",
                 agent: "claude-code",
                 model: "m",
@@ -179,6 +181,7 @@ mod tests {
             "2026-11-24 02:00 to 07:00  guessed",
             "2026-11-25 02:40 to 07:40  active",
             "40%",
+            "undated",
             "Now, claude-code: $4.00, $2.02 an hour, $10.05 by 07:40",
             "Quota: 40% used, out at",
             "worth some $10.00 at list price",

@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use ducat_ledger::{Billing, Quota, UnixMs};
+use ducat_ledger::{Billing, Quota};
 use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
-use ducat_report::{Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
+use ducat_report::{BLOCK_MINUTES, Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
 use ducat_scan::{Home, ScanOptions, Scanned, agent_homes, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
@@ -152,8 +152,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         let text = if document.by == Grouping::Blocks { blocks::terminal(&document, &zone) } else { terminal(&document) };
         writeln!(out, "{text}")?;
-        if let Some(value) = plan_value(args.query(&settings)?) {
-            writeln!(out, "\n{value} of this is list-price value of requests on a plan, no bill.")?;
+        if let Some(note) = plan_note(args, args.query(&settings)?, &document) {
+            writeln!(out, "\n{note}")?;
         }
     }
     out.flush()?;
@@ -177,9 +177,8 @@ const SHOWN_PROBLEMS: usize = 5;
 
 /// The report, and the transcripts that were read for it, if they were.
 fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -> anyhow::Result<(Document, Option<Scanned>)> {
-    let of_ledger = matches!(query.by, Grouping::Host | Grouping::Billing | Grouping::User | Grouping::Team);
     match ledger() {
-        Some(reader) if args.ledger || (of_ledger && args.from.is_empty()) => return Ok((of(&reader, query)?, None)),
+        Some(reader) if args.reads_ledger(query.by) => return Ok((of(&reader, query)?, None)),
         None if args.ledger => bail!("--ledger: there is none yet; ducat serve or ducat import makes it"),
         _ => {}
     }
@@ -207,10 +206,23 @@ fn of(reader: &Reader, query: ReportQuery) -> anyhow::Result<Document> {
 
 /// Windows that status lines told of; they stand in no transcript. Without a ledger, all blocks are guessed.
 fn told_quotas() -> Vec<Quota> {
-    ledger().and_then(|reader| reader.quotas(TenantId::LOCAL, UnixMs::MIN).ok()).unwrap_or_default()
+    ledger().and_then(|reader| reader.past_quotas(TenantId::LOCAL, BLOCK_MINUTES).ok()).unwrap_or_default()
 }
 
-/// What of the asked requests was on a plan, which only the ledger knows.
+/// What is no bill. Only the ledger knows, and of its own requests only: transcripts that it has not read, or another machine's, are others.
+fn plan_note(args: &Args, query: ReportQuery, document: &Document) -> Option<String> {
+    if !args.from.is_empty() {
+        return None;
+    }
+    let value = plan_value(query)?;
+    Some(if args.reads_ledger(document.by) {
+        format!("{} of this is list-price value of requests on a plan, no bill.", money(value, document.currency.as_ref()))
+    } else {
+        "Requests on a plan are in this at list price, no bill: ducat report --ledger says how much they are.".to_owned()
+    })
+}
+
+/// What of the asked requests in the ledger was on a plan.
 fn plan_value(query: ReportQuery) -> Option<NanoUsd> {
     let by_billing = of(&ledger()?, ReportQuery { by: Grouping::Billing, breakdown: false, ..query }).ok()?;
     let plan = by_billing.rows.iter().find(|row| row.name.as_deref() == Some(Billing::Plan.name()))?;
@@ -235,6 +247,12 @@ impl Args {
         ];
         let told = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
         ReportQuery::parse(told, Timestamp::now(), settings).context("report")
+    }
+
+    /// Whether the report is of the ledger, where there is one.
+    fn reads_ledger(&self, by: Grouping) -> bool {
+        let is_told_there = matches!(by, Grouping::Host | Grouping::Billing | Grouping::User | Grouping::Team);
+        self.ledger || (is_told_there && self.from.is_empty())
     }
 
     fn is_filtered(&self) -> bool {

@@ -132,8 +132,19 @@ fn serve(args: &Args, inherited: Inherited, log: Option<Arc<LogFile>>) -> anyhow
             move |what: &str| say(what)
         });
         let skipped = Arc::new(Skipped::default());
-        let parts =
-            Parts { store: store.clone(), pricer, workspaces: resolvers, live: Some(live), skipped: skipped.clone(), inherited };
+        let own_hosts = Box::new(|| {
+            let pulled = data_folder().map(|data| mirrors(&data)).unwrap_or_default();
+            pulled.into_iter().map(|(_, host)| host).chain([host_name()]).collect()
+        });
+        let parts = Parts {
+            store: store.clone(),
+            pricer,
+            workspaces: resolvers,
+            live: Some(live),
+            skipped: skipped.clone(),
+            own_hosts,
+            inherited,
+        };
         let server = Server::bind(server_config, parts, log).await?;
         say(&format!("the page is at {scheme}://{}", named(server.address())));
         for (transport, address) in server.otlp() {
@@ -191,7 +202,10 @@ fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn
         if let Some(folder) = &pull_folder {
             watch.add(folder);
         }
-        for (place, host) in data.as_deref().map(mirrors).unwrap_or_default() {
+        let mirrors = data.as_deref().map(mirrors).unwrap_or_default();
+        // A copy may have been pulled anew under another name.
+        pulled.retain(|copy, _| mirrors.contains(copy));
+        for (place, host) in mirrors {
             let make = || pull::importer(store.clone(), &place, host.clone(), excluded.clone());
             pulled.entry((place.clone(), host.clone())).or_insert_with(make);
         }

@@ -60,7 +60,8 @@ const EXAMPLES: &str = "Examples:
   ducat ship --dry-run --to http://meter:9090              what it would send, line by line
 
 A new machine of the same kind, in one line:
-  scp $(which ducat ducat-hook) box:/usr/local/bin/ && ssh box 'ducat setup claude-code; DUCAT_SHIP_KEY=dk_… ducat ship --once --to URL'";
+  scp $(which ducat ducat-hook ducat-statusline) box:/usr/local/bin/ && ducat key create box |
+    ssh box 'umask 077; cat >~/.ducat-key; ducat setup claude-code --yes; ducat ship --once --to URL --key-file ~/.ducat-key'";
 
 /// Words that --dry-run prints.
 const SHOWN: usize = 20;

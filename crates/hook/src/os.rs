@@ -94,15 +94,19 @@ pub fn detach(command: &mut Command) -> &mut Command {
     }
 }
 
+/// Whom this process acts for.
+pub fn user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { geteuid() }
+}
+
 /// The other end is a process of our own user, or of root.
 pub fn is_trusted(stream: &UnixStream) -> bool {
-    // SAFETY: takes nothing and cannot fail.
-    let own = unsafe { geteuid() };
-    user(stream).is_some_and(|user| user == own || user == 0)
+    user_of(stream).is_some_and(|other| other == user() || other == 0)
 }
 
 #[cfg(target_os = "linux")]
-fn user(stream: &UnixStream) -> Option<u32> {
+fn user_of(stream: &UnixStream) -> Option<u32> {
     const SOL_SOCKET: c_int = 1;
     const SO_PEERCRED: c_int = 17;
     unsafe extern "C" {
@@ -117,7 +121,7 @@ fn user(stream: &UnixStream) -> Option<u32> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn user(stream: &UnixStream) -> Option<u32> {
+fn user_of(stream: &UnixStream) -> Option<u32> {
     unsafe extern "C" {
         fn getpeereid(socket: c_int, user: *mut u32, group: *mut u32) -> c_int;
     }

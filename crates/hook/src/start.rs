@@ -24,7 +24,7 @@ pub fn start_server(data: &Path) {
     if !data.is_absolute() || file.try_lock().is_err() {
         return;
     }
-    let Ok(start) = Start::read(&mut file) else { return };
+    let Ok(start) = Start::read(&mut file, os::user()) else { return };
     if was_tried(data) || !listens_to_us(&start) || is_there(data) {
         return;
     }

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod billing;
+mod bounds;
 mod change;
 mod fact;
 mod holders;
@@ -23,6 +24,7 @@ mod told;
 mod witness;
 
 pub use billing::{Billing, billing};
+pub use bounds::{LARGEST_AMOUNT, LARGEST_COUNT, TIMES};
 pub use change::{Change, Priced};
 pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn};
 pub use holders::{Holder, Holders};

@@ -1,13 +1,15 @@
 //! A window of a plan's quota: how much of it is used, as the vendor told it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, KeySpace, Told, UnixMs, Witnesses, bucket_of};
+use crate::{BUCKET_MS, Key, KeySpace, Told, UnixMs, Witnesses, bucket_of};
 
 /// The vendors' times of reset waver by seconds; windows of the same length that reset within this are one.
 const SAME_RESET_MS: i64 = 10 * 60 * 1000;
+/// Bytes of a limit's name.
+const LONGEST_LIMIT: usize = 32;
 /// All of a window, in parts per million.
 pub const WHOLE_PPM: u32 = 1_000_000;
 
@@ -39,6 +41,17 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// A name as a limit's: lower-case, with `_` for all but letters and digits.
+    pub fn limit_of(name: &str) -> String {
+        name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' }).collect()
+    }
+
+    /// Whether a limit may be called so: up to 32 of `a-z`, `0-9` and `_`.
+    pub fn is_limit(name: &str) -> bool {
+        let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (1..=LONGEST_LIMIT).contains(&name.len()) && name.bytes().all(is_of_name)
+    }
+
     /// A window that ends at `resets_at`; its key is the same for all that reset within ten minutes or so.
     pub fn new(agent: &str, account: Option<&str>, limit: Option<&str>, window_minutes: u32, resets_at: UnixMs) -> Self {
         let reset = resets_at.saturating_add(SAME_RESET_MS / 2).div_euclid(SAME_RESET_MS);
@@ -80,18 +93,20 @@ impl Quota {
     pub fn fold(mut quotas: Vec<Self>) -> Vec<Self> {
         quotas.sort_by_key(|quota| (quota.resets_at(), quota.key));
         let mut folded: Vec<Self> = Vec::new();
+        // The latest of each name: none before it resets later.
+        let mut latest = HashMap::new();
         for mut quota in quotas {
-            let same = |known: &&mut Self| {
-                (&known.agent, &known.account, &known.limit, known.window_minutes)
-                    == (&quota.agent, &quota.account, &quota.limit, quota.window_minutes)
-                    && quota.resets_at() - known.resets_at() < SAME_RESET_MS
-            };
-            match folded.iter_mut().rev().find(same) {
+            let name = (quota.agent.clone(), quota.account.clone(), quota.limit.clone(), quota.window_minutes);
+            let known = latest.get(&name).and_then(|place: &usize| folded.get_mut(*place));
+            match known.filter(|known| quota.resets_at().saturating_sub(known.resets_at()) < SAME_RESET_MS) {
                 Some(known) => {
                     quota.key = known.key;
                     known.join(&quota);
                 }
-                None => folded.push(quota),
+                None => {
+                    latest.insert(name, folded.len());
+                    folded.push(quota);
+                }
             }
         }
         folded
@@ -129,6 +144,13 @@ impl Quota {
         i64::from(self.window_minutes) * 60_000
     }
 
+    /// Whether a request to this model counts against it: all do where all use is limited; else those whose model has the limit's name in its
+    /// own (`opus` in `claude-opus-4-8`). What else a limit may be of, such as `oauth_apps`, is told of no request.
+    pub fn covers(&self, model: &str) -> bool {
+        let words = |name: &str| format!("_{name}_");
+        self.limit.as_ref().is_none_or(|limit| words(&Self::limit_of(model)).contains(&words(limit)))
+    }
+
     /// From when it was told to be used up until it resets.
     pub fn used_up(&self) -> Option<(UnixMs, UnixMs)> {
         Some((*self.used_up_at.get()?, self.resets_at()))
@@ -136,31 +158,33 @@ impl Quota {
 
     /// Where the window is going, `None` when it has reset.
     ///
-    /// The pace is what was used over the last fifth of the window (one hour of five, 34 of a week) or since its start when that is less; the
-    /// time since the last word counts, because nothing told is nothing used.
+    /// The pace is what was used since the last word before the last fifth of the window (one hour of five, 34 of a week), or since its start,
+    /// divided by the time since then; the time since the last word counts, because nothing told is nothing used. A twentieth of the window is
+    /// the least time: what was used in its first seconds is no pace.
     pub fn pace(&self, now: UnixMs) -> Option<Pace> {
-        let (start, end) = (self.resets_at() - self.window_ms(), self.resets_at());
+        let (start, end) = (self.resets_at().saturating_sub(self.window_ms()), self.resets_at());
         if now >= end {
             return None;
         }
-        let used = f64::from(self.used());
-        let since = (now - self.window_ms() / 5).max(start);
-        let before = self.used_ppm.range(..bucket_of(since)).map(|(_, used)| *used).max();
-        // Nothing told of before: what there is was used since the start.
-        let (before, since) = match before {
-            Some(before) => (f64::from(before), since),
-            None => (0.0, start),
-        };
-        let elapsed = ((now - since) as f64).max(1.0);
-        let per_ms = (used - before).max(0.0) / elapsed;
-        let projected = used + per_ms * (end - now) as f64;
-        let left = f64::from(WHOLE_PPM) - used;
-        let used_up_at = if left <= 0.0 {
-            Some(now)
+        let used = self.used();
+        let (before, since) = self.told_before(now.saturating_sub(self.window_ms() / 5), start).unwrap_or((0, start));
+        let elapsed = now.saturating_sub(since).max(self.window_ms() / 20).max(1);
+        let per_ms = f64::from(used.saturating_sub(before)) / elapsed as f64;
+        let projected = f64::from(used) + per_ms * end.saturating_sub(now) as f64;
+        let used_up_at = if used >= WHOLE_PPM {
+            Some(self.used_up_at.get().map_or(now, |told| now.min(*told)))
         } else {
+            let left = f64::from(WHOLE_PPM - used);
             (projected >= f64::from(WHOLE_PPM)).then(|| now.saturating_add((left / per_ms) as i64))
         };
         Some(Pace { ppm_per_hour: (per_ms * 3_600_000.0).round() as u64, projected_ppm: projected.round() as u64, used_up_at })
+    }
+
+    /// The largest share told before the quarter-hour of `at`, and when it was told last; `None` where that is not after the start.
+    fn told_before(&self, at: UnixMs, start: UnixMs) -> Option<(u32, UnixMs)> {
+        let told = (at > start).then(|| self.used_ppm.range(..bucket_of(at)))?;
+        let (bucket, used) = told.max_by_key(|(bucket, used)| (**used, **bucket))?;
+        Some((*used, bucket.saturating_mul(BUCKET_MS).max(start)))
     }
 }
 
@@ -170,7 +194,7 @@ pub struct Pace {
     pub ppm_per_hour: u64,
     /// The share at the reset, if it goes on like this.
     pub projected_ppm: u64,
-    /// When nothing is left, if that is before the reset.
+    /// When nothing is left, if that is before the reset; of a full window, when it was told to be.
     pub used_up_at: Option<UnixMs>,
 }
 
@@ -209,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn folding_many_takes_no_square_of_time() {
+        let many = (0..40_000).map(|number| Quota::new("codex", None, Some(&format!("l{number}")), 300, 10 * HOUR)).collect();
+        let began = std::time::Instant::now();
+        assert_eq!(Quota::fold(many).len(), 40_000);
+        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn order_and_repetition_do_not_matter() {
         let words = [told(&[(6 * HOUR, 100_000)]), told(&[(7 * HOUR, 300_000)]), told(&[(7 * HOUR + 60_000, 250_000)])];
         let mut straight = words[0].clone();
@@ -224,18 +256,50 @@ mod tests {
 
     #[test]
     fn the_pace_says_whether_it_lasts() {
-        // Nothing for two hours and a half, then half of it within the last hour.
+        // Half of it within two hours and a half, at whatever time of them.
         let even = told(&[(5 * HOUR, 0), (7 * HOUR + HOUR / 2, 500_000)]);
-        assert_eq!(even.pace(7 * HOUR + HOUR / 2).unwrap().projected_ppm / 1000, 1750);
+        assert_eq!(even.pace(7 * HOUR + HOUR / 2).unwrap().projected_ppm, 1_000_000);
         let steady = told(&[(6 * HOUR, 200_000), (7 * HOUR, 400_000), (8 * HOUR, 600_000)]);
         let pace = steady.pace(8 * HOUR).unwrap();
-        assert_eq!((pace.ppm_per_hour, pace.projected_ppm, pace.used_up_at), (400_000, 1_400_000, Some(9 * HOUR)));
+        assert_eq!((pace.ppm_per_hour, pace.projected_ppm, pace.used_up_at), (200_000, 1_000_000, Some(10 * HOUR)));
         let idle = told(&[(5 * HOUR, 300_000)]).pace(9 * HOUR).unwrap();
         assert_eq!((idle.ppm_per_hour, idle.used_up_at), (0, None));
         let first = told(&[(6 * HOUR, 300_000)]).pace(6 * HOUR).unwrap();
         assert_eq!((first.ppm_per_hour, first.projected_ppm), (300_000, 1_500_000));
         assert_eq!(steady.pace(10 * HOUR), None);
-        assert_eq!(told(&[(8 * HOUR, 1_000_000)]).pace(9 * HOUR).unwrap().used_up_at, Some(9 * HOUR));
+    }
+
+    /// What was told last before the last fifth may be of hours before it.
+    #[test]
+    fn growth_is_divided_by_the_time_that_it_took() {
+        let rare = told(&[(6 * HOUR, 100_000), (9 * HOUR, 400_000)]);
+        assert_eq!(rare.pace(9 * HOUR).unwrap().ppm_per_hour, 100_000);
+        // A session that was idle repeats an old share, which is no newer word.
+        let repeated = told(&[(7 * HOUR, 400_000), (7 * HOUR + HOUR / 2, 200_000), (9 * HOUR, 600_000)]);
+        assert_eq!(repeated.pace(9 * HOUR).unwrap().ppm_per_hour, 100_000);
+    }
+
+    #[test]
+    fn the_first_seconds_of_a_window_are_no_pace() {
+        let begun = told(&[(5 * HOUR + 20_000, 10_000)]).pace(5 * HOUR + 20_000).unwrap();
+        assert_eq!((begun.ppm_per_hour, begun.used_up_at), (40_000, None));
+    }
+
+    #[test]
+    fn a_full_window_was_used_up_when_that_was_told() {
+        assert_eq!(told(&[(8 * HOUR, 1_000_000)]).pace(9 * HOUR).unwrap().used_up_at, Some(8 * HOUR));
+    }
+
+    #[test]
+    fn a_limit_covers_the_models_of_its_name() {
+        let of = |limit| Quota::new("claude-code", None, limit, 10_080, 10 * HOUR);
+        assert!(of(None).covers("claude-sonnet-5") && of(None).covers(""));
+        assert!(of(Some("opus")).covers("claude-opus-4-8") && of(Some("gpt_5_3_codex_spark")).covers("gpt-5.3-codex-spark"));
+        for (limit, model) in
+            [("opus", "claude-sonnet-5"), ("opus", ""), ("oauth_apps", "claude-opus-4-8"), ("o", "claude-opus-4-8")]
+        {
+            assert!(!of(Some(limit)).covers(model), "{limit} {model}");
+        }
     }
 
     #[test]

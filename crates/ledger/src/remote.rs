@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BUCKET_MS, Billing, Fact, Holders, IncidentKind, Key, KeySpace, Outcome, Quota, Told, UnixMs, Witness, Witnesses, key,
+    BUCKET_MS, Billing, Fact, Holders, IncidentKind, Key, KeySpace, LARGEST_AMOUNT, LARGEST_COUNT, Outcome, Quota, TIMES, Told,
+    UnixMs, Witness, Witnesses, key,
 };
 
 /// The version of what is below. A receiver refuses batches of a later one.
@@ -126,6 +127,9 @@ told_value! {
     Billing => |_| Value::Word;
 }
 
+/// Bytes of a line of a batch: a longer one is refused, alone.
+pub const LONGEST_LINE: usize = 1 << 20;
+
 /// The highest rank of a transcript's or a hook's word; an API's, which is believed before both, cannot be shipped.
 const HIGHEST_RANK: u8 = 3;
 /// Bytes of an agent's name.
@@ -136,12 +140,6 @@ const MOST_SHARES: usize = 3360;
 /// Bytes of an id; a path may be as long as a file system allows.
 const LONGEST_ID: usize = 512;
 const LONGEST_TEXT: usize = 4096;
-/// More than anybody's tokens, bytes or milliseconds; transcripts are read with the same bound.
-const LARGEST_COUNT: u64 = 1_000_000_000_000;
-/// A million dollars.
-const LARGEST_AMOUNT: u64 = 1_000_000_000_000_000;
-/// Times that a calendar has: the years 1 to 9999.
-const TIMES: std::ops::RangeInclusive<UnixMs> = -62_135_596_800_000..=253_402_300_799_999;
 const MOST_HOLDERS: usize = 256;
 
 impl Word {
@@ -189,8 +187,12 @@ fn check_quota(quota: &Quota, is_event: bool) -> Result<(), Refusal> {
     if Quota::new(agent, account.as_deref(), limit.as_deref(), *window_minutes, quota.resets_at()).key != quota.key {
         return Err("key: is not the one of this agent, account, limit, window and reset".to_owned());
     }
-    if agent.len() > LONGEST_NAME || [account, limit].into_iter().flatten().any(|name| name.len() > LONGEST_ID) {
-        return Err("agent, account or limit: too long".to_owned());
+    named_agent(agent)?;
+    if account.as_ref().is_some_and(|account| account.len() > LONGEST_ID) {
+        return Err(format!("account: longer than {LONGEST_ID} bytes"));
+    }
+    if limit.as_ref().is_some_and(|limit| !Quota::is_limit(limit)) {
+        return Err("limit: must be 1 to 32 of a-z, 0-9 and _".to_owned());
     }
     if quota.window_minutes > LONGEST_WINDOW || quota.used_ppm.len() > MOST_SHARES {
         return Err(format!("window_minutes: beyond {LONGEST_WINDOW}, or more than {MOST_SHARES} shares of it"));
@@ -200,19 +202,24 @@ fn check_quota(quota: &Quota, is_event: bool) -> Result<(), Refusal> {
     }
     seen(quota.witnesses, &Holders::default(), is_event)?;
     for (field, at) in [("resets_at", &quota.resets_at), ("told_at", &quota.told_at), ("used_up_at", &quota.used_up_at)] {
-        if let Some(at) = at.get() {
-            told(field, quota.resets_at.rank(), Value::Number(*at))?;
+        if let Some(value) = at.get() {
+            told(field, at.rank(), Value::Number(*value))?;
         }
     }
     quota.plan.get().map_or(Ok(()), |plan| told("plan", quota.plan.rank(), Value::Text(plan)))
 }
 
-/// A key is computed from the id, so it cannot point at another's fact.
-fn named(space: KeySpace, key: Key, agent: &str, id: &str) -> Result<(), Refusal> {
+fn named_agent(agent: &str) -> Result<(), Refusal> {
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if agent.is_empty() || agent.len() > LONGEST_NAME || !agent.bytes().all(is_name) {
         return Err("agent: must be 1 to 64 of a-z, 0-9 and -".to_owned());
     }
+    Ok(())
+}
+
+/// A key is computed from the id, so it cannot point at another's fact.
+fn named(space: KeySpace, key: Key, agent: &str, id: &str) -> Result<(), Refusal> {
+    named_agent(agent)?;
     if id.len() > LONGEST_ID {
         return Err(format!("id: longer than {LONGEST_ID} bytes"));
     }
@@ -328,6 +335,20 @@ mod tests {
             quota.used_ppm.insert(bucket, ppm);
             let _ = Word { event: None, facts: vec![Fact::Quota(quota)] }.check();
         }
+    }
+
+    #[test]
+    fn a_quotas_names_are_names() {
+        let word = |agent: &str, limit: Option<&str>| {
+            let mut quota = Quota::new(agent, None, limit, 300, 1_795_581_510_000);
+            quota.witnesses = Witnesses::only(Witness::Transcript);
+            Word { event: None, facts: vec![Fact::Quota(quota)] }.check()
+        };
+        word("codex", Some("gpt_5_3_codex_spark")).unwrap();
+        for (agent, limit) in [("", None), ("Claude Code", None), ("codex", Some("")), ("codex", Some("x\n"))] {
+            assert!(word(agent, limit).is_err(), "{agent} {limit:?}");
+        }
+        assert!(word("codex", Some(&"x".repeat(33))).unwrap_err().contains("limit"));
     }
 
     #[test]

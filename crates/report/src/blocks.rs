@@ -22,6 +22,8 @@ pub struct BlockColumns {
     pub guessed: bool,
     /// Now is in it.
     pub active: bool,
+    /// All of the agent's requests are summed, none was filtered out.
+    pub whole: bool,
     /// Share of the plan's quota that was used, in parts per million, where told.
     pub used_ppm: Option<u32>,
     /// Of an active one.
@@ -81,32 +83,41 @@ impl Points {
 }
 
 fn start_of(quota: &Quota) -> UnixMs {
-    quota.resets_at() - quota.window_ms()
+    quota.resets_at().saturating_sub(quota.window_ms())
 }
 
 fn told_block(quota: &Quota, now: UnixMs) -> BlockColumns {
     let (start, end) = (start_of(quota), quota.resets_at());
     let active = (start..end).contains(&now);
-    BlockColumns { agent: quota.agent.clone(), start, end, guessed: false, active, used_ppm: Some(quota.used()), outlook: None }
+    BlockColumns {
+        agent: quota.agent.clone(),
+        start,
+        end,
+        guessed: false,
+        active,
+        whole: true,
+        used_ppm: Some(quota.used()),
+        outlook: None,
+    }
 }
 
 fn guessed_block(agent: &str, at: UnixMs, before: Option<UnixMs>, next: Option<UnixMs>, now: UnixMs) -> BlockColumns {
-    let hour = at.div_euclid(HOUR_MS) * HOUR_MS;
+    let hour = at.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
     let start = before.map_or(hour, |before| before.max(hour));
-    let end = (start + BLOCK_MS).min(next.unwrap_or(UnixMs::MAX));
+    let end = start.saturating_add(BLOCK_MS).min(next.unwrap_or(UnixMs::MAX));
     let active = (start..end).contains(&now);
-    BlockColumns { agent: agent.to_owned(), start, end, guessed: true, active, used_ppm: None, outlook: None }
+    BlockColumns { agent: agent.to_owned(), start, end, guessed: true, active, whole: true, used_ppm: None, outlook: None }
 }
 
 fn outlook(block: &BlockColumns, totals: &Totals, first_at: Option<UnixMs>, quota: Option<&Quota>, now: UnixMs) -> Outlook {
     // Ten minutes at least: the first request is no pace.
-    let elapsed = (now - first_at.unwrap_or(block.start)).max(10 * 60_000);
+    let elapsed = now.saturating_sub(first_at.unwrap_or(block.start)).max(10 * 60_000);
     let cost = totals.cost.0;
     let over = |time: i64| i64::try_from(i128::from(cost) * i128::from(time) / i128::from(elapsed)).unwrap_or(i64::MAX);
     let pace = quota.and_then(|quota| quota.pace(now));
     Outlook {
         nano_per_hour: over(HOUR_MS),
-        projected_nano: cost.saturating_add(over(block.end - now)),
+        projected_nano: cost.saturating_add(over(block.end.saturating_sub(now))),
         projected_ppm: pace.map(|pace| pace.projected_ppm),
         used_up_at: pace.and_then(|pace| pace.used_up_at),
     }
@@ -154,6 +165,16 @@ mod tests {
         assert_eq!((told.active, told.used_ppm), (true, Some(250_000)));
         let outlook = told.outlook.clone().unwrap();
         assert!(outlook.projected_ppm.is_some() && outlook.projected_nano > 2_000_000_000, "{outlook:?}");
+    }
+
+    /// A fact may hold any time.
+    #[test]
+    fn times_in_no_calendar_end_nothing() {
+        for now in [i64::MIN, 0, i64::MAX] {
+            let quota = Quota::new("claude-code", None, None, BLOCK_MINUTES, i64::MIN);
+            let blocks = blocks(&[i64::MIN, i64::MIN + 1, 0, i64::MAX - 1, i64::MAX], &[quota], now);
+            assert_eq!(blocks.iter().map(|(_, sums)| sums.totals.requests).sum::<u64>(), 5);
+        }
     }
 
     #[test]

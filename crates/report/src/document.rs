@@ -65,9 +65,11 @@ impl Row {
 }
 
 impl Row {
-    /// What all of a told window is worth, by what its used share cost; unknown under one percent.
+    /// What all of a told window is worth, by what its used share cost; unknown under one percent, and where not all that was used is summed
+    /// or has a price.
     pub fn limit(&self) -> Option<NanoUsd> {
-        let used = self.block.as_ref()?.used_ppm.filter(|used| *used >= 10_000)?;
+        let block = self.block.as_ref().filter(|block| block.whole && self.totals.unpriced_requests == 0)?;
+        let used = block.used_ppm.filter(|used| *used >= 10_000)?;
         let cost = i128::from(self.totals.known_cost()?.0);
         i64::try_from(cost * 1_000_000 / i128::from(used)).ok().map(NanoUsd)
     }

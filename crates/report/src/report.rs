@@ -111,9 +111,7 @@ impl Report {
         if self.query.group.is_some() && self.query.group.as_deref() != group {
             return;
         }
-        if self.query.by == Grouping::Blocks {
-            // What tells no time is in no block.
-            let Some(at) = row.started_at else { return };
+        if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
         let key = match self.query.by {
@@ -132,8 +130,8 @@ impl Report {
             Grouping::Subagent => named(row.subagent_type),
             Grouping::Skill => named(row.skill),
             Grouping::McpServer => named(row.mcp_server),
-            // Handled above.
-            Grouping::Blocks => return,
+            // What tells no time is in no block.
+            Grouping::Blocks => RowKey::Named(None),
             Grouping::Group => named(group),
             Grouping::Tag => named(tag),
         };
@@ -161,7 +159,8 @@ impl Report {
         let in_range = if query.by == Grouping::Blocks {
             // Blocks are chosen when they are cut.
             let (from, to) = self.range;
-            row.started_at.is_some_and(|at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
+            row.started_at
+                .map_or(from.is_none() && to.is_none(), |at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
         } else {
             (query.since.is_none() && query.until.is_none())
                 || date.is_some_and(|date| {
@@ -192,17 +191,20 @@ impl Report {
 }
 
 impl Report {
-    /// Blocks that begin in the asked days.
+    /// Blocks that begin in the asked days, and then what tells no time.
     fn finish_blocks(self) -> Document {
-        let Self { query, calendar, points, quotas, mut totals, .. } = self;
+        let Self { query, calendar, points, quotas, mut totals, rows: undated, .. } = self;
+        let is_part = query.project.is_some() || query.model.is_some() || query.group.is_some();
         let mut rows = Vec::new();
-        for (block, sums) in points.cut(&quotas, query.now) {
+        for (mut block, sums) in points.cut(&quotas, query.now) {
+            block.whole = !is_part;
             let date = calendar.date(block.start);
             if query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until) {
                 totals.unite(&sums.totals);
                 rows.push(Row::of_block(block, sums));
             }
         }
+        rows.extend(undated.into_values().map(|sums| Row::new(None, None, sums)));
         Document { by: query.by, breakdown: query.breakdown, currency: query.currency, rows, totals }
     }
 }

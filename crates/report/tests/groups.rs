@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::RequestRollup;
+use ducat_ledger::{Quota, RequestRollup};
+use ducat_prices::NanoUsd;
 use ducat_report::{Currency, Document, Group, Groups, Report, ReportQuery, RequestRow, Settings, Totals};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -22,6 +23,55 @@ fn groups() -> impl Strategy<Value = Groups> {
         });
         Groups::new(named.collect()).unwrap()
     })
+}
+
+fn blocks(pairs: &[(&str, &str)], unpriced_requests: i64) -> Document {
+    let query = ReportQuery::parse([&[("by", "blocks")], pairs].concat(), Timestamp::UNIX_EPOCH, &Settings::default()).unwrap();
+    let mut report = Report::new(query);
+    let mut quota = Quota::new("claude-code", None, None, 300, 1_790_003_600_000);
+    quota.tell(1_790_000_000_000, 400_000);
+    report.tell_quotas(vec![quota]);
+    for started_at in [Some(1_790_000_000_000), None] {
+        report.add(&RequestRow {
+            started_at,
+            session: "",
+            agent: "claude-code",
+            model: "m",
+            project: Some("/src/pay-api"),
+            branch: None,
+            user: None,
+            team: None,
+            host: None,
+            billing: None,
+            subagent_type: None,
+            skill: None,
+            mcp_server: None,
+            sums: RequestRollup { requests: 2, cost_nano: 4_000_000_000, unpriced_requests, ..RequestRollup::default() },
+        });
+    }
+    report.finish()
+}
+
+/// A part's cost over the whole quota would tell too small a limit.
+#[test]
+fn what_a_window_is_worth_is_told_of_all_its_requests_only() {
+    let limit = |document: &Document| document.rows[0].limit();
+    assert_eq!(limit(&blocks(&[], 0)), Some(NanoUsd(10_000_000_000)));
+    assert_eq!(limit(&blocks(&[("agent", "claude-code")], 0)), Some(NanoUsd(10_000_000_000)), "a quota is of an agent");
+    for part in [("project", "pay-api"), ("model", "m")] {
+        assert_eq!(limit(&blocks(&[part], 0)), None, "{part:?}");
+    }
+    assert_eq!(limit(&blocks(&[], 1)), None, "some cost is unknown");
+}
+
+#[test]
+fn requests_without_a_time_are_a_row_without_a_block() {
+    let all = blocks(&[], 0);
+    assert_eq!((all.totals.requests, all.rows.len()), (4, 2));
+    let undated = all.rows.last().unwrap();
+    assert!(undated.name.is_none() && undated.block.is_none() && undated.totals.requests == 2, "{undated:?}");
+    assert!(all.to_json().contains(r#"{"block_start":null,"requests":2"#), "{}", all.to_json());
+    assert_eq!(blocks(&[("since", "2026-01-01")], 0).totals.requests, 2, "they are of no asked day");
 }
 
 fn requests() -> impl Strategy<Value = Vec<(usize, i64, bool)>> {

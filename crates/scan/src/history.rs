@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ducat_ledger::UnixMs;
-use ducat_store::{FileCursor, Reader, TenantId};
+use ducat_store::FileCursor;
 use serde_json::Value;
 
 use crate::homes::{Home, TranscriptFile};
@@ -41,17 +41,17 @@ pub struct History {
     pub first_loss_at: Option<UnixMs>,
 }
 
-/// The histories of homes, of which these files were found. The ledger is opened only when something goes soon; without one, nothing is
-/// imported.
+/// The histories of homes, of which these files were found. `kept` tells how far files were imported or shipped; it is asked only when
+/// something goes soon.
 pub fn histories(
     homes: &[Home],
     files: &[&TranscriptFile],
     managed: &[(PathBuf, Value)],
     now: UnixMs,
-    ledger: &dyn Fn() -> Option<Reader>,
+    kept: &dyn Fn() -> Vec<FileCursor>,
 ) -> Vec<History> {
     let imported = OnceCell::new();
-    let is_imported = |file: &TranscriptFile| imported.get_or_init(|| Cursors::load(ledger())).reach_end_of(file);
+    let is_imported = |file: &TranscriptFile| imported.get_or_init(|| Cursors::load(kept())).reach_end_of(file);
     homes.iter().map(|home| history(home, files, managed, now, &is_imported)).collect()
 }
 
@@ -110,8 +110,7 @@ fn goes_with(projects: &Path, file: &TranscriptFile, written: &HashMap<&Path, Un
 struct Cursors(HashMap<(u64, u64), Vec<FileCursor>>);
 
 impl Cursors {
-    fn load(reader: Option<Reader>) -> Self {
-        let cursors = reader.and_then(|reader| reader.file_cursors(TenantId::LOCAL).ok()).unwrap_or_default();
+    fn load(cursors: Vec<FileCursor>) -> Self {
         let mut by_identity: HashMap<_, Vec<FileCursor>> = HashMap::new();
         cursors.into_iter().for_each(|cursor| by_identity.entry(cursor.identity).or_default().push(cursor));
         Self(by_identity)
@@ -172,7 +171,7 @@ mod tests {
         let files = find_transcripts(&homes, &mut Vec::new());
         let files: Vec<&TranscriptFile> = files.iter().collect();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
-        let mut found = histories(&homes, &files, &[], now, &|| None);
+        let mut found = histories(&homes, &files, &[], now, &Vec::new);
         let history = found.remove(0);
         let in_days = |at: Option<UnixMs>| at.map(|at| (at - now + DAY_MS / 2).div_euclid(DAY_MS));
         History { next_deletion_at: in_days(history.next_deletion_at), first_loss_at: in_days(history.first_loss_at), ..history }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ducat_scan::{History, TranscriptFile, claude_homes, find_transcripts, histories, managed_settings};
+use ducat_store::TenantId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,7 +22,11 @@ pub(crate) async fn history(State(app): State<App>) -> Response {
         let files = find_transcripts(&homes, &mut Vec::new());
         let files: Vec<&TranscriptFile> = files.iter().collect();
         let now = Timestamp::now().as_millisecond();
-        Ok(histories(&homes, &files, &managed_settings(Path::new("/")), now, &|| app.store.reader().ok()))
+        let kept = || {
+            let reader = app.store.reader().ok();
+            reader.and_then(|reader| reader.file_cursors(TenantId::LOCAL).ok()).unwrap_or_default()
+        };
+        Ok(histories(&homes, &files, &managed_settings(Path::new("/")), now, &kept))
     });
     match made.await {
         Ok(rows) => Json(json!({ "schema_version": 1, "rows": rows.iter().map(row).collect::<Vec<_>>() })).into_response(),

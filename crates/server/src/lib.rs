@@ -26,6 +26,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
+use ducat_metrics::LabelValues;
 use ducat_report::Settings;
 use ducat_spool::{LARGEST_PAYLOAD, Spool};
 use ducat_store::{KeyError, Keys, Machines, Pricer, Store, StoreError};
@@ -150,11 +151,17 @@ pub struct Parts {
     pub live: Option<Arc<LiveHub>>,
     /// What importing skipped.
     pub skipped: Arc<Skipped>,
+    /// Host names that facts of this machine, and copies pulled to it, are stamped with: no machine that ships is called so.
+    pub own_hosts: OwnHosts,
     /// Listeners of a service manager; they take the place of the configured address and sockets.
     pub inherited: Inherited,
 }
 
+/// Tells names of hosts; asked for each batch, because they change.
+pub type OwnHosts = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 pub(crate) struct Shared {
+    pub own_hosts: OwnHosts,
     pub store: Store,
     pub config: ServerConfig,
     pub address: SocketAddr,
@@ -172,6 +179,8 @@ pub(crate) struct Shared {
     pub otlp_ports: Vec<OtlpPort>,
     pub keys: Arc<Mutex<Keys>>,
     pub machines: Mutex<Machines>,
+    /// Names of quotas that `/metrics` has shown.
+    pub quota_labels: Mutex<LabelValues>,
     /// Places for batches of other machines: on their way, and being believed.
     pub coming: Semaphore,
     pub shipping: Semaphore,
@@ -237,8 +246,10 @@ impl Server {
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),
+            quota_labels: Mutex::default(),
             coming: Semaphore::new(ingest::ship::COMING),
             shipping: Semaphore::new(ingest::ship::AT_ONCE),
+            own_hosts: parts.own_hosts,
             store: parts.store,
             pricer: parts.pricer,
             running,

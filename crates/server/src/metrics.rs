@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use ducat_ledger::{Quota, Session};
-use ducat_metrics::{Exposition, Family, Format, Kind, Series};
+use ducat_metrics::{Exposition, Family, Format, Kind, LabelValues, Series};
 use ducat_store::{Counters, Machine, StoreError, TenantId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -92,11 +92,14 @@ fn expose(app: &Shared, reading: &Reading, format: Format) -> String {
     let mut text = Exposition::new(format, constant);
     text.series(&reading.counters.series, TENANT);
     sessions(&mut text, &reading.active);
-    quotas(&mut text, &reading.quotas);
+    let mut quota_labels = app.quota_labels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    quotas(&mut text, &reading.quotas, &mut quota_labels);
+    let quota_overflows = quota_labels.overflows().clone();
+    drop(quota_labels);
     machines(&mut text, &reading.machines);
     ratios(&mut text, &reading.counters.series);
     otlp(app, &mut text);
-    own_process(app, reading, &mut text);
+    own_process(app, reading, &quota_overflows, &mut text);
     text.finish()
 }
 
@@ -121,11 +124,13 @@ fn machines(text: &mut Exposition, machines: &[Machine]) {
     machines.iter().for_each(|machine| text.sample(&[("host", &machine.host)], machine.clock_skew_ms as f64 / 1e3));
 }
 
-/// Of windows with the same names (several accounts), the one told of last.
-fn quotas(text: &mut Exposition, quotas: &[Quota]) {
+/// Of windows with the same names (several accounts), the one told of last. Names come from outside, so they are bounded.
+fn quotas(text: &mut Exposition, quotas: &[Quota], known: &mut LabelValues) {
     let mut latest = BTreeMap::<[String; 3], &Quota>::new();
     for quota in quotas {
-        let names = [quota.agent.clone(), quota.window(), quota.limit.clone().unwrap_or_default()];
+        let mut bound = |label, value: &str| known.bound(TENANT, label, value).to_owned();
+        let limit = quota.limit.as_deref().map_or_else(String::new, |limit| bound("limit", limit));
+        let names = [bound("agent", &quota.agent), bound("window", &quota.window()), limit];
         let known = latest.entry(names).or_insert(quota);
         if quota.told_at.get() > known.told_at.get() {
             *known = quota;
@@ -224,7 +229,7 @@ fn otlp(app: &Shared, text: &mut Exposition) {
     }
 }
 
-fn own_process(app: &Shared, reading: &Reading, text: &mut Exposition) {
+fn own_process(app: &Shared, reading: &Reading, quota_overflows: &BTreeMap<&'static str, u64>, text: &mut Exposition) {
     text.family("ducat_build_info", Kind::Gauge, "Always 1; the version is the label.");
     text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.family(
@@ -252,9 +257,11 @@ fn own_process(app: &Shared, reading: &Reading, text: &mut Exposition) {
     text.family(
         "ducat_label_overflows_total",
         Kind::Counter,
-        "Facts counted under `other` because a label had too many values, since the start.",
+        "Facts counted, and quotas shown, under `other` because a label had too many values, since the start.",
     );
-    reading.counters.overflows.iter().for_each(|(label, count)| text.sample(&[("label", label)], count));
+    let mut overflows = reading.counters.overflows.clone();
+    quota_overflows.iter().for_each(|(label, count)| *overflows.entry(label).or_default() += count);
+    overflows.iter().for_each(|(label, count)| text.sample(&[("label", label)], count));
     text.family("ducat_series", Kind::Gauge, "Series that facts moved.");
     text.sample(&[], reading.counters.series.len());
     let (live, bulk) = app.store.waiting();
@@ -377,4 +384,24 @@ fn page(summary: &Value) -> String {
          <link rel=stylesheet href=/assets/page.css><link rel=stylesheet href=/assets/summary.css><main class=summary><h1>Metrics</h1>\
          <p>Since this ledger began to count. For Prometheus: <a href=/metrics>/metrics</a>.</p><ul>{body}</ul>{tables}</main></html>"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_quotas_are_bounded_over_all_scrapes() {
+        let mut known = LabelValues::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for scrape in 0..10 {
+            let quotas: Vec<Quota> =
+                (0..64).map(|number| Quota::new("codex", None, Some(&format!("l{scrape}_{number}")), 300, 1)).collect();
+            let mut text = Exposition::new(Format::Prometheus, Vec::new());
+            super::quotas(&mut text, &quotas, &mut known);
+            seen.extend(text.finish().lines().filter(|line| line.contains("used_ratio{")).map(str::to_owned));
+        }
+        assert!(seen.len() <= 201 && seen.iter().any(|line| line.contains("limit=\"other\"")), "{}", seen.len());
+        assert!(known.overflows()["limit"] > 0);
+    }
 }

@@ -12,7 +12,7 @@ mod shipper;
 mod show;
 
 pub use machine::{host_name, machine_id, pool_id};
-pub use progress::{Progress, ProgressError};
+pub use progress::{Progress, ProgressError, sent_cursors};
 pub use receiver::{KeySource, Receiver, ReceiverError, Unsent, agent};
 pub use shipper::{Patience, Say, ShipError, Shipped, Shipper};
 pub use show::{Shown, show};

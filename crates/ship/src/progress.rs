@@ -63,6 +63,23 @@ pub struct Progress {
     _lock: File,
 }
 
+/// How far files were sent, to any receiver. Reads beside who sends.
+pub fn sent_cursors(data: &Path) -> Vec<FileCursor> {
+    let journals = fs::read_dir(data.join("ship")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let journals = journals.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+    journals
+        .flat_map(|path| {
+            let mut files = HashMap::new();
+            for line in fs::read_to_string(path).unwrap_or_default().lines() {
+                if let Ok(Entry::File(sent)) = serde_json::from_str(line) {
+                    files.insert(sent.path.clone(), FileCursor::from(sent));
+                }
+            }
+            files.into_values()
+        })
+        .collect()
+}
+
 impl Progress {
     pub fn open(data: &Path, url: &str) -> Result<Self, ProgressError> {
         let folder = data.join("ship");

@@ -6,13 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
-use ducat_ledger::remote::{Answer, EventName, Head, PROTOCOL, Word};
-use ducat_ledger::{Fact, UnixMs};
+use ducat_ledger::remote::{Answer, EventName, Head, LONGEST_LINE, PROTOCOL, Word};
+use ducat_ledger::{Fact, TIMES, UnixMs};
 use ducat_scan::{Home, Imported, Sink, Transcripts, WorkspaceResolver};
-use ducat_spool::{Spool, Spooled, now_ms};
+use ducat_spool::{Frame, Spool, now_ms};
 use ducat_store::FileCursor;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Waiting};
 use crate::progress::{Progress, ProgressError};
 use crate::receiver::{Receiver, Unsent};
 
@@ -68,7 +68,6 @@ pub struct Shipped {
 /// Sends to one receiver; keep it between looks.
 pub struct Shipper {
     transcripts: Transcripts,
-    spool: Option<Spool>,
     excluded: Vec<PathBuf>,
     sending: Sending,
 }
@@ -77,6 +76,7 @@ pub struct Shipper {
 struct Sending {
     receiver: Receiver,
     progress: Progress,
+    spool: Option<Spool>,
     patience: Patience,
     machine: [u8; 16],
     host: String,
@@ -98,6 +98,7 @@ impl Shipper {
         let sending = Sending {
             receiver,
             progress,
+            spool: None,
             patience,
             machine,
             host,
@@ -106,7 +107,7 @@ impl Shipper {
             shipped: Shipped::default(),
             is_said: false,
         };
-        Self { transcripts: Transcripts::new(Vec::new(), Vec::new()), spool: None, excluded: Vec::new(), sending }
+        Self { transcripts: Transcripts::new(Vec::new(), Vec::new()), excluded: Vec::new(), sending }
     }
 
     /// What to read: transcripts below `homes`, and events of `spool`; nothing of `excluded` folders.
@@ -117,7 +118,7 @@ impl Shipper {
         } else {
             self.transcripts.set_homes(homes);
         }
-        self.spool = spool;
+        self.sending.spool = spool;
     }
 
     /// Sends all that is new and returns when it is acknowledged; with nothing new it says that this machine is there.
@@ -151,52 +152,79 @@ impl Shipper {
         Ok((std::mem::take(&mut self.sending.shipped), imported))
     }
 
-    /// Events that hooks left: their facts, under the event's own id.
+    /// Events that hooks and status lines left: their facts, under the event's own id.
     fn read_spool(&mut self) -> Result<(), ShipError> {
-        let Some(spool) = &self.spool else { return Ok(()) };
+        let Some(spool) = self.sending.spool.clone() else { return Ok(()) };
         let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
-        for event in spool.waiting()? {
-            match facts_of(&event, &mut workspaces) {
+        let hooks = spool.waiting()?.into_iter().map(|event| (event.frame(), Some(event)));
+        let latest = spool.take_latest().into_iter().map(|taken| match taken {
+            Ok(latest) => (Ok(latest.frame.clone()), Waiting::Latest(latest).into()),
+            Err(fault) => (Err(fault), None),
+        });
+        let hooks = hooks.map(|(frame, event)| (frame, event.map(Waiting::Event)));
+        for (frame, event) in hooks.chain(latest) {
+            let (frame, event) = match (frame, event) {
+                (Ok(frame), Some(event)) => (frame, event),
                 // Somebody else took it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => (self.sending.say)(&format!("an event in the spool cannot be read: {error}")),
-                Ok(Ok(Some(word))) => {
-                    self.sending.batch.add(&word)?;
-                    self.sending.batch.events.push(event);
-                    if self.sending.batch.events.len() >= EVENTS || self.sending.batch.is_full() {
-                        self.sending.flush()?;
-                    }
+                (Err(error), _) if error.kind() == io::ErrorKind::NotFound => continue,
+                (Err(error), _) => {
+                    (self.sending.say)(&format!("an event in the spool cannot be read: {error}"));
+                    continue;
                 }
-                Ok(Ok(None)) => event.remove()?,
-                Ok(Err(fault)) => {
-                    (self.sending.say)(&format!("an event of {} cannot be read and is set aside: {fault}", event.agent));
-                    spool.set_aside(&event)?;
+                (Ok(_), None) => continue,
+            };
+            let kept = match facts_of(&frame, &mut workspaces) {
+                Ok(Some(word)) => self.sending.batch.add_event(&word, event)?.map_err(|event| (event, too_long())),
+                Ok(None) => {
+                    event.remove()?;
+                    continue;
                 }
+                Err(fault) => Err((event, fault)),
+            };
+            if let Err((event, fault)) = kept {
+                (self.sending.say)(&format!("an event of {} cannot be sent and is set aside: {fault}", frame.agent));
+                set_aside(&spool, &event)?;
+            }
+            if self.sending.batch.events.len() >= EVENTS || self.sending.batch.is_full() {
+                self.sending.flush()?;
             }
         }
         Ok(())
     }
 }
 
+fn too_long() -> String {
+    format!("it tells more than {LONGEST_LINE} bytes")
+}
+
+/// What no receiver takes; the last word of a status line is followed by others.
+fn set_aside(spool: &Spool, event: &Waiting) -> io::Result<()> {
+    match event {
+        Waiting::Event(event) => spool.set_aside(event),
+        Waiting::Latest(latest) => latest.remove(),
+    }
+}
+
 /// Events of one batch; each is a commit at the receiver.
 const EVENTS: usize = 200;
 
-/// What an event tells, nothing for one without facts or of an excluded folder; inside, why it cannot be understood.
-pub(crate) fn facts_of(event: &Spooled, workspaces: &mut WorkspaceResolver) -> io::Result<Result<Option<Word>, String>> {
-    let payload = event.read()?;
-    let Ok(at) = UnixMs::try_from(event.at_ms) else { return Ok(Err("its time is out of range".to_owned())) };
+/// What an event tells, nothing for one without facts or of an excluded folder; an error says why it cannot be understood.
+pub(crate) fn facts_of(event: &Frame, workspaces: &mut WorkspaceResolver) -> Result<Option<Word>, String> {
+    let Some(at) = UnixMs::try_from(event.at_ms).ok().filter(|at| TIMES.contains(at)) else {
+        return Err("its time is in no calendar".to_owned());
+    };
     let mut facts = Vec::new();
     let out = &mut |fact| facts.push(fact);
     let verdict = match event.agent.as_str() {
-        claude_code::AGENT => decode_hook(&payload, at, workspaces, out),
-        STATUS_LINE => decode_status_line(&payload, at, workspaces, out),
-        other => return Ok(Err(format!("agent {other:?} is not known"))),
+        claude_code::AGENT => decode_hook(&event.payload, at, workspaces, out),
+        STATUS_LINE => decode_status_line(&event.payload, at, workspaces, out),
+        other => return Err(format!("agent {other:?} is not known")),
     };
-    Ok(match verdict {
-        HookVerdict::Decoded => Ok(Some(Word { event: Some(EventName { id: event.id().0, at }), facts })),
+    match verdict {
+        HookVerdict::Decoded => Ok(Some(Word { event: Some(EventName { id: event.id.0, at }), facts })),
         HookVerdict::NoFacts | HookVerdict::Excluded => Ok(None),
         HookVerdict::Malformed(reason) => Err(reason.to_owned()),
-    })
+    }
 }
 
 impl Sink for Sending {
@@ -208,7 +236,10 @@ impl Sink for Sending {
 
     fn write(&mut self, facts: Vec<Fact>, cursor: FileCursor) -> Result<(), ShipError> {
         for fact in facts {
-            self.batch.add_fact(fact)?;
+            if !self.batch.add_fact(fact)? {
+                self.shipped.refused_lines += 1;
+                (self.say)(&format!("a fact of {} is left out: {}", cursor.path, too_long()));
+            }
             if self.batch.is_full() {
                 self.flush()?;
             }
@@ -276,9 +307,14 @@ impl Sending {
 
     fn acknowledge(&mut self, answer: Answer) -> Result<(), ShipError> {
         let batch = std::mem::take(&mut self.batch);
-        for event in &batch.events {
-            // One that stays is sent again and is known there.
-            let _ = event.remove();
+        // Not all that was refused is named: then all events stay, and those that were taken are known when they come again.
+        let all_are_named = answer.refused_lines <= answer.refused.len() as u64;
+        for (line, event) in batch.events.iter().filter(|_| all_are_named) {
+            if !answer.refused.iter().any(|refused| refused.line == *line) {
+                let _ = event.remove();
+            } else if let Some(spool) = &self.spool {
+                set_aside(spool, event)?;
+            }
         }
         for line in &answer.refused {
             (self.say)(&format!("{} refused line {}: {}", self.receiver.url(), line.line, line.reason));

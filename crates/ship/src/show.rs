@@ -51,7 +51,7 @@ pub fn show(
     let mut showing = Showing { progress, most, shown: Shown::default() };
     let mut workspaces = WorkspaceResolver::new(excluded.clone());
     for event in spool.map_or(Ok(Vec::new()), Spool::waiting)? {
-        if let Ok(Ok(Some(word))) = facts_of(&event, &mut workspaces) {
+        if let Some(word) = event.frame().ok().and_then(|frame| facts_of(&frame, &mut workspaces).ok()?) {
             showing.shown.events += 1;
             if showing.shown.words.len() < most {
                 showing.shown.words.push(word);

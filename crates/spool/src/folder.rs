@@ -6,7 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::{EventId, Frame, now_ms};
+use crate::frame::Frame;
+use crate::{EventId, now_ms};
 
 /// What may wait; beyond it the oldest go.
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +22,11 @@ impl Default for Limits {
     }
 }
 
-/// Where the last word of each session's status line waits.
-const LATEST: &str = "latest";
-const LATEST_AT_ONCE: usize = 1000;
-
 /// A missed deadline makes hooks spool at once for this long, doubling.
 const FIRST_PAUSE_MS: u64 = 5_000;
 const LONGEST_PAUSE_MS: u64 = 60_000;
 /// A probe that has not ended by then was killed.
-const PROBE_LASTS: Duration = Duration::from_secs(10);
+pub(crate) const PROBE_LASTS: Duration = Duration::from_secs(10);
 /// A hook that has not ended writing by then was killed.
 const WRITING_LASTS: Duration = Duration::from_secs(60);
 
@@ -50,25 +47,6 @@ pub struct Spooled {
     path: PathBuf,
 }
 
-/// The last event of its name, taken out to be stored.
-#[derive(Debug)]
-pub struct Latest {
-    pub frame: Frame,
-    path: PathBuf,
-}
-
-impl Latest {
-    /// It is in the ledger. One that is not stays, and is taken again.
-    pub fn remove(&self) -> io::Result<()> {
-        fs::remove_file(&self.path)
-    }
-}
-
-/// A session's id as a file's name.
-fn file_name(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }).take(100).collect()
-}
-
 impl Spooled {
     fn of(path: PathBuf) -> Option<Self> {
         let (stem, agent) = path.file_name()?.to_str()?.split_once('.')?;
@@ -84,6 +62,11 @@ impl Spooled {
 
     pub fn read(&self) -> io::Result<Vec<u8>> {
         fs::read(&self.path)
+    }
+
+    /// The event as it was to be delivered.
+    pub fn frame(&self) -> io::Result<Frame> {
+        Ok(Frame { id: self.id(), at_ms: self.at_ms, agent: self.agent.clone(), payload: self.read()? })
     }
 
     /// It is in the ledger.
@@ -122,66 +105,6 @@ impl Spool {
         }
         self.drop_oldest();
         Ok(())
-    }
-
-    /// Keeps an event in place of the one before under the same name: of a status line only the last word matters. One that is being
-    /// drained is left to the drain.
-    pub fn put_latest(&self, name: &str, frame: &Frame) -> io::Result<()> {
-        let folder = self.folder.join(LATEST);
-        let unfinished = folder.join(format!("{}.tmp", frame.id));
-        let bytes = frame.encode();
-        let write = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?.write_all(&bytes);
-        let written = write().or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
-            }
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            write()
-        });
-        let place = folder.join(file_name(name));
-        // Where a file is replaced, some file systems write the new one out first, which takes as long as all else together. In between
-        // there is neither, and a process that ends right there loses a word that the next update repeats.
-        let _ = fs::remove_file(&place);
-        written.and_then(|()| fs::rename(&unfinished, place)).inspect_err(|_| {
-            let _ = fs::remove_file(&unfinished);
-        })
-    }
-
-    /// Takes the latest events out, each under a name that no writer uses. `Err` in one says that it cannot be read; it is gone.
-    pub fn take_latest(&self) -> Vec<io::Result<Latest>> {
-        let entries = fs::read_dir(self.folder.join(LATEST)).into_iter().flatten().flatten();
-        let mut taken = Vec::new();
-        for entry in entries.take(LATEST_AT_ONCE) {
-            let path = entry.path();
-            let is_abandoned = || {
-                entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > PROBE_LASTS))
-            };
-            let draining = match path.extension().and_then(|extension| extension.to_str()) {
-                // A process that was killed left it.
-                Some("tmp") if is_abandoned() => {
-                    let _ = fs::remove_file(&path);
-                    continue;
-                }
-                Some("tmp") => continue,
-                // So did a drain.
-                Some("draining") => path,
-                _ => {
-                    let draining = path.with_extension("draining");
-                    if fs::rename(&path, &draining).is_err() {
-                        continue;
-                    }
-                    draining
-                }
-            };
-            taken.push(fs::read(&draining).and_then(|bytes| match Frame::decode(&bytes) {
-                Ok(frame) => Ok(Latest { frame, path: draining }),
-                Err(_) => {
-                    let _ = fs::remove_file(&draining);
-                    Err(io::Error::other("a spooled status line is no event"))
-                }
-            }));
-        }
-        taken
     }
 
     /// What waits, the oldest first. Files of other names are none of ours.
@@ -374,29 +297,6 @@ mod tests {
         let times = |spool: &Spool| spool.waiting().unwrap().iter().map(|event| event.at_ms).collect::<Vec<_>>();
         assert_eq!((times(&by_files), by_files.dropped()), (vec![7, 8, 9], 7));
         assert_eq!((times(&by_bytes), by_bytes.dropped()), (vec![8, 9], 8));
-    }
-
-    #[test]
-    fn of_a_status_line_the_last_word_waits() {
-        let (_dir, spool) = spool(10, 1000);
-        let frame = |payload: &str| Frame { id: EventId::new(), at_ms: 7, agent: "a".into(), payload: payload.into() };
-        let (first, second) = (frame("first"), frame("second"));
-        spool.put_latest("session/1", &first).unwrap();
-        spool.put_latest("session/1", &second).unwrap();
-        spool.put_latest("session-2", &frame("other")).unwrap();
-        assert!(spool.waiting().unwrap().is_empty(), "none of them is in the hooks' way");
-        let taken: Vec<Latest> = spool.take_latest().into_iter().map(Result::unwrap).collect();
-        assert_eq!(taken.len(), 2);
-        assert!(taken.iter().any(|latest| latest.frame == second));
-        // One that came meanwhile is not removed with the one before.
-        spool.put_latest("session/1", &first).unwrap();
-        taken.iter().for_each(|latest| latest.remove().unwrap());
-        let again: Vec<Latest> = spool.take_latest().into_iter().map(Result::unwrap).collect();
-        assert_eq!(again.iter().map(|latest| &latest.frame).collect::<Vec<_>>(), [&first]);
-        // A drain that was killed leaves it to the next.
-        assert_eq!(spool.take_latest().len(), 1);
-        fs::write(spool.folder().join("latest/broken"), "no frame").unwrap();
-        assert_eq!(spool.take_latest().iter().filter(|taken| taken.is_err()).count(), 1);
     }
 
     #[test]

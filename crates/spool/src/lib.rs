@@ -5,13 +5,15 @@
 mod event;
 mod folder;
 mod frame;
+mod latest;
 mod places;
 mod redact;
 mod start;
 
 pub use event::{EventId, now_ms};
-pub use folder::{Latest, Limits, Spool, Spooled};
+pub use folder::{Limits, Spool, Spooled};
 pub use frame::{Answer, Frame, FrameError, LARGEST_PAYLOAD, Status};
+pub use latest::Latest;
 pub use places::{config_file, data_folder, socket_paths, spool_folder};
 pub use redact::redact;
 pub use start::Start;

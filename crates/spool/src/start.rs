@@ -70,11 +70,11 @@ impl Start {
         start.program.is_absolute().then_some(start)
     }
 
-    /// Reads an open file, if nobody but its owner can have written it or read it. (What a repository brings along never is of such a
-    /// mode, should somebody's `DUCAT_DATA_DIR` lead there.)
-    pub fn read(file: &mut File) -> io::Result<Self> {
+    /// Reads an open file, if it is `user`'s and nobody else can have written it or read it. (What a repository brings along, should somebody's
+    /// `DUCAT_DATA_DIR` lead there, most often is not of such a mode; after a clone under umask 077 it is.)
+    pub fn read(file: &mut File, user: u32) -> io::Result<Self> {
         let meta = file.metadata()?;
-        if !meta.is_file() || meta.mode() & 0o077 != 0 {
+        if !meta.is_file() || meta.uid() != user || meta.mode() & 0o077 != 0 {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let mut text = String::new();
@@ -108,6 +108,19 @@ mod tests {
         }
     }
 
+    /// Root's process could read what another user wrote.
+    #[test]
+    fn a_file_of_another_user_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Start::place(dir.path());
+        fs::write(&place, "program /bin/true\n").unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
+        let owner = fs::metadata(&place).unwrap().uid();
+        assert!(Start::read(&mut File::open(&place).unwrap(), owner).is_ok());
+        let error = Start::read(&mut File::open(&place).unwrap(), owner + 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+
     #[test]
     fn a_file_that_others_can_touch_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();
@@ -115,7 +128,8 @@ mod tests {
         fs::write(&place, "program /bin/true\n").unwrap();
         for (mode, is_believed) in [(0o644, false), (0o620, false), (0o600, true)] {
             fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(Start::read(&mut File::open(&place).unwrap()).is_ok(), is_believed, "{mode:o}");
+            let owner = fs::metadata(&place).unwrap().uid();
+            assert_eq!(Start::read(&mut File::open(&place).unwrap(), owner).is_ok(), is_believed, "{mode:o}");
         }
     }
 }

@@ -115,7 +115,7 @@ fn draw(
         }
     };
     let width = env::var("COLUMNS").ok().and_then(|columns| columns.parse::<usize>().ok()).filter(|columns| *columns > 0);
-    let shown = Shown { told, standing: &standing, is_answered, now, zone };
+    let shown = Shown { told, standing: &standing, is_answered, now, day_start: day_start(zone, now), zone };
     Ok(Line { shown, colors }.draw(&template, width.map(|columns| columns.saturating_sub(PADDING).max(1))))
 }
 

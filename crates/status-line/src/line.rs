@@ -17,6 +17,8 @@ pub struct Shown<'a> {
     /// A server said where the day stands; else it is as of the last one.
     pub is_answered: bool,
     pub now: UnixMs,
+    /// When today began.
+    pub day_start: UnixMs,
     pub zone: &'a TimeZone,
 }
 
@@ -96,8 +98,7 @@ impl Line<'_> {
                 Some(format!("{}{}", NanoUsd(cost), self.value_mark(detail)))
             }
             Field::TodayCost => {
-                // What the client tells of the session beyond what the ledger has read of it is of just now.
-                let ahead = told.cost_nano.map_or(0, |cost| cost.saturating_sub(standing.session_nano).max(0));
+                let ahead = self.ahead();
                 let mark = if self.shown.is_answered { "" } else { "~" };
                 let unknown = if standing.day_unpriced > 0 { "+?" } else { "" };
                 Some(format!("{mark}{}{unknown}{}", NanoUsd(standing.day_nano.saturating_add(ahead)), self.value_mark(detail)))
@@ -114,6 +115,17 @@ impl Line<'_> {
             Field::Project => told.cwd.as_deref()?.rsplit(['/', '\\']).find(|part| !part.is_empty()).map(printable),
             Field::Version => told.version.as_deref().map(printable),
         }
+    }
+
+    /// What the client tells of the session beyond what the ledger has read of it, in nano-USD. The client counts the session's whole life: of
+    /// one that did not begin today that need not be of today, and what the ledger knows no price of is no news of just now.
+    fn ahead(&self) -> i64 {
+        let Shown { told, standing, now, day_start, .. } = &self.shown;
+        let began = told.duration_ms.and_then(|ms| now.checked_sub_unsigned(ms));
+        if standing.session_unpriced > 0 || began.is_none_or(|began| began < *day_start) {
+            return 0;
+        }
+        told.cost_nano.map_or(0, |cost| cost.saturating_sub(standing.session_nano).max(0))
     }
 
     /// A plan is not billed by the token: what is shown is a value at list price.
@@ -221,7 +233,7 @@ mod tests {
     fn told() -> StatusLine {
         let line = serde_json::json!({
             "session_id": "s", "model": { "id": "claude-opus-4-8", "display_name": "Opus 4.8" }, "cwd": "/home/dev/proj",
-            "cost": { "total_cost_usd": 0.2364, "total_lines_added": 3, "total_lines_removed": 1 },
+            "cost": { "total_cost_usd": 0.2364, "total_duration_ms": 60_000, "total_lines_added": 3, "total_lines_removed": 1 },
             "context_window": { "used_percentage": 38, "total_input_tokens": 76_000 },
         });
         StatusLine::parse(line.to_string().as_bytes()).unwrap()
@@ -239,8 +251,32 @@ mod tests {
     fn draw(told: &StatusLine, width: Option<usize>) -> String {
         let quotas = Quota::fold(told.quotas(NOW));
         let standing = Standing { day_nano: 4_200_000_000, session_nano: 200_000_000, quotas, ..Standing::default() };
-        let shown = Shown { told, standing: &standing, is_answered: true, now: NOW, zone: &TimeZone::UTC };
+        draw_at(told, &standing, width)
+    }
+
+    fn draw_at(told: &StatusLine, standing: &Standing, width: Option<usize>) -> String {
+        let day_start = NOW - NOW.rem_euclid(24 * HOUR_MS);
+        let shown = Shown { told, standing, is_answered: true, now: NOW, day_start, zone: &TimeZone::UTC };
         Line { shown, colors: false }.draw(&Template::default(), width)
+    }
+
+    /// The client's cost is of the session's whole life.
+    #[test]
+    fn only_what_is_of_today_is_added_to_today() {
+        let standing = Standing { day_nano: 4_200_000_000, session_nano: 200_000_000, ..Standing::default() };
+        let since_midnight = NOW.rem_euclid(24 * HOUR_MS).unsigned_abs();
+        let today = |told: &StatusLine, standing: &Standing| {
+            draw_at(told, standing, None).split(" · ").find(|part| part.starts_with("today")).unwrap().to_owned()
+        };
+        let of = |duration_ms: Option<u64>| StatusLine { cost_nano: Some(9_000_000_000), duration_ms, ..told() };
+        assert_eq!(today(&of(Some(since_midnight)), &standing), "today $13.00");
+        assert_eq!(today(&of(Some(since_midnight + 1)), &standing), "today $4.20", "it began yesterday");
+        assert_eq!(today(&of(None), &standing), "today $4.20", "nobody told when it began");
+        // What the ledger knows no price of is no news of just now.
+        let unpriced = Standing { session_unpriced: 1, ..standing.clone() };
+        assert_eq!(today(&of(Some(1000)), &unpriced), "today $4.20");
+        let unknown = Standing { session_nano: 0, ..standing };
+        assert_eq!(today(&of(Some(7 * 86_400_000)), &unknown), "today $4.20");
     }
 
     #[test]

@@ -9,17 +9,14 @@ use crate::batch::Joined;
 use crate::rows::{self, Owned, Stored};
 use crate::{Doing, StoreError, TenantId};
 
-/// From when a window was used up until it resets.
-type UsedUp = (UnixMs, UnixMs);
-
 /// What sessions and quotas say of billing: those of the commit, else those that are stored, each read once.
 pub(crate) struct Billings<'c> {
     connection: &'c Connection,
     sessions: &'c Joined<Session>,
     quotas: &'c Joined<Quota>,
     stored_sessions: HashMap<(TenantId, Key), Option<Billing>>,
-    /// With their agents.
-    used_up: HashMap<TenantId, Vec<(String, UsedUp)>>,
+    /// Windows that were told to be full.
+    used_up: HashMap<TenantId, Vec<Quota>>,
 }
 
 impl<'c> Billings<'c> {
@@ -34,8 +31,7 @@ impl<'c> Billings<'c> {
         };
         let told = request.fact.billing.get().copied();
         // Quotas are looked at only where there is a plan.
-        let used_up =
-            if told.or(of_session) == Some(Billing::Plan) { self.used_up(tenant, &request.fact.agent)? } else { Vec::new() };
+        let used_up = if told.or(of_session) == Some(Billing::Plan) { self.used_up(tenant, &request.fact)? } else { Vec::new() };
         Ok(billing(told, of_session, request.fact.at(), &used_up))
     }
 
@@ -51,7 +47,8 @@ impl<'c> Billings<'c> {
         Ok(found)
     }
 
-    fn used_up(&mut self, tenant: TenantId, agent: &str) -> Result<Vec<UsedUp>, StoreError> {
+    /// From when windows that this request counts against were used up until they reset.
+    fn used_up(&mut self, tenant: TenantId, request: &Request) -> Result<Vec<(UnixMs, UnixMs)>, StoreError> {
         if !self.used_up.contains_key(&tenant) {
             let mut statement = self
                 .connection
@@ -65,10 +62,10 @@ impl<'c> Billings<'c> {
             }
             let of_commit = self.quotas.iter().filter(|((of, _), _)| *of == tenant);
             quotas.extend(of_commit.map(|((_, key), (_, quota))| (*key, quota.clone())));
-            let windows = quotas.into_values().filter_map(|quota| Some((quota.agent.clone(), quota.used_up()?)));
-            self.used_up.insert(tenant, windows.collect());
+            self.used_up.insert(tenant, quotas.into_values().filter(|quota| quota.used_up().is_some()).collect());
         }
+        let model = request.model.get().map_or("", String::as_str);
         let windows = self.used_up.get(&tenant).into_iter().flatten();
-        Ok(windows.filter(|(of, _)| of == agent).map(|(_, window)| *window).collect())
+        Ok(windows.filter(|quota| quota.agent == request.agent && quota.covers(model)).filter_map(Quota::used_up).collect())
     }
 }

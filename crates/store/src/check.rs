@@ -25,7 +25,7 @@ impl Reader {
         let mut recomputed = Rows::new();
         let mut add = |row: String, sums: Vec<i64>| {
             let known = recomputed.entry(row).or_insert_with(|| vec![0; sums.len()]);
-            known.iter_mut().zip(sums).for_each(|(known, sum)| *known += sum);
+            known.iter_mut().zip(sums).for_each(|(known, sum)| *known = known.saturating_add(sum));
         };
         self.each("SELECT fact, owner, role, model, cost_nano, billing FROM requests WHERE tenant = ?1", tenant, |row| {
             let stored = stored::<Request>(row)?;

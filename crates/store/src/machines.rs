@@ -54,8 +54,8 @@ impl Machines {
         Ok(Self(connection))
     }
 
-    /// Notes that a machine is there; returns what it is called.
-    pub fn see(&mut self, tenant: TenantId, sender: &Sender<'_>, now: UnixMs) -> Result<String, StoreError> {
+    /// Notes that a machine is there; returns what it is called, which is none of the names in `taken`.
+    pub fn see(&mut self, tenant: TenantId, sender: &Sender<'_>, taken: &[String], now: UnixMs) -> Result<String, StoreError> {
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate).doing("writing a machine")?;
         let known: Option<(String, String)> = transaction
             .query_row(
@@ -66,8 +66,8 @@ impl Machines {
             .optional()
             .doing("reading a machine")?;
         let host = match known {
-            Some((host, told)) if told == sender.told => host,
-            _ => free_name(&transaction, tenant, sender)?,
+            Some((host, told)) if told == sender.told && !taken.contains(&host) => host,
+            _ => free_name(&transaction, tenant, sender, taken)?,
         };
         transaction
             .execute(
@@ -108,11 +108,11 @@ impl Machines {
 }
 
 /// The told name, or with as much of the machine's id as tells it from all others.
-fn free_name(connection: &Connection, tenant: TenantId, sender: &Sender<'_>) -> Result<String, StoreError> {
+fn free_name(connection: &Connection, tenant: TenantId, sender: &Sender<'_>, taken: &[String]) -> Result<String, StoreError> {
     let id: String = sender.machine.iter().map(|byte| format!("{byte:02x}")).collect();
     let names =
         std::iter::once(sender.told.to_owned()).chain((4..=32).map(|length| format!("{}-{}", sender.told, &id[..length])));
-    for name in names {
+    for name in names.filter(|name| !taken.contains(name)) {
         let taken: bool = connection
             .query_row(
                 "SELECT EXISTS (SELECT 1 FROM machines WHERE tenant = ?1 AND host = ?2 AND machine != ?3)",

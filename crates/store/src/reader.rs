@@ -7,14 +7,20 @@ use ducat_ledger::{
     BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Role, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
 };
 use ducat_prices::NanoUsd;
-use ducat_report::{Report, RequestRow};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use ducat_report::{BLOCK_MINUTES, Report, RequestRow};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
 
+use crate::rollups::sum_of;
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
 /// 1972-06-01. Before, a zone was not a whole number of quarter-hours from UTC (Liberia), and a day of it is no sum of buckets.
 const ROLLED_UP_SINCE: UnixMs = 76_204_800_000;
+
+/// Windows that have not reset: more accounts and limits than anybody has at once.
+const MOST_QUOTAS: usize = 64;
+/// Five-hour windows of nearly six years.
+const MOST_PAST_QUOTAS: usize = 10_000;
 
 /// A read-only connection; every call sees the state of one commit.
 pub struct Reader {
@@ -79,7 +85,7 @@ impl Reader {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         if report.wants_quotas() {
-            report.tell_quotas(self.quotas(tenant, UnixMs::MIN)?);
+            report.tell_quotas(self.past_quotas(tenant, BLOCK_MINUTES)?);
         }
         let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
         if report.wants_requests() || !is_cut(from) || !is_cut(until) {
@@ -190,16 +196,17 @@ impl Reader {
     pub fn sessions(&self, tenant: TenantId, offset: u64, limit: u64) -> Result<Vec<SessionSummary>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT fact,
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 1),
-                 (SELECT IFNULL(SUM(cost_nano), 0) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role IN (1, 2)),
+                 (SELECT {} FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role IN (1, 2)),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL AND r.role IN (1, 2)),
                  (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
                  (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 2)
                  FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
-            )
+                sum_of("cost_nano")
+            ))
             .doing("reading sessions")?;
         let page = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let mut rows = statement.query(params![tenant.0, page(limit), page(offset)]).doing("reading sessions")?;
@@ -297,14 +304,32 @@ impl Reader {
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading sessions")?)?)).collect()
     }
 
-    /// Windows of quotas that reset after a time, those that reset first before the others.
+    /// Windows of quotas that reset after a time, those that reset first before the others; of more than [`MOST_QUOTAS`] those told of last.
     pub fn quotas(&self, tenant: TenantId, reset_after: UnixMs) -> Result<Vec<Quota>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT fact FROM quotas WHERE tenant = ?1 AND resets_at > ?2 ORDER BY resets_at, key")
-            .doing("reading quotas")?;
-        let rows = statement.query_map(params![tenant.0, reset_after], |row| row.get::<_, String>(0)).doing("reading quotas")?;
-        rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading quotas")?)?)).collect()
+        let sql = format!(
+            "SELECT fact FROM quotas WHERE tenant = ?1 AND resets_at > ?2 ORDER BY json_extract(fact, '$.told_at[1]') DESC, key LIMIT {MOST_QUOTAS}"
+        );
+        self.read_quotas(&sql, params![tenant.0, reset_after])
+    }
+
+    /// Every window of all use and of this length that was ever told, in the order of their resets; of more than [`MOST_PAST_QUOTAS`] the
+    /// latest.
+    pub fn past_quotas(&self, tenant: TenantId, window_minutes: u32) -> Result<Vec<Quota>, StoreError> {
+        let sql = format!(
+            "SELECT fact FROM quotas WHERE tenant = ?1 AND json_extract(fact, '$.window_minutes') = ?2 AND json_extract(fact, '$.limit') IS NULL
+             ORDER BY resets_at DESC, key LIMIT {MOST_PAST_QUOTAS}"
+        );
+        self.read_quotas(&sql, params![tenant.0, window_minutes])
+    }
+
+    fn read_quotas(&self, sql: &str, params: impl Params) -> Result<Vec<Quota>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql).doing("reading quotas")?;
+        let rows = statement.query_map(params, |row| row.get::<_, String>(0)).doing("reading quotas")?;
+        let mut quotas = rows
+            .map(|fact| Ok(serde_json::from_str(&fact.doing("reading quotas")?)?))
+            .collect::<Result<Vec<Quota>, StoreError>>()?;
+        quotas.sort_by_key(|quota| (quota.resets_at(), quota.key));
+        Ok(quotas)
     }
 
     fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
@@ -320,17 +345,19 @@ impl Reader {
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading a session")?)?)).collect()
     }
 
-    /// When each kind of fact was last told by a witness, among the sessions that were alive last; kinds that it told none of are left out.
-    pub fn last_told(&self, tenant: TenantId, witness: Witness) -> Result<Vec<(&'static str, UnixMs)>, StoreError> {
+    /// When each kind of fact was last told by a witness, among the sessions of this host, or of none that was told, that were alive last;
+    /// kinds that it told none of are left out.
+    pub fn last_told(&self, tenant: TenantId, witness: Witness, host: &str) -> Result<Vec<(&'static str, UnixMs)>, StoreError> {
         let mut last = Vec::new();
         for (kind, table) in [("prompt", "turns"), ("tool call", "tool_calls"), ("incident", "incidents")] {
             let sql = format!(
                 "SELECT MAX(started_at) FROM {table} WHERE tenant = ?1 AND json_extract(fact, '$.witnesses') & ?2 != 0
-                 AND owner IN (SELECT key FROM sessions WHERE tenant = ?1 ORDER BY last_at DESC LIMIT 50)"
+                 AND owner IN (SELECT key FROM sessions WHERE tenant = ?1
+                 AND IFNULL(json_extract(fact, '$.host[1]'), ?3) = ?3 ORDER BY last_at DESC LIMIT 50)"
             );
             let at: Option<UnixMs> = self
                 .connection
-                .query_row(&sql, params![tenant.0, Witnesses::only(witness).0], |row| row.get(0))
+                .query_row(&sql, params![tenant.0, Witnesses::only(witness).0, host], |row| row.get(0))
                 .doing("reading the last events")?;
             last.extend(at.map(|at| (kind, at)));
         }

@@ -9,6 +9,10 @@ use crate::{Doing, StoreError, TenantId};
 
 /// A row that sums nothing any more; sums and estimates are in rows without requests.
 const NO_REQUESTS: &str = "requests = 0 AND sums = 0 AND estimated_requests = 0 AND estimated_tokens = 0";
+/// SQL for the sum of a column. `SUM` fails past 64 bits; this one is exact as far as they reach, and the largest integer beyond.
+pub(crate) fn sum_of(column: &str) -> String {
+    format!("CAST(IFNULL(SUM({column} >> 32), 0) * 4294967296 + IFNULL(SUM({column} & 4294967295), 0) AS INTEGER)")
+}
 
 /// New minus old of a commit.
 #[derive(Default)]
@@ -47,27 +51,28 @@ impl RollupChanges {
         for (change, sign) in [(before, -1), (after, 1)] {
             if let Some((key, sums)) = change {
                 let row = self.tools.entry((tenant, key)).or_default();
-                row.calls += sign * sums.calls;
+                row.calls = row.calls.saturating_add(sign * sums.calls);
                 row.duration_ms = row.duration_ms.saturating_add(sign * sums.duration_ms);
                 row.result_bytes = row.result_bytes.saturating_add(sign * sums.result_bytes);
             }
         }
     }
 
+    /// Sums past 64 bits would become floating-point numbers in SQLite, which no report reads: the casts stop them at the largest integer.
     pub fn write(self, connection: &Connection) -> Result<(), StoreError> {
         let text = |name: &Option<String>| name.clone().unwrap_or_default();
         let mut upsert = connection
             .prepare_cached(
                 "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
-                 ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
-                 output_tokens = output_tokens + excluded.output_tokens, reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-                 cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
-                 cache_write_5m_tokens = cache_write_5m_tokens + excluded.cache_write_5m_tokens,
-                 cache_write_1h_tokens = cache_write_1h_tokens + excluded.cache_write_1h_tokens,
-                 web_search_requests = web_search_requests + excluded.web_search_requests, cost_nano = cost_nano + excluded.cost_nano,
-                 unpriced_requests = unpriced_requests + excluded.unpriced_requests, sums = sums + excluded.sums,
-                 estimated_requests = estimated_requests + excluded.estimated_requests, estimated_tokens = estimated_tokens + excluded.estimated_tokens,
-                 estimated_cost_nano = estimated_cost_nano + excluded.estimated_cost_nano",
+                 ON CONFLICT DO UPDATE SET requests = CAST(requests + excluded.requests AS INTEGER), input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
+                 output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER), reasoning_tokens = CAST(reasoning_tokens + excluded.reasoning_tokens AS INTEGER),
+                 cache_read_tokens = CAST(cache_read_tokens + excluded.cache_read_tokens AS INTEGER),
+                 cache_write_5m_tokens = CAST(cache_write_5m_tokens + excluded.cache_write_5m_tokens AS INTEGER),
+                 cache_write_1h_tokens = CAST(cache_write_1h_tokens + excluded.cache_write_1h_tokens AS INTEGER),
+                 web_search_requests = CAST(web_search_requests + excluded.web_search_requests AS INTEGER), cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+                 unpriced_requests = CAST(unpriced_requests + excluded.unpriced_requests AS INTEGER), sums = CAST(sums + excluded.sums AS INTEGER),
+                 estimated_requests = CAST(estimated_requests + excluded.estimated_requests AS INTEGER), estimated_tokens = CAST(estimated_tokens + excluded.estimated_tokens AS INTEGER),
+                 estimated_cost_nano = CAST(estimated_cost_nano + excluded.estimated_cost_nano AS INTEGER)",
             )
             .doing("writing a roll-up")?;
         let mut emptied = Vec::new();
@@ -129,8 +134,8 @@ impl RollupChanges {
         let mut upsert = connection
             .prepare_cached(
                 "INSERT INTO rollup_tools VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, duration_ms = duration_ms + excluded.duration_ms,
-                 result_bytes = result_bytes + excluded.result_bytes",
+                 ON CONFLICT DO UPDATE SET calls = CAST(calls + excluded.calls AS INTEGER), duration_ms = CAST(duration_ms + excluded.duration_ms AS INTEGER),
+                 result_bytes = CAST(result_bytes + excluded.result_bytes AS INTEGER)",
             )
             .doing("writing a roll-up")?;
         for ((tenant, key), sums) in self.tools {

@@ -4,6 +4,7 @@ use ducat_ledger::{BUCKET_MS, Key, Quota, UnixMs};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
+use crate::rollups::sum_of;
 use crate::{Doing, Reader, StoreError, TenantId};
 
 /// Sums of known costs in nano-USD, and the quota.
@@ -15,6 +16,9 @@ pub struct Standing {
     pub day_unpriced: u64,
     /// Of all requests that the session owns.
     pub session_nano: i64,
+    /// Of them, those whose cost is unknown.
+    #[serde(default)]
+    pub session_unpriced: u64,
     /// Windows that have not reset.
     pub quotas: Vec<Quota>,
 }
@@ -24,21 +28,26 @@ impl Reader {
     pub fn standing(&self, tenant: TenantId, session: Key, day_start: UnixMs, now: UnixMs) -> Result<Standing, StoreError> {
         let mut day = self
             .connection
-            .prepare_cached(
-                "SELECT IFNULL(SUM(cost_nano), 0), IFNULL(SUM(unpriced_requests), 0) FROM rollup_requests WHERE tenant = ?1 AND bucket >= ?2",
-            )
+            .prepare_cached(&format!(
+                "SELECT {}, {} FROM rollup_requests WHERE tenant = ?1 AND bucket >= ?2",
+                sum_of("cost_nano"),
+                sum_of("unpriced_requests")
+            ))
             .doing("reading roll-ups")?;
         let since = day_start.div_euclid(BUCKET_MS);
         let (day_nano, unpriced): (i64, i64) =
             day.query_row(params![tenant.0, since], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading roll-ups")?;
         let mut owned = self
             .connection
-            .prepare_cached(
-                "SELECT IFNULL(SUM(cost_nano), 0) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2 AND role IN (1, 2)",
-            )
+            .prepare_cached(&format!(
+                "SELECT {}, COUNT(*) - COUNT(cost_nano) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2 AND role IN (1, 2)",
+                sum_of("cost_nano")
+            ))
             .doing("reading a session")?;
-        let session_nano = owned.query_row(params![tenant.0, session.0], |row| row.get(0)).doing("reading a session")?;
+        let (session_nano, session_unpriced): (i64, i64) =
+            owned.query_row(params![tenant.0, session.0], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading a session")?;
         let quotas = Quota::fold(self.quotas(tenant, now)?);
-        Ok(Standing { day_nano, day_unpriced: unpriced.max(0).unsigned_abs(), session_nano, quotas })
+        let (day_unpriced, session_unpriced) = (unpriced.max(0).unsigned_abs(), session_unpriced.max(0).unsigned_abs());
+        Ok(Standing { day_nano, day_unpriced, session_nano, session_unpriced, quotas })
     }
 }

@@ -59,11 +59,13 @@ fn machines_of_one_name_get_names_of_their_own_whoever_is_first() {
     let store = store(dir.path());
     let see = |machine: u8, told: &str, now| {
         let sender = Sender { machine: [machine; 16], told, client: "1", key: "k", clock_skew_ms: 0 };
-        store.machines().unwrap().see(TENANT, &sender, now).unwrap()
+        store.machines().unwrap().see(TENANT, &sender, &["own".to_owned()], now).unwrap()
     };
     assert_eq!([see(0xab, "build", 1), see(0xcd, "build", 2), see(0xab, "build", 3)], ["build", "build-cdcd", "build"]);
     // One that is renamed takes the name that is free, and gives its own back.
     assert_eq!([see(0xab, "other", 4), see(0xcd, "build", 5), see(0xef, "build", 6)], ["other", "build-cdcd", "build"]);
+    // Nor is one called as this machine is.
+    assert_eq!(see(0x12, "own", 7), "own-1212");
     let hosts = thread::scope(|scope| {
         let seen: Vec<_> = (0..8_u8).map(|machine| scope.spawn(move || see(machine, "runner", 7))).collect();
         seen.into_iter().map(|seen| seen.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
@@ -72,7 +74,7 @@ fn machines_of_one_name_get_names_of_their_own_whoever_is_first() {
     store.machines().unwrap().count(TENANT, [0xab; 16], (5, 2, 1)).unwrap();
     let machines = store.reader().unwrap().machines(TENANT).unwrap();
     let found = machines.iter().find(|machine| machine.host == "other").unwrap();
-    assert_eq!((machines.len(), found.first_seen, found.last_seen), (11, 1, 4));
+    assert_eq!((machines.len(), found.first_seen, found.last_seen), (12, 1, 4));
     assert_eq!((found.facts, found.events, found.refused), (5, 2, 1));
     let identity = store.reader().unwrap().identity().unwrap();
     assert_eq!(identity.len(), 16);

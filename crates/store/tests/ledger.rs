@@ -272,10 +272,10 @@ fn what_each_witness_told_last_is_known_by_kind() {
     ];
     store.write(write(facts, Lane::Live)).unwrap();
     let reader = store.reader().unwrap();
-    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Hook).unwrap(), [("tool call", 20)]);
-    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Transcript).unwrap(), [("tool call", 30)]);
-    assert!(reader.last_told(TenantId::LOCAL, Witness::OtlpLog).unwrap().is_empty());
-    assert!(reader.last_told(TenantId(2), Witness::Hook).unwrap().is_empty());
+    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Hook, "here").unwrap(), [("tool call", 20)]);
+    assert_eq!(reader.last_told(TenantId::LOCAL, Witness::Transcript, "here").unwrap(), [("tool call", 30)]);
+    assert!(reader.last_told(TenantId::LOCAL, Witness::OtlpLog, "here").unwrap().is_empty());
+    assert!(reader.last_told(TenantId(2), Witness::Hook, "here").unwrap().is_empty());
 }
 
 #[test]
@@ -313,6 +313,75 @@ fn counters_go_on_where_they_were() {
     }
     store.write(write(vec![session(0, None), request(1, 0, NOW, 12, true), request(3, 0, NOW, 5, true)], Lane::Live)).unwrap();
     assert_eq!(counts(&store), [2, 17, 1], "growth, and a new one");
+}
+
+#[test]
+fn a_full_limit_of_one_model_is_overage_for_that_model_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let start = 1_794_000_000_000;
+    let of_model = |id: u8, model: &str| {
+        let Fact::Request(mut request) = request(id, 0, start + 60_000, 1, false) else { unreachable!("a request") };
+        request.model = Witness::Transcript.tells(FieldClass::Usage, model.to_owned());
+        Fact::Request(request)
+    };
+    let full = |limit: &str| {
+        let mut quota = Quota::new(AGENT, None, Some(limit), 10_080, start + 3_600_000);
+        quota.tell(start, 1_000_000);
+        Fact::Quota(quota)
+    };
+    let requests = [of_model(1, "claude-opus-4-8"), of_model(2, "claude-sonnet-5"), of_model(3, "")];
+    store.write(write([on_plan(0), full("opus"), full("oauth_apps")].into_iter().chain(requests).collect(), Lane::Live)).unwrap();
+    let billed = report(&store, Grouping::Billing);
+    assert!(
+        billed.contains(r#""billing":"overage","requests":1"#) && billed.contains(r#""billing":"plan","requests":2"#),
+        "{billed}"
+    );
+}
+
+#[test]
+fn quotas_that_are_shown_are_few_and_blocks_know_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let window = |minutes: u32, limit: Option<&str>, resets_at: UnixMs, told_at: UnixMs| {
+        let mut quota = Quota::new(AGENT, None, limit, minutes, resets_at);
+        quota.tell(told_at, 10);
+        Fact::Quota(quota)
+    };
+    let hour = 3_600_000;
+    let mut facts: Vec<Fact> = (0..100).map(|past| window(300, None, NOW - past * 5 * hour, NOW - past * 5 * hour - 1)).collect();
+    facts.extend((0..100).map(|limit| window(10_080, Some(&format!("l{limit}")), NOW + hour, NOW - limit)));
+    store.write(write(facts, Lane::Bulk)).unwrap();
+    let reader = store.reader().unwrap();
+    let shown = reader.quotas(TenantId::LOCAL, NOW).unwrap();
+    assert_eq!(shown.len(), 64);
+    assert!(shown.iter().all(|quota| quota.told_at.or_default() > NOW - 64), "those told of last");
+    let blocks = reader.past_quotas(TenantId::LOCAL, 300).unwrap();
+    assert!(blocks.len() == 100 && blocks.is_sorted_by_key(Quota::resets_at));
+}
+
+/// A second defence: whatever gets into the facts, sums stay integers and reports go on.
+#[test]
+fn sums_beyond_what_an_integer_holds_stop_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let most = i64::MAX.unsigned_abs();
+    for id in 0..3 {
+        store
+            .write(write(
+                vec![session(0, Some(NOW)), request(id, 0, NOW, most, true), tool_call(id, 0, NOW, Some(Outcome::Ok))],
+                Lane::Live,
+            ))
+            .unwrap();
+        // Another row of the same day.
+        store.write(write(vec![request(id + 3, 0, NOW - 3_600_000, most, true)], Lane::Live)).unwrap();
+    }
+    let reader = store.reader().unwrap();
+    assert!(report(&store, Grouping::Daily).contains("\"requests\":6"), "{}", report(&store, Grouping::Daily));
+    assert_eq!(reader.check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+    let standing = reader.standing(TenantId::LOCAL, session_key(0), 0, NOW).unwrap();
+    assert_eq!((standing.day_nano, standing.session_nano), (i64::MAX, i64::MAX));
+    assert_eq!(reader.sessions(TenantId::LOCAL, 0, 10).unwrap()[0].cost, NanoUsd(i64::MAX));
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use ducat_ledger::{Fact, FieldClass, Holder, Holders, Key, KeySpace, Request, Session, Told, UnixMs, Witness, Witnesses};
+use ducat_ledger::{
+    Fact, FieldClass, Holder, Holders, Key, KeySpace, LARGEST_AMOUNT, LARGEST_COUNT, Request, Session, TIMES, Told, UnixMs,
+    Witness, Witnesses,
+};
 use serde::{Deserialize, Serialize};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
@@ -297,6 +300,19 @@ fn with_usage(seen: HeadlessRequest, request: &Request) -> HeadlessRequest {
     }
 }
 
+impl HeadlessRun {
+    /// Refuses times that are in no calendar: what is posted under this name need not come from `ducat meter`.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.duration_ms.is_some_and(|ms| ms > LARGEST_COUNT) {
+            return Err("duration_ms: beyond 10^12");
+        }
+        if self.requests.iter().any(|request| !TIMES.contains(&request.at)) {
+            return Err("requests[].at: a time in no calendar");
+        }
+        Ok(())
+    }
+}
+
 impl HeadlessRequest {
     /// The request as this witness tells of it; transcripts, which have its last word, are believed before. `None` without the id that
     /// transcripts know it by: under another it would be counted twice.
@@ -305,7 +321,7 @@ impl HeadlessRequest {
         let mut request = Request::new(Key::of(KeySpace::Request, AGENT, id), AGENT, id);
         let rank = Witness::Hook.rank(FieldClass::Usage);
         let text = |value: &Option<String>| Told::maybe(rank, value.clone());
-        let count = |value: Option<u64>| Told::maybe(rank, value);
+        let count = |value: Option<u64>| Told::maybe(rank, value.filter(|count| *count <= LARGEST_COUNT));
         request.witnesses = Witnesses::only(Witness::Hook);
         request.model = text(&self.model);
         request.input_tokens = count(self.input_tokens);
@@ -336,6 +352,9 @@ pub fn decode_result(payload: &[u8], at: UnixMs, workspaces: &mut dyn Workspaces
     if run.session_id.is_empty() {
         return HookVerdict::Malformed("session_id: missing or empty");
     }
+    if let Err(reason) = run.check() {
+        return HookVerdict::Malformed(reason);
+    }
     let workspace = run.cwd.as_deref().map(|cwd| workspaces.resolve(cwd)).unwrap_or_default();
     if workspace.excluded {
         return HookVerdict::Excluded;
@@ -347,7 +366,7 @@ pub fn decode_result(payload: &[u8], at: UnixMs, workspaces: &mut dyn Workspaces
     session.holders = holder(None);
     // Hooks and transcripts were there at the beginning and the end; this is measured from outside.
     let timing = Witness::Transcript.rank(FieldClass::Timing);
-    let begun = run.duration_ms.and_then(|ms| at.checked_sub(i64::try_from(ms).ok()?));
+    let begun = run.duration_ms.and_then(|ms| at.checked_sub(i64::try_from(ms).ok()?)).filter(|begun| TIMES.contains(begun));
     session.started_at = Told::by(timing, begun.unwrap_or(at));
     session.last_at = Told::by(timing, at);
     let rank = Witness::Hook.rank(FieldClass::Attribution);
@@ -355,7 +374,7 @@ pub fn decode_result(payload: &[u8], at: UnixMs, workspaces: &mut dyn Workspaces
     session.version = Told::maybe(rank, run.version.clone());
     session.reported_cost_nano = Told::maybe(rank, run.reported_cost_usd.and_then(nano));
     out(Fact::Session(session));
-    for request in run.requests.iter().filter(|request| request.is_final) {
+    for request in run.requests.iter().take(MOST_REQUESTS).filter(|request| request.is_final) {
         let Some(mut request) = request.to_request() else { continue };
         request.holders = holder(workspace.project.as_deref().map(str::to_owned));
         out(Fact::Request(request));
@@ -363,8 +382,8 @@ pub fn decode_result(payload: &[u8], at: UnixMs, workspaces: &mut dyn Workspaces
     HookVerdict::Decoded
 }
 
-/// Nano-USD; `None` beyond what a ledger can hold.
+/// Nano-USD; `None` for what no run costs.
 fn nano(usd: f64) -> Option<i64> {
     let nano = (usd * 1e9).round();
-    (nano.is_finite() && nano.abs() < i64::MAX as f64).then_some(nano as i64)
+    (nano.abs() <= LARGEST_AMOUNT as f64).then_some(nano as i64)
 }

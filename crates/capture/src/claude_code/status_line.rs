@@ -14,6 +14,8 @@ pub const STATUS_LINE: &str = "claude-code-status-line";
 pub const LARGEST_STATUS_LINE: usize = 1 << 20;
 const LONGEST_TEXT: usize = 4096;
 const DAY_MS: i64 = 86_400_000;
+/// Windows of one update; the client has three.
+const MOST_WINDOWS: usize = 8;
 
 /// One update, as far as it is told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,11 +97,7 @@ impl StatusLine {
     }
 
     fn see_window(&mut self, name: &str, window: &Value) {
-        let minutes = match name {
-            _ if name.starts_with("five_hour") => 300,
-            _ if name.starts_with("seven_day") => 7 * 1440,
-            _ => return,
-        };
+        let Some((minutes, _)) = minutes_and_limit(name).filter(|_| self.windows.len() < MOST_WINDOWS) else { return };
         let Value::Object(window) = window else { return };
         let place = format!("rate_limits.{name}");
         let used = self.number(window, &place, "used_percentage", 1e4);
@@ -154,7 +152,7 @@ impl StatusLine {
             ahead > -DAY_MS && ahead <= i64::from(window.minutes) * 60_000 + DAY_MS
         };
         let quotas = self.windows.iter().filter(of_time).map(|window| {
-            let limit = window.name.splitn(3, '_').nth(2);
+            let limit = minutes_and_limit(&window.name).and_then(|(_, limit)| limit);
             let mut quota = Quota::new(AGENT, None, limit, window.minutes, window.resets_at);
             quota.witnesses = Witnesses::only(Witness::StatusLine);
             // After its reset nothing of it is used any more; what is told then is of before.
@@ -194,6 +192,20 @@ pub fn decode_status_line(payload: &[u8], at: UnixMs, workspaces: &mut dyn Works
         out(Fact::Session(session));
     }
     HookVerdict::Decoded
+}
+
+/// A window's length, and what it limits where that is not all use; `None` for names that no client tells.
+fn minutes_and_limit(name: &str) -> Option<(u32, Option<&str>)> {
+    let (minutes, rest) = match (name.strip_prefix("five_hour"), name.strip_prefix("seven_day")) {
+        (Some(rest), _) => (300, rest),
+        (_, Some(rest)) => (7 * 1440, rest),
+        _ => return None,
+    };
+    match rest.strip_prefix('_') {
+        Some(limit) if Quota::is_limit(limit) => Some((minutes, Some(limit))),
+        None if rest.is_empty() => Some((minutes, None)),
+        _ => None,
+    }
 }
 
 fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 //! It tells sums alone, of the thread from its beginning (measured: resuming a thread goes on counting), and no ids of requests: those are the
 //! rollouts' to tell, and the sums are kept beside them.
 
-use ducat_ledger::{Fact, FieldClass, Holder, Holders, Key, KeySpace, Session, Told, UnixMs, Witness, Witnesses};
+use ducat_ledger::{Fact, FieldClass, Holder, Holders, Key, KeySpace, LARGEST_COUNT, Session, Told, UnixMs, Witness, Witnesses};
 use serde::{Deserialize, Serialize};
 use sonic_rs::LazyValue;
 
@@ -111,9 +111,10 @@ pub fn decode_result(payload: &[u8], at: UnixMs, workspaces: &mut dyn Workspaces
     session.last_at = Told::by(timing, at);
     let rank = Witness::Hook.rank(FieldClass::Attribution);
     session.cwd = Told::maybe(rank, run.cwd.clone());
-    session.reported_input_tokens = Told::maybe(rank, run.input_without_cache());
-    session.reported_cache_read_tokens = Told::maybe(rank, run.cached_input_tokens);
-    session.reported_output_tokens = Told::maybe(rank, run.output_tokens);
+    let count = |sum: Option<u64>| Told::maybe(rank, sum.filter(|count| *count <= LARGEST_COUNT));
+    session.reported_input_tokens = count(run.input_without_cache());
+    session.reported_cache_read_tokens = count(run.cached_input_tokens);
+    session.reported_output_tokens = count(run.output_tokens);
     out(Fact::Session(session));
     HookVerdict::Decoded
 }

@@ -7,6 +7,8 @@ use super::AGENT;
 
 /// The limit on all use; others are named.
 const WHOLE: &str = "codex";
+/// Some versions round a window's minutes down: 299 for five hours.
+const ROUNDED_MINUTES: u64 = 5;
 /// No window is longer than a year.
 const LONGEST_MINUTES: u64 = 366 * 1440;
 const DAY_MS: i64 = 86_400_000;
@@ -22,10 +24,14 @@ pub fn decode_rate_limits(line: &[u8], out: &mut dyn FnMut(Fact)) {
     let at = line["timestamp"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(|at| at.as_millisecond());
     let (Some(at), Some(limits)) = (at, line.pointer("/payload/rate_limits").and_then(Value::as_object)) else { return };
     let name = ["limit_name", "limit_id"].iter().find_map(|name| limits.get(*name)?.as_str());
-    let limit = name.filter(|name| *name != WHOLE && !name.is_empty() && name.len() <= 64);
+    // `GPT-5.3-Codex-Spark` is `gpt_5_3_codex_spark`.
+    let limit = name.filter(|name| *name != WHOLE).map(Quota::limit_of);
+    if limit.as_deref().is_some_and(|limit| !Quota::is_limit(limit)) {
+        return;
+    }
     for window in ["primary", "secondary"] {
         let window = limits.get(window).and_then(Value::as_object);
-        if let Some(mut quota) = window.and_then(|window| quota(window, limit, at)) {
+        if let Some(mut quota) = window.and_then(|window| quota(window, limit.as_deref(), at)) {
             let plan = limits.get("plan_type").and_then(Value::as_str).filter(|plan| plan.len() <= 64);
             quota.plan = Told::maybe(Witness::Transcript.rank(FieldClass::Attribution), plan.map(str::to_owned));
             out(Fact::Quota(quota));
@@ -37,6 +43,8 @@ fn quota(window: &Map<String, Value>, limit: Option<&str>, at: UnixMs) -> Option
     let used = window.get("used_percent")?.as_f64().filter(|used| (0.0..=1e4).contains(used))?;
     let minutes = window.get("window_minutes")?.as_u64().filter(|minutes| (1..=LONGEST_MINUTES).contains(minutes))?;
     let seconds = |name: &str| window.get(name).and_then(Value::as_f64).filter(|seconds| (0.0..=1e11).contains(seconds));
+    let hours = (minutes + 30) / 60 * 60;
+    let minutes = if minutes >= 60 && minutes.abs_diff(hours) <= ROUNDED_MINUTES { hours } else { minutes };
     // Older versions tell how long it is until then.
     let resets_at = match (seconds("resets_at"), seconds("resets_in_seconds")) {
         (Some(resets_at), _) => (resets_at * 1e3) as UnixMs,
@@ -88,6 +96,13 @@ mod tests {
         let older =
             quotas(&line(r#"{"primary":{"used_percent":5,"window_minutes":299,"resets_in_seconds":3600},"secondary":null}"#));
         assert_eq!((older.len(), older[0].resets_at()), (1, 1_775_482_933_523 + 3_600_000));
+        assert_eq!(older[0].window(), "5h", "299 minutes are five hours");
+        let short = quotas(&line(r#"{"primary":{"used_percent":5,"window_minutes":43,"resets_in_seconds":60}}"#));
+        assert_eq!(short[0].window_minutes, 43);
+        let spark = quotas(&line(
+            r#"{"limit_name":"GPT-5.3-Codex-Spark","primary":{"used_percent":5,"window_minutes":300,"resets_at":1775490660}}"#,
+        ));
+        assert_eq!(spark[0].limit.as_deref(), Some("gpt_5_3_codex_spark"));
         let named =
             quotas(&line(r#"{"limit_id":"premium","primary":{"used_percent":5,"window_minutes":300,"resets_at":1775490660}}"#));
         assert_eq!(named[0].limit.as_deref(), Some("premium"));
@@ -98,6 +113,7 @@ mod tests {
             r#"{"primary":{"used_percent":1,"window_minutes":300,"resets_at":99999999999}}"#,
             r#"{"primary":{"used_percent":"1","window_minutes":300,"resets_at":1775490660}}"#,
             r#"{"primary":[]}"#,
+            r#"{"limit_id":"012345678901234567890123456789012","primary":{"used_percent":1,"window_minutes":300,"resets_at":1775490660}}"#,
             "7",
         ] {
             assert!(quotas(&line(nonsense)).is_empty(), "{nonsense}");

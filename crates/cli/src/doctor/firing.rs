@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use ducat_ledger::Witness;
+use ducat_ship::host_name;
 use ducat_store::TenantId;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -30,7 +31,9 @@ pub fn look(machine: &Machine, exam: &mut Exam) {
     let path = std::fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let set_up = Record::written_at(data, &path).and_then(unix_ms);
     let Some((ledger, set_up)) = machine.ledger().zip(set_up) else { return };
-    let told = |witness| ledger.last_told(TenantId::LOCAL, witness);
+    // What other machines ship says nothing of the hooks here.
+    let host = host_name();
+    let told = |witness| ledger.last_told(TenantId::LOCAL, witness, &host);
     let (Ok(mut heard), Ok(read)) = (told(Witness::Hook), told(Witness::Transcript)) else { return };
     let spooled = machine.spool().and_then(|spool| spool.waiting().ok()?.last().map(|event| event.at_ms));
     heard.extend(spooled.and_then(|at| i64::try_from(at).ok()).map(|at| ("event that waits in the spool", at)));

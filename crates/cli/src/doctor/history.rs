@@ -8,14 +8,14 @@ use ducat_store::{DataFolder, Reader};
 
 use super::finding::{Exam, several, shown};
 use super::firing::local;
-use super::machine::Machine;
+use super::machine::{Machine, kept};
 
 const KEEP: &str = "`ducat setup claude-code --keep-transcripts 3650`";
 
 pub fn look(machine: &Machine, exam: &mut Exam) {
     let files: Vec<&TranscriptFile> = machine.transcripts().0.iter().collect();
     let now = machine.now.as_millisecond();
-    for history in histories(&machine.homes, &files, &machine.managed, now, &|| machine.ledger()) {
+    for history in histories(&machine.homes, &files, &machine.managed, now, &|| machine.kept()) {
         judge(machine, &history, now, exam);
     }
 }
@@ -76,8 +76,9 @@ fn when(at: i64, now: i64) -> String {
 
 /// For `ducat report`: what goes soon and no ledger has, in one line.
 pub fn hint(homes: &[Home], files: &[&TranscriptFile], now: i64) -> Option<String> {
-    let ledger = || Reader::open(&DataFolder::database_in(&data_folder()?)).ok();
-    let histories = histories(homes, files, &managed_settings(Path::new("/")), now, &ledger);
+    let data = data_folder();
+    let ledger = || Reader::open(&DataFolder::database_in(data.as_deref()?)).ok();
+    let histories = histories(homes, files, &managed_settings(Path::new("/")), now, &|| kept(data.as_deref(), ledger()));
     let at = histories.iter().filter_map(|history| history.first_loss_at).min()?;
     let lost: usize = histories.iter().map(|history| history.not_imported.len()).sum();
     let lost = several(lost as u64, "transcript");

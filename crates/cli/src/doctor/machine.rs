@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use ducat_scan::{Home, Problem, TranscriptFile, claude_homes, find_transcripts, managed_settings};
+use ducat_ship::sent_cursors;
 use ducat_spool::{Limits, Spool, data_folder, socket_paths, spool_folder};
-use ducat_store::{DataFolder, Reader};
+use ducat_store::{DataFolder, FileCursor, Reader, TenantId};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -172,6 +173,11 @@ impl Machine {
         Reader::open(&path).ok().filter(|reader| reader.check_schema().is_ok())
     }
 
+    /// How far files were imported here, or shipped elsewhere.
+    pub fn kept(&self) -> Vec<FileCursor> {
+        kept(self.data.as_deref(), self.ledger())
+    }
+
     pub fn spool(&self) -> Option<Spool> {
         self.data.as_deref().map(|data| Spool::new(spool_folder(data), Limits::default()))
     }
@@ -270,4 +276,11 @@ fn output_within(command: &mut Command, patience: Duration) -> anyhow::Result<St
         bail!("it ended with {status}");
     }
     Ok(text)
+}
+
+/// How far files were imported into a ledger, or shipped from a data folder.
+pub fn kept(data: Option<&Path>, ledger: Option<Reader>) -> Vec<FileCursor> {
+    let mut cursors = ledger.and_then(|ledger| ledger.file_cursors(TenantId::LOCAL).ok()).unwrap_or_default();
+    cursors.extend(data.map(sent_cursors).unwrap_or_default());
+    cursors
 }

@@ -1,6 +1,7 @@
 //! The service that `ducat service install` made: running, started by a program that is there, and believed by hooks.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 
 use ducat_spool::Start;
 
@@ -60,7 +61,8 @@ pub fn look(machine: &Machine, exam: &mut Exam) {
 /// The file by which a hook starts the server: hooks believe it only where nobody else can have written it.
 fn start_file(machine: &Machine, exam: &mut Exam) {
     let Some(path) = machine.data.as_deref().map(Start::place) else { return };
-    match File::open(&path).and_then(|mut file| Start::read(&mut file)) {
+    let user = rustix::process::geteuid().as_raw();
+    match File::open(&path).and_then(|mut file| Start::read(&mut file, user)) {
         Ok(start) if !start.program.is_file() => {
             exam.error(
                 "service-program-missing",
@@ -69,6 +71,13 @@ fn start_file(machine: &Machine, exam: &mut Exam) {
             );
         }
         Ok(_) => {}
+        Err(_) if fs::metadata(&path).is_ok_and(|meta| meta.uid() != user) => {
+            exam.warning(
+                "start-file-of-another",
+                format!("{} is another user's, so hooks do not believe it: no server is started.", shown(&path)),
+                format!("Run `sudo rm {}`, then `ducat service install --on-demand` without sudo.", word(&path)),
+            );
+        }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && fs::metadata(&path).is_ok() => {
             exam.warning(
                 "start-file-open-to-others",

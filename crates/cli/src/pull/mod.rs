@@ -22,7 +22,8 @@ use remote::{Remote, SshUrl};
 ///
 /// Needs sh, find, head and tail there, no Ducat. Reads ~/.claude/projects and ~/.config/claude/projects, or the folder in the URL, and
 /// fetches only what is new. Unlike `ducat ship` it brings whole transcripts over the wire, prompts and outputs with them, to a copy in
-/// this machine's data folder (`pull/`, readable by you alone), because they are read here.
+/// this machine's data folder (`pull/`, readable by you alone), because they are read here. `.ducatignore` files and excluded folders of
+/// that machine are not known here: what is excluded is what this machine's configuration excludes, by the paths of that one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -64,15 +65,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let bar = progress_bar("fetching", io::stderr().is_terminal());
     bar.set_length(wanted.len() as u64);
     let mut damaged = Vec::new();
-    remote.fetch(&wanted, &mut |part, bytes| {
+    let mut unreadable = remote.fetch(&wanted, &mut |part, bytes| {
         bar.inc(1);
         mirror.keep(part, bytes, &mut damaged)
     })?;
     // Files that were written anew there, and not only at their end.
-    remote.fetch(&damaged, &mut |part, bytes| mirror.keep(part, bytes, &mut Vec::new()))?;
+    unreadable.extend(remote.fetch(&damaged, &mut |part, bytes| mirror.keep(part, bytes, &mut Vec::new()))?);
     bar.finish_and_clear();
+    for path in &unreadable {
+        writeln!(
+            io::stderr(),
+            "ducat: {path} on {host} cannot be read by the user that ssh logs in as; it is tried again with the next pull"
+        )?;
+    }
     let mut out = io::stdout();
-    writeln!(out, "{} of {} files on {host} had something new ({} bytes).", wanted.len(), listed.len(), figures::tokens(bytes))?;
+    writeln!(
+        out,
+        "{} of {} files on {host} had something new ({} bytes).",
+        wanted.len().saturating_sub(unreadable.len()),
+        listed.len(),
+        figures::tokens(bytes)
+    )?;
     match open_ledger(&config, None) {
         Ok((_folder, store, _)) => {
             let mut importer = importer(store, &mirror.place(), host, config.excluded_folders());

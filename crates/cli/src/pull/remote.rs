@@ -103,7 +103,8 @@ impl Remote {
     /// Has a plain `sh` there run a script, whatever the user's login shell is; what it prints begins behind the mark.
     fn run(&self, script: String) -> anyhow::Result<(Child, BufReader<std::process::ChildStdout>)> {
         let mut command = Command::new(&self.program);
-        command.args(&self.options).args(["-T", "-C"]);
+        // A dead connection ends within a minute, or every later pull would find this one running.
+        command.args(&self.options).args(["-T", "-C", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"]);
         if let Some(port) = self.url.port {
             command.args(["-p", &port.to_string()]);
         }
@@ -178,20 +179,35 @@ printf '0 end \\000'
         Ok(files)
     }
 
-    /// Fetches parts in one go, and hands on each.
-    pub fn fetch(&self, parts: &[Part], take: &mut dyn FnMut(&Part, &mut dyn Read) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// Fetches parts in one go, and hands on each. Returns the files that cannot be read there.
+    pub fn fetch(
+        &self,
+        parts: &[Part],
+        take: &mut dyn FnMut(&Part, &mut dyn Read) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut unreadable = Vec::new();
         if parts.is_empty() {
-            return Ok(());
+            return Ok(unreadable);
         }
         let mut script = format!("LC_ALL=C; export LC_ALL; printf '\\n%s\\n' {BEGIN}\n");
         for Part { file, offset, length, .. } in parts {
             // Exactly so many bytes, also when the file has become shorter: zeros are no lines of a transcript.
             let (path, from) = (quoted(&file.path), offset + 1);
-            script
-                .push_str(&format!("{{ tail -c +{from} {path} 2>/dev/null; cat /dev/zero; }} 2>/dev/null | head -c {length}\n"));
+            // What cannot be read says so before, or zeros would be taken for it.
+            script.push_str(&format!(
+                "if [ -r {path} ]; then printf +; {{ tail -c +{from} {path} 2>/dev/null; cat /dev/zero; }} 2>/dev/null | head -c {length}; else printf -; fi\n"
+            ));
         }
         let (mut child, mut output) = self.run(script)?;
         for part in parts {
+            let mut said = [0];
+            if output.read_exact(&mut said).is_err() {
+                bail!("{}: cut off before {}; the next pull goes on", self.url, part.file.path);
+            }
+            if said != *b"+" {
+                unreadable.push(part.file.path.clone());
+                continue;
+            }
             let mut bytes = (&mut output).take(part.length);
             take(part, &mut bytes)?;
             if bytes.limit() > 0 {
@@ -203,7 +219,7 @@ printf '0 end \\000'
             }
         }
         child.wait()?;
-        Ok(())
+        Ok(unreadable)
     }
 }
 

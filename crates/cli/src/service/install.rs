@@ -1,9 +1,9 @@
 //! `ducat service install`.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -145,6 +145,19 @@ fn way(args: &Args, before: Option<&Record>) -> anyhow::Result<Option<Way>> {
     Ok(ask("Start it from the first hook?")?.then_some(Way::OnDemand))
 }
 
+/// Waits until a process keeps the data folder and takes connections.
+fn keeps_the_ledger(plan: &ServerPlan, fails: impl Fn() -> bool) -> anyhow::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let is_up = Holder::of(&plan.data).is_some() && TcpStream::connect(plan.address()).is_ok();
+        match is_up {
+            true => return Ok(()),
+            false if fails() || Instant::now() >= end => bail!("no server keeps {}", plan.data.display()),
+            false => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
 fn prove(way: Way, plan: &ServerPlan) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if way == Way::OnDemand {
@@ -153,7 +166,13 @@ fn prove(way: Way, plan: &ServerPlan) -> anyhow::Result<()> {
         return Ok(());
     }
     let fails = || way == Way::Systemd && systemd::state().is_some_and(|(_, restarts, _)| restarts > 1);
-    if let Err(fault) = comes_up(plan.address(), plan.key.as_deref(), PATIENCE, fails) {
+    let came_up = if plan.is_tls() {
+        // Whether we would trust its certificate says nothing of the service.
+        keeps_the_ledger(plan, fails)
+    } else {
+        comes_up(plan.address(), plan.key.as_deref(), PATIENCE, fails).map(drop)
+    };
+    if let Err(fault) = came_up {
         let last_words = match way {
             Way::Systemd => told_by(&["journalctl", "--user", "--unit=ducat.service", "--lines=3", "--output=cat", "--quiet"]),
             _ => std::fs::read_to_string(log_file(&plan.data)).ok().and_then(|text| text.lines().last().map(str::to_owned)),

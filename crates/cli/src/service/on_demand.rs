@@ -70,11 +70,14 @@ pub fn leavings(data: &Path) -> Vec<PathBuf> {
 /// When the last start failed, and what it said; or why none would be tried.
 pub fn failure(data: &Path) -> Option<(SystemTime, String)> {
     let place = Start::place(data);
-    let read = File::open(&place).and_then(|mut file| Start::read(&mut file));
+    let read = File::open(&place).and_then(|mut file| Start::read(&mut file, rustix::process::geteuid().as_raw()));
     if let Err(fault) = read {
         let words = match fault.kind() {
             io::ErrorKind::PermissionDenied => {
-                format!("others can read or write {0}, so hooks do not believe it; chmod 600 {0}", place.display())
+                format!(
+                    "others own, read or write {0}, so hooks do not believe it; chown it to yourself and chmod 600 {0}",
+                    place.display()
+                )
             }
             _ => format!("{} cannot be read ({fault}); install again", place.display()),
         };

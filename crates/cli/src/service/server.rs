@@ -60,7 +60,11 @@ impl ServerPlan {
             variables.push((name.to_owned(), text(Path::new(&value)).with_context(|| name.to_owned())?));
         }
         let sockets = socket_paths(&data).iter().map(std::path::absolute).collect::<Result<_, _>>()?;
-        Ok(Self { program, host, port, more: more.to_vec(), data, variables, sockets, key })
+        Ok(Self { program, host, port, more: with_whole_paths(more)?, data, variables, sockets, key })
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.more.iter().any(|argument| argument == "--tls-cert" || argument.starts_with("--tls-cert="))
     }
 
     /// Arguments of the program.
@@ -80,9 +84,10 @@ impl ServerPlan {
 
     /// Where the page is, from this machine.
     pub fn url(&self) -> String {
+        let scheme = if self.is_tls() { "https" } else { "http" };
         match self.address() {
-            address if address.ip().is_loopback() => format!("http://localhost:{}", address.port()),
-            address => format!("http://{address}"),
+            address if address.ip().is_loopback() => format!("{scheme}://localhost:{}", address.port()),
+            address => format!("{scheme}://{address}"),
         }
     }
 
@@ -95,6 +100,22 @@ impl ServerPlan {
         };
         SocketAddr::new(ip, self.port)
     }
+}
+
+/// Arguments of `ducat serve` with their files named from the root: a service works in another folder.
+fn with_whole_paths(more: &[String]) -> std::io::Result<Vec<String>> {
+    let whole = |path: &str| std::path::absolute(path).map(|path| path.to_string_lossy().into_owned());
+    let mut arguments: Vec<String> = Vec::new();
+    for argument in more {
+        let is_file = |name: &str| ["--tls-cert", "--tls-key"].contains(&name);
+        let follows = arguments.last().is_some_and(|last| is_file(last));
+        arguments.push(match argument.split_once('=') {
+            _ if follows => whole(argument)?,
+            Some((name, path)) if is_file(name) => format!("{name}={}", whole(path)?),
+            _ => argument.clone(),
+        });
+    }
+    Ok(arguments)
 }
 
 /// Where a server writes that no manager keeps the words of.

@@ -13,10 +13,12 @@ pub const PROGRAM: &str = "ducat-statusline";
 pub const FIRST: Version = Version(1, 0, 71);
 const WRAPS: &str = " --wrap ";
 
-/// The settings with our status line; one of the user's own is kept, and what it prints is what is shown.
+/// The settings with our status line; one of the user's own is kept, and what it prints is what is shown. Options that the user gave ours
+/// stay.
 pub fn install(settings: &Value, program: &Path) -> Result<Value, String> {
+    let options = command(settings).filter(|_| is_installed(settings)).map(|ours| own(ours).1.to_owned()).unwrap_or_default();
     let mut settings = remove(settings);
-    let program = quoted(&program.to_string_lossy());
+    let program = format!("{}{options}", quoted(&program.to_string_lossy()));
     let fields = settings.as_object_mut().ok_or("the settings are no JSON object")?;
     match fields.get_mut("statusLine") {
         None => {
@@ -47,15 +49,26 @@ pub fn remove(settings: &Value) -> Value {
 }
 
 pub fn is_installed(settings: &Value) -> bool {
-    let program = command(settings).map(|command| command.split_once(WRAPS).map_or(command, |(program, _)| program));
-    program.and_then(|program| program.trim_matches('\'').rsplit('/').next()) == Some(PROGRAM)
+    let program = command(settings).map(|command| unquoted(own(command).0));
+    program.as_deref().and_then(|program| program.rsplit('/').next()) == Some(PROGRAM)
 }
 
 /// The program that a status line of ours starts.
 pub fn program(settings: &Value) -> Option<PathBuf> {
     let command = command(settings).filter(|_| is_installed(settings))?;
-    let program = command.split_once(WRAPS).map_or(command, |(program, _)| program);
-    Some(unquoted(program).into())
+    Some(unquoted(own(command).0).into())
+}
+
+/// The first word of a command, as it is quoted, and what is between it and a command that it wraps.
+fn own(command: &str) -> (&str, &str) {
+    let command = command.split_once(WRAPS).map_or(command, |(own, _)| own);
+    let mut is_quoted = false;
+    let end = command.char_indices().find(|(place, letter)| {
+        // `'\''` ends a quotation, tells a quote, and begins another.
+        is_quoted ^= *letter == '\'' && !command[..*place].ends_with('\\');
+        *letter == ' ' && !is_quoted
+    });
+    command.split_at(end.map_or(command.len(), |(place, _)| place))
 }
 
 /// The user's own command, where there is one.
@@ -78,6 +91,21 @@ fn unquoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_ours_stay_and_are_no_other_command() {
+        let ducat = Path::new("/my tools/ducat-statusline");
+        for command in ["/old/ducat-statusline --template {model}", "'/my old/ducat-statusline' --template '{model} it'\\''s'"] {
+            let settings = json!({ "statusLine": { "type": "command", "command": command } });
+            assert!(is_installed(&settings) && of_others(&settings).is_none());
+            let installed = install(&settings, ducat).unwrap();
+            let options = command.split_once("statusline").unwrap().1.trim_start_matches('\'');
+            assert_eq!(installed["statusLine"]["command"], format!("'/my tools/ducat-statusline'{options}"));
+            assert_eq!(program(&installed).unwrap(), ducat);
+            assert_eq!(remove(&settings), json!({}));
+        }
+        assert!(!is_installed(&json!({ "statusLine": { "command": "cat ducat-statusline" } })));
+    }
 
     #[test]
     fn one_of_the_users_own_is_kept_and_comes_back() {

@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use ducat_spool::{Frame, Spool, Spooled, Status};
+use ducat_spool::{Spool, Spooled, Status};
+use ducat_store::TenantId;
 use tokio::task::JoinSet;
 
 use super::{Way, hooks};
@@ -46,7 +47,9 @@ async fn drain_latest(app: &App, spool: &Spool) {
     for latest in taken {
         match latest {
             // What is left stays and is taken the next time.
-            Ok(latest) if hooks::take(app, &latest.frame, Way::Spool).await.status.is_final() => drop(latest.remove()),
+            Ok(latest) if hooks::take(app, TenantId::LOCAL, &latest.frame, Way::Spool).await.status.is_final() => {
+                drop(latest.remove())
+            }
             Ok(_) => {}
             Err(fault) => app.log.say(&fault.to_string()),
         }
@@ -55,9 +58,8 @@ async fn drain_latest(app: &App, spool: &Spool) {
 
 /// An event stays where it is until it is on disk elsewhere.
 async fn drain_one(app: &App, spool: &Spool, event: &Spooled) -> io::Result<()> {
-    let payload = event.read()?;
-    let frame = Frame { id: event.id(), at_ms: event.at_ms, agent: event.agent.clone(), payload };
-    let taken = hooks::take(app, &frame, Way::Spool).await;
+    let frame = event.frame()?;
+    let taken = hooks::take(app, TenantId::LOCAL, &frame, Way::Spool).await;
     failpoint::reached("mid_drain");
     match taken.status {
         Status::Busy => Ok(()),

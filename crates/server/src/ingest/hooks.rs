@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ducat_capture::Workspaces;
 use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE};
 use ducat_capture::{codex, gemini_cli};
+use ducat_ledger::TIMES;
 use ducat_spool::{EventId, Frame, Status, now_ms};
 use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
 use tokio::sync::oneshot;
@@ -54,8 +55,8 @@ pub(crate) struct Taken {
 }
 
 /// Believes one event; returns after its facts are on disk.
-pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
-    let mut taken = store(app, frame, way).await;
+pub(crate) async fn take(app: &Shared, tenant: TenantId, frame: &Frame, way: Way) -> Taken {
+    let mut taken = store(app, tenant, frame, way).await;
     if frame.agent == STATUS_LINE && taken.status.is_final() && way != Way::Spool {
         taken.body = status_line::standing(app, frame).await;
     }
@@ -66,7 +67,7 @@ pub(crate) async fn take(app: &Shared, frame: &Frame, way: Way) -> Taken {
     taken
 }
 
-async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
+async fn store(app: &Shared, tenant: TenantId, frame: &Frame, way: Way) -> Taken {
     let malformed = |fault: String| Taken { status: Status::Malformed, fault: Some(fault), body: Vec::new() };
     let plain = |status| Taken { status, fault: None, body: Vec::new() };
     let decode = match frame.agent.as_str() {
@@ -83,7 +84,9 @@ async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
             ));
         }
     };
-    let Ok(at) = i64::try_from(frame.at_ms) else { return malformed("event time: out of range".to_owned()) };
+    let Some(at) = i64::try_from(frame.at_ms).ok().filter(|at| TIMES.contains(at)) else {
+        return malformed("event time: in no calendar".to_owned());
+    };
     let mut facts = Vec::new();
     let verdict = {
         let mut resolved = app.resolved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -98,7 +101,7 @@ async fn store(app: &Shared, frame: &Frame, way: Way) -> Taken {
     }
     let lane = if way == Way::Spool { Lane::Bulk } else { Lane::Live };
     let event = Some(Event { id: frame.id.0, at });
-    let write = Write { lane, tenant: TenantId::LOCAL, facts, event, cursors: Vec::new() };
+    let write = Write { lane, tenant, facts, event, cursors: Vec::new() };
     match commit(app, write).await {
         Ok(Receipt::Stored) => plain(Status::Stored),
         Ok(Receipt::Duplicate) => plain(Status::Already),
@@ -146,7 +149,11 @@ pub(crate) async fn post(
         Some(Ok(at_ms)) => at_ms,
         None => now_ms(),
     };
-    let taken = take(&app, &Frame { id, at_ms, agent, payload: body.into() }, Way::Http).await;
+    let tenant = match &caller {
+        Caller::Machine(key) => key.tenant,
+        Caller::Owner | Caller::Anyone => TenantId::LOCAL,
+    };
+    let taken = take(&app, tenant, &Frame { id, at_ms, agent, payload: body.into() }, Way::Http).await;
     let mut response = match (taken.status, taken.fault) {
         (Status::Malformed, fault) => error(StatusCode::BAD_REQUEST, &fault.unwrap_or_default()),
         (Status::Busy, _) => error(StatusCode::SERVICE_UNAVAILABLE, "too much is waiting to be written; try again"),

@@ -9,8 +9,8 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ducat_ledger::remote::{Answer, EventName, Head, PROTOCOL, RefusedLine, Word};
-use ducat_ledger::{Fact, UnixMs};
+use ducat_ledger::remote::{Answer, EventName, Head, LONGEST_LINE, PROTOCOL, RefusedLine, Word};
+use ducat_ledger::{Fact, TIMES, UnixMs};
 use ducat_spool::Status;
 use ducat_store::{Event, Lane, Receipt, Sender, StoreError, TenantId, Write};
 use flate2::read::MultiGzDecoder;
@@ -26,9 +26,10 @@ use crate::{App, Shared, failpoint};
 /// Bytes of a batch, as sent and unpacked.
 const LARGEST_SENT: usize = 4 << 20;
 const LARGEST_BATCH: u64 = 32 << 20;
-const LONGEST_LINE: usize = 1 << 20;
 const MOST_LINES: u64 = 20_000;
 const MOST_FACTS_OF_EVENT: usize = 1000;
+/// An event is no further in the future than this, or its id would be kept for as long.
+const LONGEST_AHEAD_MS: i64 = 86_400_000;
 /// Events on their way to the store at once.
 const TOGETHER: usize = 16;
 /// Refused lines that an answer names.
@@ -114,11 +115,21 @@ fn unpack(headers: &HeaderMap, body: &Bytes) -> Result<Batch, Fault> {
             break;
         }
         bytes += read as u64;
+        let is_too_long = line.len() > LONGEST_LINE && batch.is_some();
+        while is_too_long && line.last() != Some(&b'\n') {
+            line.clear();
+            let skipped = (&mut lines).take(LONGEST_LINE as u64).read_until(b'\n', &mut line);
+            let skipped = skipped.map_err(|cause| unreadable(number, &format!("the body cannot be unpacked: {cause}")))?;
+            bytes += skipped as u64;
+            if skipped == 0 {
+                break;
+            }
+        }
         if bytes > LARGEST_BATCH || number > MOST_LINES {
             let what = format!("line {number}: a batch has at most {MOST_LINES} lines and {LARGEST_BATCH} bytes unpacked");
             return Err((StatusCode::PAYLOAD_TOO_LARGE, what));
         }
-        if line.len() > LONGEST_LINE {
+        if line.len() > LONGEST_LINE && !is_too_long {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("line {number}: longer than {LONGEST_LINE} bytes")));
         }
         if line.pop_if(|last| *last == b'\n').is_none() {
@@ -126,6 +137,7 @@ fn unpack(headers: &HeaderMap, body: &Bytes) -> Result<Batch, Fault> {
         }
         match &mut batch {
             None => batch = Some(Batch::new(head(&line)?)),
+            Some(batch) if is_too_long => batch.refuse(number, format!("longer than {LONGEST_LINE} bytes")),
             Some(batch) => batch.hear(number, &line),
         }
     }
@@ -154,6 +166,9 @@ fn head(line: &[u8]) -> Result<Head, Fault> {
     if !is_name(&head.host, 253) {
         return Err(wrong("host: must be 1 to 253 bytes without control characters".to_owned()));
     }
+    if !TIMES.contains(&head.now) {
+        return Err(wrong("now: is in no calendar".to_owned()));
+    }
     if !is_name(&head.client, 64) {
         return Err(wrong("client: must be 1 to 64 bytes without control characters".to_owned()));
     }
@@ -169,12 +184,14 @@ impl Batch {
         match word(line) {
             Ok(Word { event: None, facts }) => self.facts.extend(facts),
             Ok(Word { event: Some(event), facts }) => self.events.push((event, facts)),
-            Err(reason) => {
-                self.refused_lines += 1;
-                if self.refused.len() < NAMED {
-                    self.refused.push(RefusedLine { line: number, reason });
-                }
-            }
+            Err(reason) => self.refuse(number, reason),
+        }
+    }
+
+    fn refuse(&mut self, line: u64, reason: String) {
+        self.refused_lines += 1;
+        if self.refused.len() < NAMED {
+            self.refused.push(RefusedLine { line, reason });
         }
     }
 }
@@ -203,7 +220,8 @@ async fn take(app: &Arc<Shared>, tenant: TenantId, key: String, batch: Batch, no
     let seen = app.clone();
     let host = off_the_runtime(move || {
         let sender = Sender { machine, told: &head.host, client: &head.client, key: &key, clock_skew_ms };
-        seen.machines.lock().unwrap_or_else(PoisonError::into_inner).see(tenant, &sender, now)
+        let own = (seen.own_hosts)();
+        seen.machines.lock().unwrap_or_else(PoisonError::into_inner).see(tenant, &sender, &own, now)
     })
     .await?;
     facts.iter_mut().chain(events.iter_mut().flat_map(|(_, facts)| facts)).for_each(|fact| fact.stamp_host(&host));
@@ -218,7 +236,8 @@ async fn take(app: &Arc<Shared>, tenant: TenantId, key: String, batch: Batch, no
         let mut under_way = JoinSet::new();
         for (name, facts) in events.by_ref().take(TOGETHER) {
             // By our clock, or an event of a machine whose clock stands wrong would be too old at once.
-            let event = Event { id: name.id, at: name.at.saturating_sub(clock_skew_ms) };
+            let at = name.at.saturating_sub(clock_skew_ms).min(now.saturating_add(LONGEST_AHEAD_MS));
+            let event = Event { id: name.id, at };
             let (app, write) = (app.clone(), write(facts, Some(event)));
             under_way.spawn(async move { hooks::commit(&app, write).await });
         }

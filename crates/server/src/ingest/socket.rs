@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ducat_spool::{Answer, Frame};
+use ducat_store::TenantId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -112,7 +113,7 @@ async fn answer(mut stream: UnixStream, app: &App) -> io::Result<()> {
             }
         }
     };
-    let taken = hooks::take(app, &frame, Way::Socket).await;
+    let taken = hooks::take(app, TenantId::LOCAL, &frame, Way::Socket).await;
     failpoint::reached("after_commit_before_answer");
     stream.write_all(&Answer { id: frame.id, status: taken.status, body: taken.body }.encode()).await?;
     failpoint::reached("after_answer");
