@@ -11,6 +11,7 @@ mod document;
 pub mod figures;
 mod groups;
 mod query;
+mod reconcile;
 mod report;
 mod settings;
 mod totals;
@@ -21,6 +22,9 @@ pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
 pub use groups::{Group, Groups};
 pub use query::{Grouping, QueryError, ReportQuery};
+pub use reconcile::{
+    ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
+};
 pub use report::{Report, RequestRow};
 pub use settings::Settings;
 pub use totals::Totals;

@@ -221,19 +221,21 @@ impl Reader {
     }
 
     /// A session by its agent's id, or the beginning of it when that is told by one session only.
-    pub fn session(&self, tenant: TenantId, id: &str) -> Result<Option<SessionDetail>, StoreError> {
+    pub(crate) fn find_session(&self, tenant: TenantId, id: &str) -> Result<Option<Session>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT fact FROM sessions WHERE tenant = ?1 AND (id = ?2 OR substr(id, 1, length(?2)) = ?2) ORDER BY id != ?2 LIMIT 2")
             .doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, id], |row| row.get::<_, String>(0)).doing("reading a session")?;
         let found: Vec<String> = rows.collect::<Result<_, _>>().doing("reading a session")?;
-        let sessions = found.iter().map(|fact| serde_json::from_str(fact)).collect::<Result<Vec<Session>, _>>()?;
-        let Some(session) =
-            sessions.iter().find(|session| session.id == id).or(if sessions.len() == 1 { sessions.first() } else { None })
-        else {
-            return Ok(None);
-        };
+        let mut sessions = found.iter().map(|fact| serde_json::from_str(fact)).collect::<Result<Vec<Session>, _>>()?;
+        let place = sessions.iter().position(|session| session.id == id).or((sessions.len() == 1).then_some(0));
+        Ok(place.map(|place| sessions.swap_remove(place)))
+    }
+
+    /// Like [`Reader::find_session`], with all that it owns.
+    pub fn session(&self, tenant: TenantId, id: &str) -> Result<Option<SessionDetail>, StoreError> {
+        let Some(session) = self.find_session(tenant, id)? else { return Ok(None) };
         let requests = self.owned::<Request>(tenant, session.key)?;
         let mut priced = Vec::new();
         for request in requests {
@@ -250,11 +252,11 @@ impl Reader {
             priced.push((request, model, cost.map(NanoUsd)));
         }
         Ok(Some(SessionDetail {
-            session: session.clone(),
             turns: self.owned(tenant, session.key)?,
             requests: priced,
             tool_calls: self.owned(tenant, session.key)?,
             incidents: self.owned(tenant, session.key)?,
+            session,
         }))
     }
 
@@ -307,7 +309,7 @@ impl Reader {
         rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading quotas")?)?)).collect()
     }
 
-    fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
+    pub(crate) fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
         // Named, because SQLite takes the primary key by itself: every fact of the tenant.
         let sql = format!(
             "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2{1} ORDER BY started_at, key",
