@@ -58,7 +58,7 @@ pub struct ShowArgs {
 }
 
 /// The ledger, brought up to date: by a running server, else here.
-fn up_to_date() -> anyhow::Result<Reader> {
+pub(crate) fn up_to_date() -> anyhow::Result<Reader> {
     let config = Config::load()?;
     match open_ledger(&config, None) {
         Ok((_folder, store, _)) => {
