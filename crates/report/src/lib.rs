@@ -4,6 +4,7 @@
 //! cache or from the store. Pure: the time zone and "now" are parameters.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bill;
 mod blocks;
 mod calendar;
 mod currency;
@@ -16,6 +17,7 @@ mod report;
 mod settings;
 mod totals;
 
+pub use bill::{Bill, BillError, BillLine, BillRow, BillVerdict, Billed, LedgerDay, Vendor};
 pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
