@@ -8,7 +8,7 @@ use ducat_ledger::{
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{Report, RequestRow};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
@@ -62,6 +62,15 @@ pub struct SessionDetail {
     pub incidents: Vec<Incident>,
 }
 
+/// The sums of a row of `rollup_requests`, behind what they are summed by.
+pub(crate) fn rollup_at(row: &Row<'_>) -> Result<RequestRollup, StoreError> {
+    let mut columns = [0; RequestRollup::COLUMNS];
+    for (place, column) in (13..).zip(&mut columns) {
+        *column = row.get(place).doing("reading roll-ups")?;
+    }
+    Ok(RequestRollup::from_columns(columns))
+}
+
 impl Reader {
     /// Opens a database that another process may be writing.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
@@ -112,10 +121,6 @@ impl Reader {
             let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
             let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
             let bucket: i64 = row.get(1).doing("reading roll-ups")?;
-            let mut columns = [0; RequestRollup::COLUMNS];
-            for (place, column) in (13..).zip(&mut columns) {
-                *column = row.get(place).doing("reading roll-ups")?;
-            }
             report.add(&RequestRow {
                 started_at: (bucket != UNDATED).then(|| bucket * BUCKET_MS),
                 session: "",
@@ -130,7 +135,7 @@ impl Reader {
                 subagent_type: name(10)?,
                 skill: name(11)?,
                 mcp_server: name(12)?,
-                sums: RequestRollup::from_columns(columns),
+                sums: rollup_at(row)?,
             });
         }
         Ok(())

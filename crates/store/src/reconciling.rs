@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Key, Request, Role, Session, ToolCall, UnixMs};
+use ducat_ledger::{BUCKET_MS, Billing, Key, Request, RequestRollup, Role, Session, ToolCall, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{ReconcileQuery, Reconciled, Reconciliation};
+use ducat_report::{LedgerDay, ReconcileQuery, Reconciled, Reconciliation};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use rusqlite::{Row, params};
 
+use crate::reader::rollup_at;
 use crate::{Doing, Pricer, Reader, StoreError, TenantId};
 
 const READING: &str = "reading what witnesses said";
@@ -51,6 +55,25 @@ impl Reader {
         }
         transaction.finish().doing(READING)?;
         Ok(Some(reconciliation))
+    }
+
+    /// What is believed of each UTC day and model, from the roll-ups: a day of UTC is a whole number of them.
+    pub fn ledger_days(&self, tenant: TenantId, from: UnixMs, until: UnixMs) -> Result<Vec<LedgerDay>, StoreError> {
+        let sql = "SELECT * FROM rollup_requests WHERE tenant = ?1 AND bucket >= ?2 AND bucket < ?3";
+        let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
+        let buckets = params![tenant.0, from.div_euclid(BUCKET_MS), until.div_euclid(BUCKET_MS)];
+        let mut rows = statement.query(buckets).doing(READING)?;
+        let mut days = BTreeMap::<(Date, String, bool), RequestRollup>::new();
+        while let Some(row) = rows.next().doing(READING)? {
+            let (bucket, model): (i64, String) = (row.get(1).doing(READING)?, row.get(3).doing(READING)?);
+            let billing = Billing::parse(&row.get::<_, String>(9).doing(READING)?);
+            let is_billed = !matches!(billing, Some(Billing::Plan | Billing::Credits | Billing::Local));
+            // Every bucket between two times that a calendar holds is one.
+            let Ok(at) = Timestamp::from_millisecond(bucket * BUCKET_MS) else { continue };
+            days.entry((TimeZone::UTC.to_datetime(at).date(), model, is_billed)).or_default().add(&rollup_at(row)?);
+        }
+        let of = |((day, model, is_billed), sums)| LedgerDay { day, model, is_billed, sums };
+        Ok(days.into_iter().map(of).collect())
     }
 
     /// Sessions that were alive in a time, the latest first.

@@ -208,3 +208,24 @@ fn what_is_asked_for_is_found_or_refused() {
         assert!(ReconcileQuery::parse([(name, value)], now).unwrap_err().to_string().contains(part), "{name}");
     }
 }
+
+#[test]
+fn days_of_utc_are_told_to_bills() {
+    let mut late = request("r1", Witness::Transcript, 10);
+    late.started_at = Told::by(3, "2026-11-24T23:59:59Z".parse::<Timestamp>().unwrap().as_millisecond());
+    let mut next = request("r2", Witness::Transcript, 20);
+    next.started_at = Told::by(3, "2026-11-25T00:00:00Z".parse::<Timestamp>().unwrap().as_millisecond());
+    let mut on_plan = request("r3", Witness::Transcript, 30);
+    on_plan.started_at = next.started_at.clone();
+    on_plan.billing = Told::by(1, ducat_ledger::Billing::Plan);
+    let (_folder, store) = told([late, next, on_plan].map(Fact::Request).to_vec());
+    let at = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
+    let days = |from, until| {
+        let days = store.reader().unwrap().ledger_days(TenantId::LOCAL, at(from), at(until)).unwrap();
+        days.into_iter().map(|day| (day.day.to_string(), day.is_billed, day.sums.output_tokens)).collect::<Vec<_>>()
+    };
+    let [first, second, plan] = [("2026-11-24", true, 10), ("2026-11-25", true, 20), ("2026-11-25", false, 30)]
+        .map(|(day, billed, out)| (day.to_owned(), billed, out));
+    assert_eq!(days("2026-11-24T00:00:00Z", "2026-11-26T00:00:00Z"), [first.clone(), plan, second]);
+    assert_eq!(days("2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z"), [first]);
+}

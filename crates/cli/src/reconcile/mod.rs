@@ -1,12 +1,15 @@
 //! `ducat reconcile`: what each witness said, what is believed, and what the difference costs.
 
+mod bill;
 mod terminal;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use ducat_report::{ReconcileQuery, Reconciliation};
+use clap::ValueHint;
+use ducat_report::ReconcileQuery;
 use ducat_store::TenantId;
 use jiff::Timestamp;
 
@@ -35,6 +38,10 @@ pub struct Args {
     /// Only this agent, such as claude-code
     #[arg(long, value_name = "AGENT")]
     agent: Option<String>,
+    /// A vendor's bill against the ledger by UTC day, model and token kind: a usage or cost export of Anthropic, OpenAI or AWS; repeatable for usage and
+    /// cost of the same days, and for pages
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["session", "since", "until", "agent", "all"])]
+    bill: Vec<PathBuf>,
     /// Differences up to this many US dollars are agreement
     #[arg(long, value_name = "USD", default_value = "0")]
     tolerance: String,
@@ -50,6 +57,7 @@ const EXAMPLES: &str = "Examples:
   ducat reconcile                             where witnesses differ, the latest session first
   ducat reconcile --since 7d --tolerance 0.01
   ducat reconcile --session 52189995          what each witness said of one session, field by field
+  ducat reconcile --bill claude_api_cost_2026_11.csv --tolerance 0.50
   ducat reconcile --agent codex --all --json | jq '.totals'";
 
 /// Whether they agree is the exit code, as of diff(1).
@@ -57,6 +65,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = Config::load()?;
     let query = ReconcileQuery::parse(args.pairs(), Timestamp::now()).context("reconcile")?;
     let prices = config.price_table()?;
+    if !args.bill.is_empty() {
+        let billed = bill::read(&args.bill, &prices, query.tolerance)?;
+        let text = if args.json { format!("{}\n", billed.to_json()) } else { bill::text(&billed, table::width())? };
+        io::stdout().write_all(text.as_bytes())?;
+        return Ok(verdict(billed.is_agreed()));
+    }
     let found = sessions::up_to_date()?.reconcile(TenantId::LOCAL, &query, &prices)?;
     let Some(reconciliation) = found else {
         let id = args.session.as_deref().unwrap_or_default();
@@ -69,11 +83,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         out.write_all(terminal::text(&reconciliation, args.all, table::width())?.as_bytes())?;
     }
     out.flush()?;
-    Ok(verdict(&reconciliation))
+    Ok(verdict(reconciliation.is_agreed()))
 }
 
-fn verdict(reconciliation: &Reconciliation) -> ExitCode {
-    ExitCode::from(u8::from(!reconciliation.is_agreed()))
+fn verdict(is_agreed: bool) -> ExitCode {
+    ExitCode::from(u8::from(!is_agreed))
 }
 
 impl Args {
