@@ -129,6 +129,24 @@ fn bad_files_name_line_and_field() {
             PAGE.replace("{\"ephemeral_1h_input_tokens\":30,\"ephemeral_5m_input_tokens\":20}", "7"),
             "data[0].results[0].cache_creation, itself: no object",
         ),
+        (
+            PAGE.replace("\"claude-haiku-4-5-20251001\"", "null"),
+            "data[0].results[0], model: missing; ask for usage grouped by model",
+        ),
+        (USAGE.replace(",claude-haiku-4-5-20251001,two", ",,two"), "line 3, model_version: missing, and there are tokens"),
+        (
+            r#"{"data":[{"start_time":1,"results":[{"amount":{"value":1,"currency":"usd"},"line_item":null}]}]}"#.to_owned(),
+            "data[0].results[0], line_item: missing; ask for costs grouped by line_item",
+        ),
+        (
+            r#"{"data":[{"start_time":1,"results":[{"amount":{"value":1,"currency":"eur"},"line_item":"x"}]}]}"#.to_owned(),
+            "data[0].results[0].amount, currency: \"eur\": only bills in USD can be compared",
+        ),
+        (
+            r#"{"data":[{"starting_at":"2026-11-24T00:00:00Z","results":[{"amount":"1","currency":"USD","description":null}]}]}"#
+                .to_owned(),
+            "description: missing; ask for costs grouped by description",
+        ),
         (PAGE[..300].to_owned(), "EOF"),
         ("{}".to_owned(), "no bill that is known"),
         ("{\"data\":[]}".to_owned(), "no bill that is known"),

@@ -34,10 +34,13 @@ pub(super) fn table(table: &Table<'_>) -> Result<Bill, BillError> {
         let counts = COUNTS.iter().filter_map(|(name, field)| Some((Column { place: table.column(name)?, name }, *field)));
         let counts: Vec<_> = counts.collect();
         for row in table.rows {
-            let (day, model) = (row.day(day)?, named(row.text(model)?));
+            let (day, model_name) = (row.day(day)?, named(row.text(model)?));
             for (column, kind) in &counts {
                 if let Some(count) = row.count(*column)? {
-                    lines.push(BillLine { day, model: model.clone(), kind: Some(*kind), count: Some(count), cost: None });
+                    if model_name.is_none() && count > 0 {
+                        return Err(row.wrong(model, "missing, and there are tokens"));
+                    }
+                    lines.push(BillLine { day, model: model_name.clone(), kind: Some(*kind), count: Some(count), cost: None });
                 }
             }
         }
@@ -66,6 +69,9 @@ pub(super) fn result(day: Date, of: &Object<'_>) -> Result<Vec<BillLine>, BillEr
     let model = of.text("model")?.map(str::to_owned);
     if of.has("amount") {
         of.is_in_dollars("currency")?;
+        if model.is_none() && !of.has("description") {
+            return Err(of.wrong("description", "missing; ask for costs grouped by description"));
+        }
         // In cents, as text.
         let cost = NanoUsd(of.amount("amount")?.0 / 100);
         return Ok(vec![BillLine { day, model, kind: of.text("token_type")?.and_then(kind_of), count: None, cost: Some(cost) }]);

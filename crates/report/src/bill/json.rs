@@ -27,7 +27,12 @@ pub(super) fn page(page: &Value) -> Result<Bill, BillError> {
         let results = bucket.fields.get(name).and_then(Value::as_array).ok_or_else(|| bucket.wrong("results", "no array"))?;
         for (place, result) in results.iter().enumerate() {
             let result = Object::of(result, format!("{}.{name}[{place}]", bucket.place))?;
-            lines.extend(if of == Vendor::Anthropic { anthropic::result(day, &result)? } else { openai::result(day, &result)? });
+            let told = if of == Vendor::Anthropic { anthropic::result(day, &result)? } else { openai::result(day, &result)? };
+            // Compared with nothing it would agree with everything.
+            if told.iter().any(|line| line.model.is_none() && line.count.is_some_and(|count| count > 0)) {
+                return Err(result.wrong("model", "missing; ask for usage grouped by model"));
+            }
+            lines.extend(told);
         }
     }
     let has_more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);

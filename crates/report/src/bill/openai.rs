@@ -10,7 +10,8 @@ use crate::Field;
 pub(super) fn result(day: Date, of: &Object<'_>) -> Result<Vec<BillLine>, BillError> {
     if let Some(amount) = of.object("amount")? {
         amount.is_in_dollars("currency")?;
-        let (model, kind) = of.text("line_item")?.map_or((None, None), item);
+        let missing = || of.wrong("line_item", "missing; ask for costs grouped by line_item");
+        let (model, kind) = item(of.text("line_item")?.ok_or_else(missing)?);
         return Ok(vec![BillLine { day, model, kind, count: None, cost: Some(amount.amount("value")?) }]);
     }
     let model = of.text("model")?.map(str::to_owned);
