@@ -12,6 +12,7 @@ use ducat_store::TenantId;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 
+use super::terminal;
 use crate::{sessions, table};
 
 /// A year of every key, model and token type is far below.
@@ -105,7 +106,7 @@ fn row(row: &BillRow) -> [String; 7] {
         tokens.collect::<Vec<_>>().join(", "),
         row.billed_cost.map_or_else(String::new, |cost| cost.to_string()),
         ours,
-        row.difference().map_or_else(|| "unknown".to_owned(), |apart| apart.to_string()),
+        row.difference().map_or_else(|| "unknown".to_owned(), terminal::signed),
     ]
 }
 

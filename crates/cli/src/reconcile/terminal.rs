@@ -223,7 +223,7 @@ fn signless(amount: NanoUsd) -> String {
     if amount == NanoUsd::ZERO { "none".to_owned() } else { amount.to_string() }
 }
 
-fn signed(amount: NanoUsd) -> String {
+pub(super) fn signed(amount: NanoUsd) -> String {
     match amount.0 {
         0 => "the same".to_owned(),
         1.. => format!("+{amount}"),
