@@ -12,6 +12,7 @@ mod man;
 mod meter;
 mod prices;
 mod pull;
+mod reconcile;
 mod report;
 mod serve;
 mod service;
@@ -43,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
   ducat report blocks --live        the plan's five hours, as they go
+  ducat reconcile                   where transcripts, hooks and telemetry differ
   ducat sessions                    the last sessions; `ducat session ID`: one
   ducat report project --json       the projects, for a program
   ducat meter -- claude -p …        a headless run, and what it cost
@@ -59,6 +61,7 @@ enum Command {
     Setup(setup::Args),
     Import(import::Args),
     Report(report::Args),
+    Reconcile(reconcile::Args),
     Meter(meter::Args),
     Status(status::Args),
     Sessions(sessions::ListArgs),
@@ -75,8 +78,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let command = Cli::parse().command;
+    // 1 is its answer that witnesses differ.
+    let failure = if matches!(command, Command::Reconcile(_)) { ExitCode::from(2) } else { ExitCode::FAILURE };
+    match run(command) {
+        Ok(code) => code,
         Err(error) => {
             // A reader that has seen enough (`| head`) is no fault.
             if error
@@ -86,13 +92,14 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             let _ = writeln!(io::stderr(), "ducat: {error:#}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Reconcile(args) => return reconcile::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Service(args) => service::run(&args),
         Command::Setup(args) => setup::run(&args),
@@ -111,7 +118,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Ship(args) => ship::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Key(args) => key::run(args),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

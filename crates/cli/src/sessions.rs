@@ -58,7 +58,7 @@ pub struct ShowArgs {
 }
 
 /// The ledger, brought up to date: by a running server, else here.
-fn up_to_date() -> anyhow::Result<Reader> {
+pub(crate) fn up_to_date() -> anyhow::Result<Reader> {
     let config = Config::load()?;
     match open_ledger(&config, None) {
         Ok((_folder, store, _)) => {
@@ -178,13 +178,15 @@ fn tree(found: &SessionDetail, zone: &TimeZone) -> anyhow::Result<String> {
     let version = session.version.get().map(|version| format!(" {version}")).unwrap_or_default();
     writeln!(text, "{} · {}{version} · {}", session.id, session.agent, session.cwd.get().map_or("?", String::as_str))?;
     let total = sum(found.requests.iter());
+    // A sum stands for unknown many requests: its cost counts, it is none itself.
+    let requests = found.requests.iter().filter(|(request, ..)| !request.is_sum.or_default()).count();
     writeln!(
         text,
         "{} to {} · {} prompts, {} requests, {} tool calls · {}",
         when(session.started_at.get().copied(), zone, "%Y-%m-%d %H:%M:%S"),
         when(session.last_at.get().copied(), zone, "%H:%M:%S"),
         figures::count(found.turns.len() as u64),
-        figures::count(found.requests.len() as u64),
+        figures::count(requests as u64),
         figures::count(found.tool_calls.len() as u64),
         total
     )?;

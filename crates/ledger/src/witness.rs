@@ -71,6 +71,17 @@ impl Witness {
             .find(|witness| witness.rank(FieldClass::Usage) == rank)
     }
 
+    /// The rule of a class in words, the best witness first: `api, then transcript, then hook; of equals the larger`.
+    pub fn rule(class: FieldClass) -> String {
+        let mut ranks = std::collections::BTreeMap::<_, Vec<&str>>::new();
+        // A status line tells of sessions only.
+        for witness in Self::ALL.into_iter().filter(|witness| *witness != Self::StatusLine) {
+            ranks.entry(std::cmp::Reverse(witness.rank(class))).or_default().push(witness.name());
+        }
+        let ranks: Vec<String> = ranks.into_values().map(|equals| equals.join(" or ")).collect();
+        format!("{}; of equals the larger", ranks.join(", then "))
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Transcript => "transcript",
@@ -107,5 +118,22 @@ impl Witnesses {
     /// The names in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
         Witness::ALL.into_iter().filter(|witness| self.contains(*witness)).map(Witness::name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_told_in_the_order_of_ranks() {
+        assert_eq!(
+            Witness::rule(FieldClass::Usage),
+            "otlp_log, then otlp_span, then api, then transcript, then otlp_metric, then hook; of equals the larger"
+        );
+        assert_eq!(
+            Witness::rule(FieldClass::Outcome),
+            "api, then transcript, then hook, then otlp_log or otlp_span or otlp_metric; of equals the larger"
+        );
     }
 }

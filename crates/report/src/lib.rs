@@ -4,6 +4,7 @@
 //! cache or from the store. Pure: the time zone and "now" are parameters.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bill;
 mod blocks;
 mod calendar;
 mod currency;
@@ -11,16 +12,21 @@ mod document;
 pub mod figures;
 mod groups;
 mod query;
+mod reconcile;
 mod report;
 mod settings;
 mod totals;
 
+pub use bill::{Bill, BillError, BillLine, BillRow, BillVerdict, Billed, LedgerDay, Vendor};
 pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
 pub use groups::{Group, Groups};
 pub use query::{Grouping, QueryError, ReportQuery};
+pub use reconcile::{
+    ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
+};
 pub use report::{Report, RequestRow};
 pub use settings::Settings;
 pub use totals::Totals;

@@ -112,6 +112,8 @@ impl Grouping {
 const DAY_MS: i64 = 86_400_000;
 const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, blocks, group or tag:NAME";
 
+const PARAMETERS: &str = "by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date";
+
 /// Which requests, and how they are grouped.
 #[derive(Clone, Debug)]
 pub struct ReportQuery {
@@ -164,10 +166,8 @@ impl Default for ReportQuery {
 pub enum QueryError {
     #[error("{field}: {value:?} is no {wanted}")]
     Value { field: &'static str, value: String, wanted: &'static str },
-    #[error(
-        "unknown parameter {0:?}; there are by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date"
-    )]
-    Unknown(String),
+    #[error("unknown parameter {field:?}; there are {known}")]
+    Unknown { field: String, known: &'static str },
     #[error("{field}: {value:?} is not in the configuration; {}", known_names(.known))]
     NotConfigured { field: &'static str, value: String, known: Vec<String> },
     #[error("currency: missing; a rate is of a currency, such as EUR")]
@@ -216,7 +216,7 @@ impl ReportQuery {
                         _ => return Err(wrong("breakdown", "true or false")),
                     }
                 }
-                other => return Err(QueryError::Unknown(other.to_owned())),
+                other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }
         }
         let today = query.timezone.to_datetime(now).date();

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use ducat_ledger::{Key, Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{Report, ReportQuery};
+use ducat_report::{ReconcileQuery, Report, ReportQuery};
 use ducat_store::{Machine, SessionDetail, SessionSummary, StoreError, TenantId, ledger_mark};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -107,6 +107,21 @@ pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> R
     match off_the_runtime(move || app.store.reader()?.session(TenantId::LOCAL, &asked)).await {
         Ok(Some(found)) => Json(session_json(&found)).into_response(),
         Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {id:?}")),
+        Err(cause) => failed(&cause),
+    }
+}
+
+/// What each witness said, the same as `ducat reconcile --json`.
+pub(crate) async fn reconcile(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let query = match ReconcileQuery::parse(pairs, Timestamp::now()) {
+        Ok(query) => query,
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
+    };
+    let asked = query.session.clone().unwrap_or_default();
+    match off_the_runtime(move || app.store.reader()?.reconcile(TenantId::LOCAL, &query, &*app.pricer)).await {
+        Ok(Some(reconciliation)) => Json(reconciliation.to_json()).into_response(),
+        Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {asked:?}")),
         Err(cause) => failed(&cause),
     }
 }

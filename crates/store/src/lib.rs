@@ -15,6 +15,7 @@ mod keys;
 mod machines;
 mod pairs;
 mod reader;
+mod reconciling;
 mod rollups;
 mod rows;
 mod schema;

@@ -8,7 +8,7 @@ use ducat_ledger::{
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{BLOCK_MINUTES, Report, RequestRow};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::rollups::sum_of;
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
@@ -68,6 +68,15 @@ pub struct SessionDetail {
     pub incidents: Vec<Incident>,
 }
 
+/// The sums of a row of `rollup_requests`, behind what they are summed by.
+pub(crate) fn rollup_at(row: &Row<'_>) -> Result<RequestRollup, StoreError> {
+    let mut columns = [0; RequestRollup::COLUMNS];
+    for (place, column) in (13..).zip(&mut columns) {
+        *column = row.get(place).doing("reading roll-ups")?;
+    }
+    Ok(RequestRollup::from_columns(columns))
+}
+
 impl Reader {
     /// Opens a database that another process may be writing.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
@@ -118,10 +127,6 @@ impl Reader {
             let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
             let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
             let bucket: i64 = row.get(1).doing("reading roll-ups")?;
-            let mut columns = [0; RequestRollup::COLUMNS];
-            for (place, column) in (13..).zip(&mut columns) {
-                *column = row.get(place).doing("reading roll-ups")?;
-            }
             report.add(&RequestRow {
                 started_at: (bucket != UNDATED).then(|| bucket * BUCKET_MS),
                 session: "",
@@ -136,7 +141,7 @@ impl Reader {
                 subagent_type: name(10)?,
                 skill: name(11)?,
                 mcp_server: name(12)?,
-                sums: RequestRollup::from_columns(columns),
+                sums: rollup_at(row)?,
             });
         }
         Ok(())
@@ -228,19 +233,21 @@ impl Reader {
     }
 
     /// A session by its agent's id, or the beginning of it when that is told by one session only.
-    pub fn session(&self, tenant: TenantId, id: &str) -> Result<Option<SessionDetail>, StoreError> {
+    pub(crate) fn find_session(&self, tenant: TenantId, id: &str) -> Result<Option<Session>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT fact FROM sessions WHERE tenant = ?1 AND (id = ?2 OR substr(id, 1, length(?2)) = ?2) ORDER BY id != ?2 LIMIT 2")
             .doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, id], |row| row.get::<_, String>(0)).doing("reading a session")?;
         let found: Vec<String> = rows.collect::<Result<_, _>>().doing("reading a session")?;
-        let sessions = found.iter().map(|fact| serde_json::from_str(fact)).collect::<Result<Vec<Session>, _>>()?;
-        let Some(session) =
-            sessions.iter().find(|session| session.id == id).or(if sessions.len() == 1 { sessions.first() } else { None })
-        else {
-            return Ok(None);
-        };
+        let mut sessions = found.iter().map(|fact| serde_json::from_str(fact)).collect::<Result<Vec<Session>, _>>()?;
+        let place = sessions.iter().position(|session| session.id == id).or((sessions.len() == 1).then_some(0));
+        Ok(place.map(|place| sessions.swap_remove(place)))
+    }
+
+    /// Like [`Reader::find_session`], with all that it owns.
+    pub fn session(&self, tenant: TenantId, id: &str) -> Result<Option<SessionDetail>, StoreError> {
+        let Some(session) = self.find_session(tenant, id)? else { return Ok(None) };
         let requests = self.owned::<Request>(tenant, session.key)?;
         let mut priced = Vec::new();
         for request in requests {
@@ -257,11 +264,11 @@ impl Reader {
             priced.push((request, model, cost.map(NanoUsd)));
         }
         Ok(Some(SessionDetail {
-            session: session.clone(),
             turns: self.owned(tenant, session.key)?,
             requests: priced,
             tool_calls: self.owned(tenant, session.key)?,
             incidents: self.owned(tenant, session.key)?,
+            session,
         }))
     }
 
@@ -332,7 +339,7 @@ impl Reader {
         Ok(quotas)
     }
 
-    fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
+    pub(crate) fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
         // Named, because SQLite takes the primary key by itself: every fact of the tenant.
         let sql = format!(
             "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2{1} ORDER BY started_at, key",

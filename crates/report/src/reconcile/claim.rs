@@ -1,0 +1,136 @@
+//! What each witness claims of a request's or a tool call's fields.
+
+use ducat_ledger::{DERIVED, FieldClass, Request, Told, Witness};
+
+/// A field that several witnesses tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    Model,
+    Input,
+    Output,
+    Reasoning,
+    CacheRead,
+    CacheWrite,
+    CacheWrite5m,
+    CacheWrite1h,
+    WebSearches,
+    /// Of a tool call.
+    Outcome,
+}
+
+/// Who claims: a witness's name, or [`SOLVED`].
+pub type Teller = &'static str;
+
+/// What was solved from other fields instead of told.
+pub const SOLVED: Teller = "derived";
+
+impl Field {
+    pub const ALL: [Self; 10] = [
+        Self::Model,
+        Self::Input,
+        Self::Output,
+        Self::Reasoning,
+        Self::CacheRead,
+        Self::CacheWrite,
+        Self::CacheWrite5m,
+        Self::CacheWrite1h,
+        Self::WebSearches,
+        Self::Outcome,
+    ];
+
+    /// As in facts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Input => "input_tokens",
+            Self::Output => "output_tokens",
+            Self::Reasoning => "reasoning_tokens",
+            Self::CacheRead => "cache_read_tokens",
+            Self::CacheWrite => "cache_write_tokens",
+            Self::CacheWrite5m => "cache_write_5m_tokens",
+            Self::CacheWrite1h => "cache_write_1h_tokens",
+            Self::WebSearches => "web_search_requests",
+            Self::Outcome => "outcome",
+        }
+    }
+
+    pub fn class(self) -> FieldClass {
+        if self == Self::Outcome { FieldClass::Outcome } else { FieldClass::Usage }
+    }
+
+    /// Whose claim is believed, in words.
+    pub fn rule(self) -> String {
+        let rule = Witness::rule(self.class());
+        if self.is_split() { format!("{rule}; last what is solved from the reported cost") } else { rule }
+    }
+
+    fn is_split(self) -> bool {
+        matches!(self, Self::CacheWrite5m | Self::CacheWrite1h)
+    }
+
+    /// Who tells a request's field, or a call's outcome, at a rank.
+    pub fn teller(self, rank: u8) -> Teller {
+        if self == Self::Outcome {
+            // Logs, spans and metrics share a rank.
+            let told = [Witness::Api, Witness::Transcript, Witness::Hook].into_iter().find(|one| one.rank(self.class()) == rank);
+            return told.map_or("otlp", Witness::name);
+        }
+        if rank == DERIVED && self.is_split() {
+            return SOLVED;
+        }
+        Witness::of_usage_rank(rank).map_or("unknown", Witness::name)
+    }
+
+    /// A count of a request; none for what is no count.
+    pub fn count(self, request: &Request) -> Option<&Told<u64>> {
+        Some(match self {
+            Self::Model | Self::Outcome => return None,
+            Self::Input => &request.input_tokens,
+            Self::Output => &request.output_tokens,
+            Self::Reasoning => &request.reasoning_tokens,
+            Self::CacheRead => &request.cache_read_tokens,
+            Self::CacheWrite => &request.cache_write_tokens,
+            Self::CacheWrite5m => &request.cache_write_5m_tokens,
+            Self::CacheWrite1h => &request.cache_write_1h_tokens,
+            Self::WebSearches => &request.web_search_requests,
+        })
+    }
+
+    fn count_mut(self, request: &mut Request) -> Option<&mut Told<u64>> {
+        Some(match self {
+            Self::Model | Self::Outcome => return None,
+            Self::Input => &mut request.input_tokens,
+            Self::Output => &mut request.output_tokens,
+            Self::Reasoning => &mut request.reasoning_tokens,
+            Self::CacheRead => &mut request.cache_read_tokens,
+            Self::CacheWrite => &mut request.cache_write_tokens,
+            Self::CacheWrite5m => &mut request.cache_write_5m_tokens,
+            Self::CacheWrite1h => &mut request.cache_write_1h_tokens,
+            Self::WebSearches => &mut request.web_search_requests,
+        })
+    }
+}
+
+/// The request as `teller` tells it; what it does not tell stays as believed.
+pub(super) fn as_told_by(request: &Request, teller: Teller) -> Request {
+    let mut told = request.clone();
+    for field in Field::ALL {
+        let claimed = field.count(request).and_then(|count| count.claims().find(|(rank, _)| field.teller(*rank) == teller));
+        if let (Some((rank, value)), Some(count)) = (claimed, field.count_mut(&mut told)) {
+            *count = Told::by(rank, *value);
+        }
+    }
+    if let Some((rank, model)) = request.model.claims().find(|(rank, _)| Field::Model.teller(*rank) == teller) {
+        told.model = Told::by(rank, model.clone());
+    }
+    // The split that is believed cannot be more than the sum that this witness tells.
+    let tells = |count: &Told<u64>, field: Field| count.claims().any(|(rank, _)| field.teller(rank) == teller);
+    if tells(&request.cache_write_tokens, Field::CacheWrite) && !tells(&request.cache_write_5m_tokens, Field::CacheWrite5m) {
+        let written = told.cache_write_tokens.or_default();
+        let hour = told.cache_write_1h_tokens.or_default().min(written);
+        let five = told.cache_write_5m_tokens.or_default().min(written - hour);
+        told.cache_write_1h_tokens = Told::by(DERIVED, hour);
+        told.cache_write_5m_tokens = Told::by(DERIVED, five);
+    }
+    told
+}
