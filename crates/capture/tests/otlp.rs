@@ -5,30 +5,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{CacheWrites, Exported, SplitCacheWrites, Surroundings, decode_logs};
+use ducat_capture::otlp::{Exported, Surroundings, decode_logs};
 use ducat_ledger::{DERIVED, Fact, Key, Request};
-use ducat_prices::{PriceQuery, PriceTable, Usage};
+use ducat_prices::PriceTable;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use serde_json::Value;
 
 /// After the captures.
 const NOW: i64 = 1_795_500_000_000;
-
-struct ByPrice(PriceTable);
-
-impl SplitCacheWrites for ByPrice {
-    fn split(&self, writes: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        let query = PriceQuery { model: writes.model, speed: writes.speed, at_unix_ms: writes.at, ..PriceQuery::default() };
-        let usage = Usage {
-            input: writes.input_tokens,
-            output: writes.output_tokens,
-            cache_read: writes.cache_read_tokens,
-            cache_write_unsplit: writes.cache_write_tokens,
-            ..Usage::default()
-        };
-        self.0.split_cache_writes(&query, &usage, writes.cost_nano)
-    }
-}
 
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/otlp/claude-code").join(name)
@@ -42,7 +26,7 @@ fn exports(name: &str) -> Vec<ExportLogsServiceRequest> {
 }
 
 fn decode(exports: &[ExportLogsServiceRequest]) -> (BTreeMap<Key, Request>, Exported) {
-    let split = ByPrice(PriceTable::embedded());
+    let split = PriceTable::embedded();
     let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &split, now: NOW };
     let mut requests: BTreeMap<Key, Request> = BTreeMap::new();
     let mut told = Exported::default();
@@ -103,7 +87,7 @@ fn a_record_without_its_id_is_rejected_by_name() {
             }
         }
     }
-    let split = ByPrice(PriceTable::embedded());
+    let split = PriceTable::embedded();
     let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &split, now: NOW };
     let told = decode_logs(&export, &mut around, &mut |fact| assert!(!matches!(fact, Fact::Request(_))));
     assert!(told.rejected > 0);

@@ -4,6 +4,7 @@ mod claude_code;
 mod record;
 
 use ducat_ledger::{Fact, UnixMs};
+use ducat_prices::{PriceQuery, PriceTable, Usage};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -36,6 +37,20 @@ pub struct CacheWrites<'a> {
     pub cache_read_tokens: u64,
     pub cache_write_tokens: u64,
     pub cost_nano: i64,
+}
+
+impl SplitCacheWrites for PriceTable {
+    fn split(&self, writes: &CacheWrites<'_>) -> Option<(u64, u64)> {
+        let query = PriceQuery { model: writes.model, speed: writes.speed, at_unix_ms: writes.at, ..PriceQuery::default() };
+        let usage = Usage {
+            input: writes.input_tokens,
+            output: writes.output_tokens,
+            cache_read: writes.cache_read_tokens,
+            cache_write_unsplit: writes.cache_write_tokens,
+            ..Usage::default()
+        };
+        self.split_cache_writes(&query, &usage, writes.cost_nano)
+    }
 }
 
 /// What became of an export's records (log records, spans, or data points).
