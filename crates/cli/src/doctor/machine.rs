@@ -246,7 +246,12 @@ impl SettingsFile {
 
 /// The word of `PROGRAM --version` that begins with a digit, within a few seconds.
 pub fn says_version(program: &Path) -> anyhow::Result<String> {
-    let said = output_within(Command::new(program).arg("--version"), LONGEST_START)?;
+    says_version_within(program, LONGEST_START)
+}
+
+/// [`says_version`] for one that loads a whole client first.
+pub fn says_version_within(program: &Path, patience: Duration) -> anyhow::Result<String> {
+    let said = output_within(Command::new(program).arg("--version"), patience)?;
     let version = said.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
     version.map(str::to_owned).with_context(|| format!("it said {:?}", said.trim().chars().take(200).collect::<String>()))
 }

@@ -29,7 +29,7 @@ use clap::ValueHint;
 
 use finding::{Exam, Severity};
 use machine::Machine;
-pub use machine::{says_version, server_address};
+pub use machine::{says_version_within, server_address};
 
 /// Find what is wrong with hooks, server, ledger, transcripts and settings, and say what to do
 ///

@@ -13,8 +13,8 @@ use super::change::{Consent, Place};
 use super::client::on_path;
 use super::receiver::{self, Receiver};
 use super::settings::{Record, Settings, read_text};
-use super::{below_home, beside_own, hooks, say};
-use crate::doctor::says_version;
+use super::{CLIENT_PATIENCE, below_home, beside_own, hooks, say};
+use crate::doctor::says_version_within;
 
 const AGENT: &str = "codex";
 /// Events that carry facts.
@@ -72,7 +72,7 @@ pub fn run(args: &Codex) -> anyhow::Result<()> {
         return Ok(());
     }
     let Some(program) = on_path("codex") else { bail!("there is no codex on the PATH") };
-    let version = says_version(&program).with_context(|| format!("{} --version", program.display()))?;
+    let version = says_version_within(&program, CLIENT_PATIENCE).with_context(|| format!("{} --version", program.display()))?;
     say(&format!("Codex {version}, settings in {}", folder.display()))?;
 
     let mut nothing = true;

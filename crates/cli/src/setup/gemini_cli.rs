@@ -10,8 +10,8 @@ use super::change::{Consent, Place};
 use super::client::{Version, on_path};
 use super::receiver::{self, Receiver};
 use super::settings::{Record, Settings};
-use super::{below_home, beside_own, hooks, say};
-use crate::doctor::says_version;
+use super::{CLIENT_PATIENCE, below_home, beside_own, hooks, say};
+use crate::doctor::says_version_within;
 
 const AGENT: &str = "gemini-cli";
 /// Events that carry facts, with what chooses tools.
@@ -92,7 +92,7 @@ fn installed_version() -> anyhow::Result<Version> {
     let Some(program) = on_path("gemini") else {
         bail!("there is no gemini on the PATH; name its version with --client-version");
     };
-    let said = says_version(&program).with_context(|| format!("{} --version", program.display()))?;
+    let said = says_version_within(&program, CLIENT_PATIENCE).with_context(|| format!("{} --version", program.display()))?;
     // A preview's version goes on behind a dash.
     let numbers = said.split('-').next().unwrap_or_default();
     numbers.parse().map_err(|_| anyhow::anyhow!("{} --version said {said:?}; name it with --client-version", program.display()))

@@ -16,11 +16,15 @@ mod telemetry;
 use std::env;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
 pub use claude_code::{CLAUDE_CODE, probe_obstacle, write_back};
+
+/// How long a client may take to start: Gemini CLI takes seconds, more the first time.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Set an agent up to report to Ducat as it works
 #[derive(clap::Args)]
