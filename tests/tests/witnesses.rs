@@ -139,6 +139,22 @@ fn claude_code_told_by_all_three() {
         comes_to(&server, claude_sums(&provider.answered()), &["transcript", "otlp_log"], &["transcript", "otlp_log", "hook"]);
     assert_eq!(session["session"], result["session_id"]);
     assert_eq!((session["tool_calls"].as_array().unwrap().len(), session["turns"].as_array().unwrap().len()), (4, 1));
+
+    let agents = |args: &[&str]| {
+        let output = machine.command(args).env("PATH", machine.path_with(&client, "claude")).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed: Value = serde_json::from_str(&agents(&["agents", "--json"])).unwrap();
+    let row = listed["rows"].as_array().unwrap().iter().find(|row| row["agent"] == "claude-code").unwrap();
+    assert_eq!((&row["version"], &row["wired"]), (&json!(claude_code::PINNED), &json!({ "hooks": true, "telemetry": true })));
+    let told: Vec<&String> = row["last_told_at"].as_object().unwrap().keys().collect();
+    for witness in ["hook", "otlp_log", "transcript"] {
+        assert!(told.iter().any(|name| *name == witness), "{row}");
+    }
+    // The session's and its sub-agent's.
+    assert_eq!(row["transcripts"], 2, "{row}");
+    assert!(agents(&["agents"]).contains("hooks, telemetry"));
 }
 
 /// Telemetry alone tells the same requests and tokens; of a call that failed, that it did.

@@ -19,7 +19,7 @@ use super::hooks::{self, Delivery};
 use super::probe::{self, Proof};
 use super::receiver::{self, Receiver};
 use super::settings::{self, Record, Settings};
-use super::{ask, beside_own, retention, say, status_line, telemetry};
+use super::{Wired, ask, beside_own, retention, say, status_line, telemetry};
 
 /// As records of setups name it.
 pub const CLAUDE_CODE: &str = "claude-code";
@@ -141,6 +141,14 @@ pub fn run(args: &ClaudeCode) -> anyhow::Result<()> {
         (_, Some(obstacle)) => say(&format!("Not probed: {obstacle}.")),
         (Some(program), None) => prove(&program, &place, args.project, &settings.render(&wanted)?, &wanted, version),
     }
+}
+
+/// What of a setup stands in the user's settings.
+pub fn wired(data: &Path) -> anyhow::Result<Wired> {
+    let settings = Settings::read(&client::config_folder()?.join("settings.json"))?;
+    let record = place(&settings, data).record();
+    let telemetry = telemetry::is_ours(&settings.value, record.as_ref());
+    Ok(Wired { hooks: !hooks::ours(&settings.value).is_empty(), telemetry })
 }
 
 /// The settings file as a place of a setup.

@@ -13,7 +13,7 @@ use super::change::{Consent, Place};
 use super::client::on_path;
 use super::receiver::{self, Receiver};
 use super::settings::{Record, Settings, read_text};
-use super::{CLIENT_PATIENCE, below_home, beside_own, hooks, say};
+use super::{CLIENT_PATIENCE, Wired, below_home, beside_own, hooks, say};
 use crate::doctor::says_version_within;
 
 const AGENT: &str = "codex";
@@ -46,10 +46,7 @@ pub struct Codex {
 }
 
 pub fn run(args: &Codex) -> anyhow::Result<()> {
-    let folder = match env::var_os("CODEX_HOME").filter(|told| !told.is_empty()) {
-        Some(told) => PathBuf::from(told),
-        None => below_home(".codex")?,
-    };
+    let folder = home()?;
     let data = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
     let (config, text) = read_text(&folder.join("config.toml"))?;
     let config = Place { agent: AGENT, path: &config, text: text.as_deref(), data: &data };
@@ -98,6 +95,20 @@ pub fn run(args: &Codex) -> anyhow::Result<()> {
         }
     }
     if nothing { say("All that can be written is there; nothing to do.") } else { Ok(()) }
+}
+
+fn home() -> anyhow::Result<PathBuf> {
+    env::var_os("CODEX_HOME").filter(|told| !told.is_empty()).map_or_else(|| below_home(".codex"), |told| Ok(told.into()))
+}
+
+/// What of a setup stands in the user's settings.
+pub fn wired(data: &Path) -> anyhow::Result<Wired> {
+    let folder = home()?;
+    let (path, text) = read_text(&folder.join("config.toml"))?;
+    let record = Record::load(AGENT, data, &path);
+    let hooks = Settings::read(&folder.join("hooks.json"))?;
+    let telemetry = parse(&text.unwrap_or_default()).is_ok_and(|document| !ours(&document, record.as_ref()).is_empty());
+    Ok(Wired { hooks: !hooks::ours(&hooks.value).is_empty(), telemetry })
 }
 
 /// What `codex features list` prints, which reads the configuration; `None` when it fails.

@@ -1,6 +1,7 @@
 //! Gemini CLI: hooks and telemetry in its settings.json.
 
 use std::env;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use ducat_spool::data_folder;
@@ -10,7 +11,7 @@ use super::change::{Consent, Place};
 use super::client::{Version, on_path};
 use super::receiver::{self, Receiver};
 use super::settings::{Record, Settings};
-use super::{CLIENT_PATIENCE, below_home, beside_own, hooks, say};
+use super::{CLIENT_PATIENCE, Wired, below_home, beside_own, hooks, say};
 use crate::doctor::says_version_within;
 
 const AGENT: &str = "gemini-cli";
@@ -86,6 +87,13 @@ pub fn run(args: &GeminiCli) -> anyhow::Result<()> {
     }
     place.write_and_keep(&text, without)?;
     place.say_written()
+}
+
+/// What of a setup stands in the user's settings.
+pub fn wired(data: &Path) -> anyhow::Result<Wired> {
+    let settings = Settings::read(&below_home(".gemini")?.join("settings.json"))?;
+    let record = Record::load(AGENT, data, &settings.path);
+    Ok(Wired { hooks: !hooks::ours(&settings.value).is_empty(), telemetry: is_ours(&settings.value, record.as_ref()) })
 }
 
 fn installed_version() -> anyhow::Result<Version> {

@@ -20,11 +20,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use ducat_spool::data_folder;
+use serde::Serialize;
 
 pub use claude_code::{CLAUDE_CODE, probe_obstacle, write_back};
 
 /// How long a client may take to start: Gemini CLI takes seconds, more the first time.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Set an agent up to report to Ducat as it works
 #[derive(clap::Args)]
@@ -47,6 +49,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Agent::Codex(args) => codex::run(args),
         Agent::Gemini(args) => gemini_cli::run(args),
     }
+}
+
+/// What of a setup stands in an agent's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Wired {
+    pub hooks: bool,
+    pub telemetry: bool,
+}
+
+/// `None` for agents that no setup is for. Settings that cannot be read have nothing of ours.
+pub fn wired(agent: ducat_capture::Agent) -> Option<Wired> {
+    let data = data_folder().unwrap_or_default();
+    let wired = match agent {
+        ducat_capture::Agent::ClaudeCode => claude_code::wired(&data),
+        ducat_capture::Agent::Codex => codex::wired(&data),
+        ducat_capture::Agent::GeminiCli => gemini_cli::wired(&data),
+        _ => return None,
+    };
+    Some(wired.unwrap_or_default())
 }
 
 /// Next to this program, where the build and every package put it.

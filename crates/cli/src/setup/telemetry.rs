@@ -91,6 +91,11 @@ fn directs_telemetry(name: &str) -> bool {
         || names().any(|own| own == name)
 }
 
+/// Whether a setup's variables stand there.
+pub fn is_ours(settings: &Value, record: Option<&Record>) -> bool {
+    ours(settings, record).contains(&ENDPOINT)
+}
+
 /// The variables that a setup wrote and nobody has changed since.
 fn ours(settings: &Value, record: Option<&Record>) -> Vec<&'static str> {
     let Some(record) = record else { return Vec::new() };
