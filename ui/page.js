@@ -112,7 +112,7 @@ function sessionTable(rows, now) {
     [(row.cwd ?? "").split(/[/\\]/).pop(), "", row.cwd ?? ""],
     [ago(row.last_at, now), "number", row.last_at ?? ""],
     [row.turns, "number wide", ""],
-    [row.requests, "number wide", ""],
+    [row.requests ?? "unknown", "number wide", ""],
     [row.tool_calls, "number wide", ""],
     [usd(row.cost_usd), "number", exactUsd(row.cost_nano_usd)],
   ];

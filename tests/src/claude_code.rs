@@ -1,12 +1,12 @@
 //! The real Claude Code, driven by a stand-in for its provider that logs what it answered.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::stand_in::{self, StandIn};
 use crate::{Machine, shared};
 
 /// The version whose captures the fixtures are.
@@ -14,62 +14,28 @@ pub const PINNED: &str = "2.1.197";
 
 /// The client's program, installed by `scripts/setup-test`; without it says that the test skips.
 pub fn client(version: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/clients");
-    let program = root.join(format!("claude-code-{version}/node_modules/.bin/claude"));
-    if !program.exists() {
-        eprintln!("skipped: Claude Code {version} is not installed (make test does it)");
-        return None;
-    }
-    Some(program.canonicalize().unwrap_or(program))
+    stand_in::client(&format!("claude-code-{version}"), "claude")
 }
 
 /// The stand-in for the provider, with a script of turns.
-pub struct Provider {
-    child: Child,
-    port: u16,
-    log: PathBuf,
-}
+pub struct Provider(StandIn);
 
 impl Provider {
     pub fn start(machine: &Machine, turns: &Value) -> Option<Self> {
-        let program = shared("tools/mock-anthropic")?;
-        let script = machine.home().join("turns.json");
-        let log = machine.home().join("api.jsonl");
-        fs::write(&script, turns.to_string()).unwrap();
-        let mut child = Command::new(program)
-            .args(["--port", "0", "--script"])
-            .arg(&script)
-            .arg("--log")
-            .arg(&log)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("ready ").unwrap().parse().unwrap();
-        Some(Self { child, port, log })
+        Some(Self(StandIn::start(&shared("tools/mock-anthropic")?, machine, turns)))
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.0.port
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.0.port)
     }
 
     /// What it answered, errors left out.
     pub fn answered(&self) -> Vec<Value> {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line["status"] == 200).collect()
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.answered().into_iter().filter(|line| line["status"] == 200).collect()
     }
 }
 
@@ -139,13 +105,9 @@ impl Run<'_> {
 
 /// Home, and a path on which `claude` is this client.
 pub fn client_environment(machine: &Machine, client: &Path) -> Vec<(String, String)> {
-    let bin = machine.home().join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let _ = std::os::unix::fs::symlink(client, bin.join("claude"));
-    let path = std::env::var("PATH").unwrap_or_default();
     vec![
         ("HOME".to_owned(), machine.home().display().to_string()),
-        ("PATH".to_owned(), format!("{}:{path}", bin.display())),
+        ("PATH".to_owned(), machine.path_with(client, "claude")),
         ("CLAUDE_CONFIG_DIR".to_owned(), machine.home().join("claude").display().to_string()),
     ]
 }

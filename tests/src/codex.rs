@@ -1,12 +1,11 @@
 //! The real Codex, driven by a stand-in for its provider that logs what it answered.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::stand_in::{self, StandIn};
 use crate::{Machine, shared, write};
 
 /// The version whose captures the fixtures are.
@@ -14,56 +13,37 @@ pub const PINNED: &str = "0.169.0";
 
 /// The client's program, installed by `scripts/setup-test`; without it says that the test skips.
 pub fn client() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/clients");
-    let program = root.join(format!("codex-{PINNED}/node_modules/.bin/codex"));
-    if !program.exists() {
-        eprintln!("skipped: Codex {PINNED} is not installed (make test does it)");
-        return None;
-    }
-    program.canonicalize().ok()
+    stand_in::client(&format!("codex-{PINNED}"), "codex")
 }
 
 /// The stand-in for the provider, with a script of turns.
-pub struct Provider {
-    child: Child,
-    log: PathBuf,
-}
+pub struct Provider(StandIn);
 
 impl Provider {
     /// Starts it and writes the client's configuration.
     pub fn start(machine: &Machine, turns: &Value) -> Option<Self> {
-        let program = shared("tools/mock-openai")?;
-        let (script, log) = (machine.home().join("turns.json"), machine.home().join("api.jsonl"));
-        fs::write(&script, turns.to_string()).unwrap();
-        let mut child = Command::new(program)
-            .args(["--port", "0", "--script"])
-            .arg(&script)
-            .arg("--log")
-            .arg(&log)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().strip_prefix("ready ").unwrap();
+        let stand_in = StandIn::start(&shared("tools/mock-openai")?, machine, turns);
+        let port = stand_in.port;
         let config = format!(
             "model = \"gpt-5.2-codex\"\nmodel_provider = \"mock\"\napproval_policy = \"never\"\nsandbox_mode = \"danger-full-access\"\n\
              [model_providers.mock]\nname = \"mock\"\nbase_url = \"http://127.0.0.1:{port}/v1\"\nwire_api = \"responses\"\nenv_key = \"MOCK_KEY\"\n"
         );
         write(&machine.home().join(".codex/config.toml"), &config);
-        Some(Self { child, log })
+        Some(Self(stand_in))
     }
 
     /// What it answered.
     pub fn answered(&self) -> Vec<Value> {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.0.answered()
     }
 }
 
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// `codex exec` in the machine's project folder; the hooks of its home run without being reviewed.
+pub fn exec(machine: &Machine, client: &Path) -> Command {
+    let mut command = machine.client(client, "codex");
+    command
+        .args(["exec", "--skip-git-repo-check", "--json", "--dangerously-bypass-hook-trust", "do it"])
+        .env("MOCK_KEY", "x")
+        .stdin(Stdio::null());
+    command
 }

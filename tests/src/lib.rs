@@ -3,10 +3,12 @@
 
 pub mod claude_code;
 pub mod codex;
+pub mod gemini_cli;
 pub mod plan;
 pub mod proxy;
 pub mod scene;
 pub mod service;
+pub mod stand_in;
 pub mod systemd;
 pub mod terminal;
 
@@ -85,6 +87,32 @@ impl Machine {
 
     pub fn command(&self, args: &[&str]) -> Command {
         self.program("ducat", args)
+    }
+
+    /// A path on which this client goes by this name.
+    pub fn path_with(&self, client: &Path, name: &str) -> String {
+        let bin = self.home().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let _ = std::os::unix::fs::symlink(client, bin.join(name));
+        format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default())
+    }
+
+    /// An agent's client in this home and the project folder, by this name.
+    pub fn client(&self, client: &Path, name: &str) -> Command {
+        let project = self.home().join("proj");
+        fs::create_dir_all(&project).unwrap();
+        let mut command = Command::new(client);
+        command.env_clear().env("HOME", self.home()).env("PATH", self.path_with(client, name)).current_dir(project);
+        command
+    }
+
+    /// `ducat setup ARGS` with this client on the path, for this server; it must succeed.
+    pub fn set_up(&self, client: (&Path, &str), server: &Server, args: &[&str]) -> String {
+        let mut command = self.command(&[&["setup"], args].concat());
+        let path = self.path_with(client.0, client.1);
+        let output = command.env("PATH", path).env("METRICS_PORT", server.port.to_string()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub fn run(&self, args: &[&str]) -> Output {

@@ -1,6 +1,7 @@
 //! `ducat`: the meter for AI agents.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod agents;
 mod blocks;
 mod completions;
 mod config;
@@ -59,6 +60,7 @@ enum Command {
     Serve(serve::Args),
     Service(service::Args),
     Setup(setup::Args),
+    Agents(agents::Args),
     Import(import::Args),
     Report(report::Args),
     Reconcile(reconcile::Args),
@@ -103,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Service(args) => service::run(&args),
         Command::Setup(args) => setup::run(&args),
+        Command::Agents(args) => agents::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Meter(args) => meter::run(&args),

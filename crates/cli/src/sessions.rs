@@ -105,7 +105,8 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
                 session.cwd.get().map_or("", String::as_str),
             ];
             let fields = fields.map(quoted).join(",");
-            writeln!(out, "{fields},{},{},{},{cost}", row.turns, row.requests, row.tool_calls)?;
+            let requests = row.known_requests().map(|requests| requests.to_string()).unwrap_or_default();
+            writeln!(out, "{fields},{},{requests},{},{cost}", row.turns, row.tool_calls)?;
         }
     } else if sessions.is_empty() {
         writeln!(out, "No sessions yet.")?;
@@ -120,7 +121,7 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
                 place(session.cwd.get().or(session.user.get()).map_or("", String::as_str)),
                 lasted.map_or_else(String::new, duration),
                 figures::count(row.turns),
-                figures::count(row.requests),
+                row.known_requests().map_or_else(|| "unknown".to_owned(), figures::count),
                 figures::count(row.tool_calls),
                 row.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
             ]);

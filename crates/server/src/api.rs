@@ -183,7 +183,7 @@ fn summary(row: &SessionSummary) -> Value {
     let about = json!({
         "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
         "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
-        "turns": row.turns, "requests": row.requests, "tool_calls": row.tool_calls, "unpriced_requests": row.unpriced_requests,
+        "turns": row.turns, "requests": row.known_requests(), "tool_calls": row.tool_calls, "unpriced_requests": row.unpriced_requests,
         "billing": session.billing.get(), "host": session.host.get(), "reported_cost_usd": reported(session),
     });
     merged(about, usd(row.known_cost()))

@@ -22,6 +22,7 @@ mod schema;
 mod standing;
 mod stirred;
 mod sums;
+mod witnessed;
 mod writer;
 
 use std::path::PathBuf;

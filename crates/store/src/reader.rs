@@ -42,18 +42,14 @@ pub struct SessionSummary {
 }
 
 impl SessionSummary {
-    /// Unknown when it has requests and none of them has a price, or when its client told of a cost or of tokens and nobody of requests.
-    pub fn known_cost(&self) -> Option<NanoUsd> {
-        let told = self.requests + self.sums;
-        let is_known = if told == 0 { !self.is_told_of() } else { self.unpriced_requests < told };
-        is_known.then_some(self.cost)
+    /// Unknown where nobody told of single ones: hooks tell of none, sums of unknown many.
+    pub fn known_requests(&self) -> Option<u64> {
+        (self.requests > 0).then_some(self.requests)
     }
 
-    /// The client said that something was used.
-    fn is_told_of(&self) -> bool {
-        let session = &self.session;
-        let tokens = [&session.reported_input_tokens, &session.reported_cache_read_tokens, &session.reported_output_tokens];
-        session.reported_cost_nano.or_default() > 0 || tokens.into_iter().any(|tokens| tokens.or_default() > 0)
+    /// Unknown when nobody told of requests, or none of them has a price.
+    pub fn known_cost(&self) -> Option<NanoUsd> {
+        (self.unpriced_requests < self.requests + self.sums).then_some(self.cost)
     }
 }
 

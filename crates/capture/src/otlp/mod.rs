@@ -1,12 +1,19 @@
 //! OpenTelemetry: log records, spans and metric points to facts, whoever sent them.
 
 mod claude_code;
+mod codex;
+mod gemini_cli;
 mod record;
+mod sums;
+mod telling;
 
 use ducat_ledger::{Fact, UnixMs};
+use ducat_prices::{PriceQuery, PriceTable, Usage};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use self::record::Record;
 use crate::Workspaces;
@@ -38,6 +45,20 @@ pub struct CacheWrites<'a> {
     pub cost_nano: i64,
 }
 
+impl SplitCacheWrites for PriceTable {
+    fn split(&self, writes: &CacheWrites<'_>) -> Option<(u64, u64)> {
+        let query = PriceQuery { model: writes.model, speed: writes.speed, at_unix_ms: writes.at, ..PriceQuery::default() };
+        let usage = Usage {
+            input: writes.input_tokens,
+            output: writes.output_tokens,
+            cache_read: writes.cache_read_tokens,
+            cache_write_unsplit: writes.cache_write_tokens,
+            ..Usage::default()
+        };
+        self.split_cache_writes(&query, &usage, writes.cost_nano)
+    }
+}
+
 /// What became of an export's records (log records, spans, or data points).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
@@ -48,20 +69,86 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
-/// Claude Code's events become facts; other services' records are accepted and tell nothing yet.
+/// Whose telemetry it is, by the resource's `service.name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    ClaudeCode,
+    /// `codex_exec`, `codex_cli_rs`, `codex-app-server`, …
+    Codex,
+    GeminiCli,
+    Other,
+}
+
+impl Sender {
+    fn of(resource: &[KeyValue]) -> Self {
+        let name = resource.iter().find(|attribute| attribute.key == "service.name");
+        match name.and_then(|attribute| attribute.value.as_ref()?.value.as_ref()) {
+            Some(Value::StringValue(name)) if name == crate::claude_code::AGENT => Self::ClaudeCode,
+            Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
+            Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Events of agents become facts; other services' records are accepted and tell nothing yet.
 pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_logs {
         let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let sender = Sender::of(of_resource);
         for scope in &resource.scope_logs {
             let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
             for log in &scope.log_records {
-                let record = Record::new(log, &[of_resource, of_scope], around.now);
-                let told = match record.text("service.name") {
-                    Some("claude-code") => claude_code::decode_event(&record, around.split_cache_writes, out),
-                    _ => Ok(()),
+                let record = Record::of_log(log, &[of_resource, of_scope], around.now);
+                let told = match sender {
+                    Sender::ClaudeCode => claude_code::event::decode(&record, around.split_cache_writes, out),
+                    Sender::Codex => codex::decode(&record, out),
+                    Sender::GeminiCli => gemini_cli::decode(&record, out),
+                    Sender::Other => Ok(()),
                 };
-                exported.count(told);
+                exported.count("log record", told);
+            }
+        }
+    }
+    exported
+}
+
+/// Claude Code's spans become facts; those of Codex and Gemini CLI repeat their logs.
+pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
+    let mut exported = Exported::default();
+    for resource in &request.resource_spans {
+        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let sender = Sender::of(of_resource);
+        for scope in &resource.scope_spans {
+            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+            for span in &scope.spans {
+                let record = Record::of_span(span, &[of_resource, of_scope], around.now);
+                let told = match sender {
+                    Sender::ClaudeCode => claude_code::span::decode(span, &record, out),
+                    Sender::Codex | Sender::GeminiCli | Sender::Other => Ok(()),
+                };
+                exported.count("span", told);
+            }
+        }
+    }
+    exported
+}
+
+/// Token counters of Claude Code and Gemini CLI become sums; Codex' repeat its logs by turn.
+pub fn decode_metrics(
+    request: &ExportMetricsServiceRequest,
+    around: &mut Surroundings<'_>,
+    out: &mut dyn FnMut(Fact),
+) -> Exported {
+    let mut exported = Exported::default();
+    for resource in &request.resource_metrics {
+        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let sender = Sender::of(of_resource);
+        for scope in &resource.scope_metrics {
+            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+            for metric in &scope.metrics {
+                sums::decode(sender, metric, &[of_resource, of_scope], around.now, &mut exported, out);
             }
         }
     }
@@ -69,32 +156,14 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
 }
 
 impl Exported {
-    fn count(&mut self, told: Result<(), &'static str>) {
+    fn count(&mut self, what: &str, told: Result<(), String>) {
         match told {
             Ok(()) => self.accepted += 1,
             Err(reason) => {
                 let nth = self.accepted + self.rejected + 1;
                 self.rejected += 1;
-                self.reason.get_or_insert_with(|| format!("log record {nth}: {reason}"));
+                self.reason.get_or_insert_with(|| format!("{what} {nth}: {reason}"));
             }
         }
     }
-}
-
-pub fn decode_traces(
-    request: &ExportTraceServiceRequest,
-    _around: &mut Surroundings<'_>,
-    _out: &mut dyn FnMut(Fact),
-) -> Exported {
-    let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len());
-    Exported { accepted: spans.sum::<usize>() as u64, ..Exported::default() }
-}
-
-pub fn decode_metrics(
-    request: &ExportMetricsServiceRequest,
-    _around: &mut Surroundings<'_>,
-    _out: &mut dyn FnMut(Fact),
-) -> Exported {
-    let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics).map(|scope| scope.metrics.len());
-    Exported { accepted: metrics.sum::<usize>() as u64, ..Exported::default() }
 }

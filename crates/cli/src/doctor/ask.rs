@@ -73,6 +73,17 @@ pub fn resolve(authority: &str) -> Option<SocketAddr> {
 /// GET over one connection. `NotConnected` when nobody is there, `TimedOut` or `WouldBlock` when it hangs; on other errors, what is
 /// there speaks no HTTP.
 pub fn get(authority: &str, address: SocketAddr, path: &str, key: Option<&str>) -> io::Result<Answer> {
+    talk(authority, address, &format!("GET {path}"), key, "\r\n")
+}
+
+/// POST of JSON, as [`get`].
+pub fn post(authority: &str, address: SocketAddr, path: &str, key: Option<&str>, json: &str) -> io::Result<Answer> {
+    let body = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{json}", json.len());
+    talk(authority, address, &format!("POST {path}"), key, &body)
+}
+
+/// `rest` is what follows the common header lines: more of them, the empty line and the body.
+fn talk(authority: &str, address: SocketAddr, verb: &str, key: Option<&str>, rest: &str) -> io::Result<Answer> {
     let end = Instant::now() + PATIENCE;
     let left = || match end.saturating_duration_since(Instant::now()) {
         left if left.is_zero() => Err(io::Error::from(io::ErrorKind::TimedOut)),
@@ -82,7 +93,7 @@ pub fn get(authority: &str, address: SocketAddr, path: &str, key: Option<&str>) 
     let mut stream = TcpStream::connect_timeout(&address, left()?).map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
     let key = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
     stream.set_write_timeout(Some(left()?))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{key}\r\n");
+    let request = format!("{verb} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{key}{rest}");
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     let mut part = [0; 16 << 10];

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::finding::Exam;
 use super::machine::Machine;
+use crate::setup::CLAUDE_CODE;
 use crate::setup::client::says;
 use crate::setup::hooks;
 use crate::setup::settings::Record;
@@ -29,7 +30,7 @@ pub fn look(machine: &Machine, exam: &mut Exam) {
     }
     let Some(data) = &machine.data else { return };
     let path = std::fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
-    let set_up = Record::written_at(data, &path).and_then(unix_ms);
+    let set_up = Record::written_at(CLAUDE_CODE, data, &path).and_then(unix_ms);
     let Some((ledger, set_up)) = machine.ledger().zip(set_up) else { return };
     // What other machines ship says nothing of the hooks here.
     let host = host_name();

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::finding::{Exam, shown, word};
 use super::fix::Fix;
 use super::machine::{Client, Machine, SettingsFile, says_version};
-use crate::setup::beside_own;
 use crate::setup::hooks::{self, EVENTS};
 use crate::setup::settings::{Record, parse};
 use crate::setup::status_line;
+use crate::setup::{CLAUDE_CODE, beside_own};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -51,7 +51,7 @@ fn absent(machine: &Machine, exam: &mut Exam) {
     let knows_hooks = machine.client_version().is_some_and(|version| EVENTS.iter().any(|(_, first)| *first <= version));
     let Some(data) = &machine.data else { return };
     let own = machine.settings.first().map(|file| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone()));
-    let records = Record::all(data);
+    let records = Record::all(CLAUDE_CODE, data);
     // A project's hooks are for sessions of that project.
     let is_project = |record: &Record| {
         record.settings.parent().is_some_and(|folder| folder.ends_with(".claude") && Some(folder) != home_claude().as_deref())
@@ -96,7 +96,7 @@ fn home_claude() -> Option<PathBuf> {
 /// All events that this client knows have a hook, as setup wrote it.
 fn whole(machine: &Machine, file: &SettingsFile, value: &Value, exam: &mut Exam) {
     let path = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
-    let record = machine.data.as_deref().and_then(|data| Record::load(data, &path));
+    let record = machine.data.as_deref().and_then(|data| Record::load(CLAUDE_CODE, data, &path));
     let recorded = record.as_ref().and_then(|record| parse(&record.after).ok());
     let write_back =
         || record.as_ref().zip(machine.data.clone()).map(|(_, data)| Fix::WriteBack { settings: path.clone(), data });
@@ -179,7 +179,7 @@ fn status_line(machine: &Machine, file: &SettingsFile, value: &Value, exam: &mut
     }
     let path = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let Some(data) = &machine.data else { return };
-    let recorded = Record::load(data, &path).and_then(|record| parse(&record.after).ok());
+    let recorded = Record::load(CLAUDE_CODE, data, &path).and_then(|record| parse(&record.after).ok());
     if recorded.is_some_and(|recorded| status_line::is_installed(&recorded)) {
         let finding = exam.warning(
             "status-line-removed",

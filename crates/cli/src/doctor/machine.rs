@@ -69,6 +69,18 @@ pub struct Machine {
     transcripts: OnceLock<(Vec<TranscriptFile>, Vec<Problem>)>,
 }
 
+/// Where the server is to be: as told, else where a service keeps it, else where the configuration has it.
+pub fn server_address(service: Option<&Service>, host: Option<IpAddr>, port: Option<u16>) -> SocketAddr {
+    // A configuration that cannot be read is told elsewhere.
+    let configured = || Config::load().unwrap_or_default().server.address(None, None).ok();
+    let kept = service.map(|service| service.address).or_else(configured);
+    let kept = kept.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)));
+    let host = host.unwrap_or(kept.ip());
+    // Whoever listens everywhere is asked here.
+    let host = if host.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { host };
+    SocketAddr::new(host, port.unwrap_or(kept.port()))
+}
+
 impl Machine {
     pub fn new(root: PathBuf, host: Option<IpAddr>, port: Option<u16>) -> Self {
         let home = env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
@@ -76,13 +88,6 @@ impl Machine {
         let data = data_folder();
         // One that cannot be read is told with the service.
         let service = data.as_deref().and_then(|data| Service::find(data).ok().flatten());
-        // So is a configuration.
-        let configured = || Config::load().unwrap_or_default().server.address(None, None).ok();
-        let kept = service.as_ref().map(|service| service.address).or_else(configured);
-        let kept = kept.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)));
-        let host = host.unwrap_or(kept.ip());
-        // Whoever listens everywhere is asked here.
-        let host = if host.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { host };
         let project = env::current_dir().ok().map(|folder| folder.join(".claude"));
         let project = project.filter(|project| Some(project) != claude.as_ref());
         let mut settings: Vec<SettingsFile> =
@@ -96,10 +101,10 @@ impl Machine {
             root,
             home,
             data,
+            address: server_address(service.as_ref(), host, port),
             service,
             claude,
             homes: claude_homes(),
-            address: SocketAddr::new(host, port.unwrap_or(kept.port())),
             now: Timestamp::now(),
             settings,
             client: OnceLock::new(),
@@ -247,7 +252,12 @@ impl SettingsFile {
 
 /// The word of `PROGRAM --version` that begins with a digit, within a few seconds.
 pub fn says_version(program: &Path) -> anyhow::Result<String> {
-    let said = output_within(Command::new(program).arg("--version"), LONGEST_START)?;
+    says_version_within(program, LONGEST_START)
+}
+
+/// [`says_version`] for one that loads a whole client first.
+pub fn says_version_within(program: &Path, patience: Duration) -> anyhow::Result<String> {
+    let said = output_within(Command::new(program).arg("--version"), patience)?;
     let version = said.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
     version.map(str::to_owned).with_context(|| format!("it said {:?}", said.trim().chars().take(200).collect::<String>()))
 }

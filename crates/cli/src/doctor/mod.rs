@@ -1,6 +1,6 @@
 //! `ducat doctor`: what is wrong on this machine, and what to do about each.
 
-mod ask;
+pub mod ask;
 mod client;
 mod configuration;
 mod data;
@@ -29,6 +29,7 @@ use clap::ValueHint;
 
 use finding::{Exam, Severity};
 use machine::Machine;
+pub use machine::{says_version_within, server_address};
 
 /// Find what is wrong with hooks, server, ledger, transcripts and settings, and say what to do
 ///

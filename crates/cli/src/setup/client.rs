@@ -34,8 +34,12 @@ impl fmt::Display for Version {
 
 /// The program on the `PATH`.
 pub fn find() -> Option<PathBuf> {
+    on_path("claude")
+}
+
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let places = env::var_os("PATH")?;
-    env::split_paths(&places).map(|folder| folder.join("claude")).find(|path| path.is_file())
+    env::split_paths(&places).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 pub fn version(program: &Path) -> anyhow::Result<Version> {
@@ -56,8 +60,7 @@ pub fn config_folder() -> anyhow::Result<PathBuf> {
     if let Some(told) = env::var("CLAUDE_CONFIG_DIR").ok().filter(|told| !told.is_empty()) {
         return Ok(PathBuf::from(told.split(',').next().unwrap_or_default().trim()));
     }
-    let home = env::var_os("HOME").filter(|home| !home.is_empty()).context("there is no HOME to find ~/.claude in")?;
-    Ok(PathBuf::from(home).join(".claude"))
+    super::below_home(".claude")
 }
 
 /// Why no hook of a user's would run, if an administrator or the file itself says so.

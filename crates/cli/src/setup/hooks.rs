@@ -44,20 +44,32 @@ pub enum Delivery<'a> {
 
 /// The settings with our hooks in place of those that a setup wrote before.
 pub fn install(settings: &Value, delivery: &Delivery<'_>, version: Version) -> Result<Value, String> {
+    let events = EVENTS.iter().filter(|(_, first)| *first <= version);
+    let handlers = events.map(|(event, _)| (*event, OF_TOOLS.contains(event).then_some("*"), handler(event, delivery, version)));
+    add(settings, handlers)
+}
+
+/// The settings with these hooks (event, matcher, handler) in place of those that a setup wrote before.
+pub fn add<'a>(settings: &Value, handlers: impl Iterator<Item = (&'a str, Option<&'a str>, Value)>) -> Result<Value, String> {
     let mut settings = remove(settings);
     let fields = settings.as_object_mut().ok_or("the settings are no JSON object")?;
     let hooks = fields.entry("hooks").or_insert_with(|| Value::Object(Map::new()));
     let hooks = hooks.as_object_mut().ok_or("hooks: must be an object")?;
-    for (event, _) in EVENTS.iter().filter(|(_, first)| *first <= version) {
+    for (event, matcher, handler) in handlers {
         let mut group = Map::new();
-        if OF_TOOLS.contains(event) {
-            group.insert("matcher".to_owned(), json!("*"));
+        if let Some(matcher) = matcher {
+            group.insert("matcher".to_owned(), json!(matcher));
         }
-        group.insert("hooks".to_owned(), json!([handler(event, delivery, version)]));
-        let groups = hooks.entry(*event).or_insert_with(|| json!([]));
+        group.insert("hooks".to_owned(), json!([handler]));
+        let groups = hooks.entry(event).or_insert_with(|| json!([]));
         groups.as_array_mut().ok_or_else(|| format!("hooks.{event}: must be an array"))?.push(Value::Object(group));
     }
     Ok(settings)
+}
+
+/// The shell's command that starts `ducat-hook` for another agent than Claude Code.
+pub fn command_of(hook: &Path, agent: &str) -> String {
+    format!("{} {agent}", quoted(&hook.to_string_lossy()))
 }
 
 fn handler(event: &str, delivery: &Delivery<'_>, version: Version) -> Value {
@@ -168,7 +180,11 @@ pub fn program(handler: &Value) -> Option<PathBuf> {
 
 fn is_ours(handler: &Value) -> bool {
     let text = |name: &str| handler.get(name).and_then(Value::as_str).unwrap_or("");
-    let program = text("command").trim_matches('\'').rsplit('/').next().unwrap_or("");
+    let command = text("command");
+    // What is named behind it is the agent.
+    let command =
+        ["codex", "gemini-cli"].iter().find_map(|agent| command.strip_suffix(agent)?.strip_suffix(' ')).unwrap_or(command);
+    let program = command.trim_matches('\'').rsplit('/').next().unwrap_or("");
     program == "ducat-hook" || text("url").ends_with("/api/v1/hooks/claude-code")
 }
 
@@ -222,6 +238,18 @@ mod tests {
         let handler = &install(&json!({}), &delivery, NOW).unwrap()["hooks"]["Stop"][0]["hooks"][0];
         assert_eq!(program(handler).as_deref(), Some(Path::new("/my tools/ducat-hook")));
         assert_eq!((&handler["command"], &handler["args"]), (&json!("/my tools/ducat-hook"), &json!([])));
+    }
+
+    #[test]
+    fn hooks_of_other_agents_are_known_as_ours() {
+        let handler = |agent| json!({ "type": "command", "command": command_of(Path::new("/my tools/ducat-hook"), agent) });
+        for agent in ["codex", "gemini-cli"] {
+            let installed = add(&theirs(), [("Stop", None, handler(agent))].into_iter()).unwrap();
+            assert_eq!(installed["hooks"]["Stop"][0]["hooks"][0]["command"], format!("'/my tools/ducat-hook' {agent}"));
+            assert_eq!(remove(&installed), theirs());
+        }
+        let other = json!({ "hooks": { "Stop": [{ "hooks": [{ "type": "command", "command": "not-ducat-hook codex" }] }] } });
+        assert_eq!(remove(&other), other);
     }
 
     #[test]

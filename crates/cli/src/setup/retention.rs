@@ -7,8 +7,9 @@ use anyhow::Context;
 use ducat_scan::{Retention, managed_settings};
 use serde_json::{Value, json};
 
-use super::settings::{self, Record, Settings};
-use super::{ClaudeCode, say};
+use super::claude_code::ClaudeCode;
+use super::say;
+use super::settings::{Record, Settings};
 
 const KEY: &str = "cleanupPeriodDays";
 /// Ten years: what the client's vendor names for keeping long.
@@ -16,7 +17,7 @@ const LONG: u32 = 3650;
 
 /// Asks whether transcripts are to be kept long, where somebody is there to answer and something else is written anyway.
 pub fn ask(args: &ClaudeCode, settings: &Settings, wanted: &Value) -> anyhow::Result<Option<u32>> {
-    let answers = io::stdin().is_terminal() && !args.yes && !args.dry_run && !args.project;
+    let answers = io::stdin().is_terminal() && !args.consent.yes && !args.consent.dry_run && !args.project;
     if !answers || args.keep_transcripts.is_some() || *wanted == settings.value {
         return Ok(None);
     }
@@ -40,14 +41,14 @@ pub fn keep(settings: &mut Value, days: Option<u32>) -> anyhow::Result<()> {
 
 /// Makes it what it was before the setup that set it, unless somebody else has set it since.
 pub fn take_back(settings: &mut Value, record: &Record) {
-    let value = |text: Option<&str>| text.and_then(|text| settings::parse(text).ok()?.get(KEY).cloned());
-    let (before, after) = (value(record.before.as_deref()), value(Some(&record.after)));
+    let (before, after) = record.values();
+    let (before, after) = (before.get(KEY), after.get(KEY));
     let Some(fields) = settings.as_object_mut() else { return };
-    if before == after || fields.get(KEY) != after.as_ref() {
+    if before == after || fields.get(KEY) != after {
         return;
     }
     match before {
-        Some(before) => drop(fields.insert(KEY.to_owned(), before)),
+        Some(before) => drop(fields.insert(KEY.to_owned(), before.clone())),
         None => drop(fields.shift_remove(KEY)),
     }
 }

@@ -21,12 +21,7 @@ pub struct Settings {
 
 impl Settings {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => Some(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error).with_context(|| path.display().to_string()),
-        };
+        let (path, text) = read_text(path)?;
         let value = match text.as_deref().filter(|text| !text.trim().is_empty()) {
             Some(text) => parse(text).with_context(|| format!("{} was left as it is", path.display()))?,
             None => Value::Object(serde_json::Map::new()),
@@ -72,6 +67,16 @@ pub fn parse(text: &str) -> anyhow::Result<Value> {
     })
 }
 
+/// Where a file really is, and its text; `None` when there is no file.
+pub fn read_text(path: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((path, Some(text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((path, None)),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
 /// Writes a file whole or not at all, with the mode it had.
 pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = path.parent().context("a settings file has a folder")?;
@@ -97,36 +102,46 @@ pub struct Record {
 }
 
 impl Record {
-    fn place(data: &Path, settings: &Path) -> PathBuf {
+    fn place(agent: &str, data: &Path, settings: &Path) -> PathBuf {
         let name: String =
             settings.to_string_lossy().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-        data.join("setup").join(format!("claude-code{name}.json"))
+        data.join("setup").join(format!("{agent}{name}.json"))
     }
 
-    pub fn load(data: &Path, settings: &Path) -> Option<Self> {
-        let text = fs::read_to_string(Self::place(data, settings)).ok()?;
+    pub fn load(agent: &str, data: &Path, settings: &Path) -> Option<Self> {
+        let text = fs::read_to_string(Self::place(agent, data, settings)).ok()?;
         serde_json::from_str(&text).ok().filter(|record: &Self| record.settings == settings)
     }
 
-    /// Those of all settings files that a setup wrote.
-    pub fn all(data: &Path) -> Vec<Self> {
+    /// Those of all settings files of an agent that a setup wrote.
+    pub fn all(agent: &str, data: &Path) -> Vec<Self> {
         let entries = fs::read_dir(data.join("setup")).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         paths.sort();
-        paths.iter().filter_map(|path| serde_json::from_str(&fs::read_to_string(path).ok()?).ok()).collect()
+        let records = paths.iter().filter_map(|path| serde_json::from_str(&fs::read_to_string(path).ok()?).ok().zip(Some(path)));
+        records
+            .filter(|(record, path): &(Self, _)| Self::place(agent, data, &record.settings) == **path)
+            .map(|(record, _)| record)
+            .collect()
     }
 
     /// When the last setup wrote it.
-    pub fn written_at(data: &Path, settings: &Path) -> Option<SystemTime> {
-        fs::metadata(Self::place(data, settings)).ok()?.modified().ok()
+    pub fn written_at(agent: &str, data: &Path, settings: &Path) -> Option<SystemTime> {
+        fs::metadata(Self::place(agent, data, settings)).ok()?.modified().ok()
     }
 
-    pub fn save(&self, data: &Path) -> anyhow::Result<()> {
-        write(&Self::place(data, &self.settings), &serde_json::to_string_pretty(self)?)
+    pub fn save(&self, agent: &str, data: &Path) -> anyhow::Result<()> {
+        write(&Self::place(agent, data, &self.settings), &serde_json::to_string_pretty(self)?)
     }
 
-    pub fn forget(&self, data: &Path) {
-        let _ = fs::remove_file(Self::place(data, &self.settings));
+    pub fn forget(&self, agent: &str, data: &Path) {
+        let _ = fs::remove_file(Self::place(agent, data, &self.settings));
+    }
+
+    /// What the file said before and after, as JSON; null where it was none.
+    pub fn values(&self) -> (Value, Value) {
+        let value = |text: &str| parse(text).unwrap_or_default();
+        (self.before.as_deref().map(value).unwrap_or_default(), value(&self.after))
     }
 }
 

@@ -1,0 +1,131 @@
+//! `ducat agents`: which agents are here, what of them is read, and who told of them last.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::thread;
+
+use ducat_capture::Agent;
+use ducat_ledger::UnixMs;
+use ducat_scan::{TranscriptFile, agent_homes, find_transcripts};
+use ducat_spool::data_folder;
+use ducat_store::{DataFolder, Reader, TenantId};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::doctor::says_version_within;
+use crate::setup::client::on_path;
+use crate::setup::{CLIENT_PATIENCE, Wired, wired};
+use crate::table;
+
+/// List the agents that Ducat knows: installed, found, wired, last told of
+///
+/// Witnesses are who tells of an agent: transcript, hook, otlp_log, otlp_span, otlp_metric. Times are of the newest request, tool call or turn that
+/// each told of, from the ledger.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ducat agents\n  ducat agents --json | jq '.rows[] | select(.version)'")]
+pub struct Args {
+    /// JSON: {"schema_version":1,"rows":[…]}
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    agent: &'static str,
+    /// Its program on the PATH; null when there is none.
+    program: Option<String>,
+    /// What the program says of itself; null when it does not.
+    version: Option<String>,
+    /// Files in its home.
+    transcripts: usize,
+    /// Null for agents that `ducat setup` is not for.
+    wired: Option<Wired>,
+    /// By witness, RFC 3339.
+    last_told_at: BTreeMap<&'static str, String>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let rows = rows()?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::json!({ "schema_version": 1, "rows": rows }))?;
+        return Ok(());
+    }
+    let mut list = table::table(&["AGENT", "VERSION", "WIRED", "LAST TOLD BY", "TRANSCRIPTS"], 4);
+    for row in &rows {
+        let version = match (&row.program, &row.version) {
+            (None, _) => "not installed".to_owned(),
+            (Some(_), version) => version.clone().unwrap_or_else(|| "unknown".to_owned()),
+        };
+        let told =
+            row.last_told_at.iter().map(|(witness, at)| format!("{witness} {}", at.get(..16).unwrap_or(at).replace('T', " ")));
+        list.add_row([
+            row.agent.to_owned(),
+            version,
+            words(row.wired).to_owned(),
+            told.collect::<Vec<_>>().join(", "),
+            row.transcripts.to_string(),
+        ]);
+    }
+    Ok(writeln!(out, "{}", table::lines(&list))?)
+}
+
+fn words(wired: Option<Wired>) -> &'static str {
+    match wired {
+        None => "",
+        Some(Wired { hooks: true, telemetry: true }) => "hooks, telemetry",
+        Some(Wired { hooks: true, telemetry: false }) => "hooks",
+        Some(Wired { hooks: false, telemetry: true }) => "telemetry",
+        Some(Wired { hooks: false, telemetry: false }) => "no",
+    }
+}
+
+fn rows() -> anyhow::Result<Vec<Row>> {
+    let database = data_folder().map(|data| DataFolder::database_in(&data)).filter(|path| path.exists());
+    let told = match database {
+        Some(path) => {
+            let reader = Reader::open(&path)?;
+            reader.check_schema()?;
+            reader.last_witnessed(TenantId::LOCAL)?
+        }
+        None => BTreeMap::new(),
+    };
+    // What cannot be read is told by `ducat import` and `ducat doctor`.
+    let transcripts = find_transcripts(&agent_homes(), &mut Vec::new());
+    // At once: each starts a program.
+    let mut rows: Vec<Row> = thread::scope(|scope| {
+        let (transcripts, told) = (&transcripts, &told);
+        let asked: Vec<_> = Agent::ALL.into_iter().map(|agent| scope.spawn(move || row(agent, transcripts, told))).collect();
+        asked.into_iter().filter_map(|asked| asked.join().ok()).collect()
+    });
+    rows.sort_by_key(|row| row.agent);
+    Ok(rows)
+}
+
+fn row(agent: Agent, transcripts: &[TranscriptFile], told: &BTreeMap<String, BTreeMap<&'static str, UnixMs>>) -> Row {
+    let program = on_path(program_of(agent));
+    let told = told.get(agent.name()).into_iter().flatten();
+    Row {
+        agent: agent.name(),
+        version: program.as_deref().and_then(|program| says_version_within(program, CLIENT_PATIENCE).ok()),
+        program: program.map(|path| path.display().to_string()),
+        transcripts: transcripts.iter().filter(|file| file.agent == Some(agent)).count(),
+        wired: wired(agent),
+        last_told_at: told.filter_map(|(witness, at)| Some((*witness, rfc3339(*at)?))).collect(),
+    }
+}
+
+fn program_of(agent: Agent) -> &'static str {
+    match agent {
+        Agent::ClaudeCode => "claude",
+        Agent::Codex => "codex",
+        Agent::GeminiCli => "gemini",
+        Agent::CopilotCli => "copilot",
+        Agent::OpenCode => "opencode",
+        Agent::Pi => "pi",
+    }
+}
+
+fn rfc3339(at: UnixMs) -> Option<String> {
+    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
+}

@@ -1,0 +1,181 @@
+//! The same session by transcript and by telemetry, alone and together, in every order: each request counts once, as the provider counted it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ducat_capture::otlp::{Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::{Agent, AsTold, Detail, FileState};
+use ducat_ledger::{Fact, Outcome, UnixMs};
+use ducat_prices::PriceTable;
+use ducat_report::{Grouping, Report, ReportQuery};
+use ducat_store::{Durability, Lane, Store, StoreOptions, TenantId, Write};
+use proptest::prelude::*;
+
+/// After the captures.
+const NOW: UnixMs = 1_795_500_000_000;
+
+fn fixtures(agent: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/tests/fixtures/otlp").join(agent)
+}
+
+fn read(path: PathBuf) -> Vec<u8> {
+    std::fs::read(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+}
+
+fn open(folder: &Path) -> Store {
+    let options = StoreOptions {
+        path: folder.join("ledger.db"),
+        durability: Durability::Process,
+        pricer: Arc::new(PriceTable::embedded()),
+        clock: || NOW,
+        listener: None,
+    };
+    Store::open(options).unwrap()
+}
+
+fn transcript(agent: Agent, path: &Path) -> Vec<Fact> {
+    let mut state = FileState::of(agent, path);
+    let mut facts = Vec::new();
+    for line in read(path.to_owned()).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        state.decode_line(line, &mut AsTold, Detail::All, &mut |fact| facts.push(fact));
+    }
+    facts
+}
+
+/// What the exports of a folder tell whose names end so.
+fn telemetry(folder: &Path, ends: &[&str]) -> Vec<Fact> {
+    let prices = PriceTable::embedded();
+    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, now: NOW };
+    let mut facts = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| ends.iter().any(|end| file.to_str().unwrap().ends_with(end)));
+    files.sort();
+    for file in files {
+        let body = read(file.clone());
+        let out: &mut dyn FnMut(Fact) = &mut |fact| facts.push(fact);
+        let exported = match file.file_name().unwrap().to_str().unwrap() {
+            name if name.ends_with("logs.json") => decode_logs(&serde_json::from_slice(&body).unwrap(), &mut around, out),
+            name if name.ends_with("traces.json") => decode_traces(&serde_json::from_slice(&body).unwrap(), &mut around, out),
+            _ => decode_metrics(&serde_json::from_slice(&body).unwrap(), &mut around, out),
+        };
+        assert_eq!(exported, Exported { accepted: exported.accepted, ..Exported::default() }, "{}", file.display());
+    }
+    facts
+}
+
+/// The sources of a session and what the provider's stand-in counted: requests, then tokens of input, cache reads and output.
+fn session(agent: &str) -> (Vec<Vec<Fact>>, [u64; 4]) {
+    let folder = fixtures(agent);
+    let text = String::from_utf8(read(folder.join("api.jsonl"))).unwrap();
+    let calls = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["usage"].clone());
+    let is_codex = agent == "codex";
+    let truth = calls.fold([0; 4], |[requests, input, read, output], usage| {
+        let count = |path: &str| usage.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let of = if is_codex {
+            [count("/input_tokens"), count("/input_tokens_details/cached_tokens"), count("/output_tokens")]
+        } else {
+            let output = count("/candidatesTokenCount") + count("/thoughtsTokenCount");
+            [count("/promptTokenCount"), count("/cachedContentTokenCount"), output]
+        };
+        [requests + 1, input + of[0] - of[1], read + of[1], output + of[2]]
+    });
+    let (of, file) = if is_codex {
+        (Agent::Codex, "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl")
+    } else {
+        (Agent::GeminiCli, "session-2026-11-24T02-47-37f9f967.jsonl")
+    };
+    let mut sources = vec![transcript(of, &folder.join(file)), telemetry(&folder, &["logs.json"])];
+    if !is_codex {
+        sources.push(telemetry(&folder, &["metrics.json"]));
+    }
+    (sources, truth)
+}
+
+fn tell(store: &Store, facts: Vec<Fact>) {
+    store.write(Write { lane: Lane::Live, tenant: TenantId::LOCAL, facts, event: None, cursors: Vec::new() }).unwrap();
+}
+
+fn totals(store: &Store) -> [u64; 4] {
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+    let mut report = Report::new(ReportQuery { by: Grouping::Agent, ..ReportQuery::default() });
+    reader.add_to(TenantId::LOCAL, (None, None), &mut report).unwrap();
+    let totals = report.finish().totals;
+    [totals.requests, totals.usage.input, totals.usage.cache_read, totals.usage.output]
+}
+
+#[test]
+fn every_set_of_witnesses_in_every_order_counts_each_request_once() {
+    for agent in ["codex", "gemini-cli"] {
+        let (sources, truth) = session(agent);
+        assert_eq!(truth[0], 3, "{agent}");
+        let orders: &[&[usize]] = match sources.len() {
+            2 => &[&[0], &[1], &[0, 1], &[1, 0], &[1, 0, 1, 0]],
+            _ => &[&[0], &[1], &[0, 1], &[1, 0], &[2, 1], &[2, 0], &[0, 2], &[2, 1, 0], &[0, 2, 1], &[1, 2, 0, 1, 2]],
+        };
+        for order in orders {
+            let dir = tempfile::tempdir().unwrap();
+            let store = open(dir.path());
+            order.iter().for_each(|source| tell(&store, sources[*source].clone()));
+            assert_eq!(totals(&store), truth, "{agent} {order:?}");
+        }
+    }
+}
+
+#[test]
+fn metrics_alone_tell_tokens_and_no_requests() {
+    let (sources, [_, input, read, output]) = session("gemini-cli");
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    tell(&store, sources[2].clone());
+    assert_eq!(totals(&store), [0, input, read, output]);
+}
+
+#[test]
+fn a_request_has_what_each_witness_knows() {
+    let (sources, _) = session("gemini-cli");
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    sources.into_iter().for_each(|facts| tell(&store, facts));
+    let id = "37f9f967-4004-4de9-8e62-357127ad069f";
+    let shown = store.reader().unwrap().session(TenantId::LOCAL, id).unwrap().unwrap();
+    assert_eq!(shown.requests.len(), 3);
+    let (first, ..) = &shown.requests[0];
+    assert_eq!(first.id, "c09b10bf-1740-46de-876f-97ad65fa329c");
+    assert_eq!((first.duration_ms.get(), first.query_source.get().map(String::as_str)), (Some(&97), Some("main")));
+    assert!(first.turn.is_told());
+}
+
+#[test]
+fn a_failed_command_is_an_error_by_telemetry_alone() {
+    let (sources, _) = session("codex");
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    tell(&store, sources[1].clone());
+    let id = "01a20b71-c575-70f2-8d67-7e7e98989150";
+    let calls = store.reader().unwrap().session(TenantId::LOCAL, id).unwrap().unwrap().tool_calls;
+    let outcomes: Vec<_> = calls.iter().map(|call| call.outcome.get().copied()).collect();
+    assert_eq!(outcomes, [Some(Outcome::Ok), Some(Outcome::Error)]);
+    tell(&store, sources[0].clone());
+    assert_eq!(store.reader().unwrap().session(TenantId::LOCAL, id).unwrap().unwrap().tool_calls.len(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn order_and_repetition_of_facts_change_nothing(
+        shuffled in Just(session("gemini-cli").0.concat()).prop_shuffle(),
+        again in 0usize..40,
+        cut in 1usize..30,
+    ) {
+        let (_, truth) = session("gemini-cli");
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for facts in shuffled.chunks(cut).chain(shuffled[..again.min(shuffled.len())].chunks(cut)) {
+            tell(&store, facts.to_vec());
+        }
+        prop_assert_eq!(totals(&store), truth);
+    }
+}
