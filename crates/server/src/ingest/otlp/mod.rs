@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod counts;
 mod forward;
+mod frame;
 mod inbox;
 mod receiver;
 mod route;
