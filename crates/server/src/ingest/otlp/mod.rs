@@ -6,6 +6,7 @@ mod counts;
 mod forward;
 mod frame;
 mod inbox;
+mod limits;
 mod receiver;
 mod route;
 
