@@ -130,6 +130,24 @@ impl Captured {
             .to_string()
             .into_bytes()
     }
+
+    /// The same as protobuf, every value a text.
+    pub fn protobuf(&self, session: &str, requests: usize) -> Vec<u8> {
+        let export: Value = serde_json::from_slice(&self.session(session, requests)).unwrap();
+        let attributes = |of: &Value, number: u8| -> Vec<u8> {
+            let as_field = |attribute: &Value| {
+                let value = attribute["value"].as_object().unwrap().values().next().unwrap();
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let key = field(1, attribute["key"].as_str().unwrap().as_bytes());
+                field(number, &[key, field(2, &field(1, text.as_bytes()))].concat())
+            };
+            of["attributes"].as_array().unwrap().iter().flat_map(as_field).collect()
+        };
+        let logs = &export["resourceLogs"][0];
+        let records = logs["scopeLogs"][0]["logRecords"].as_array().unwrap();
+        let records: Vec<u8> = records.iter().flat_map(|record| field(2, &attributes(record, 6))).collect();
+        field(1, &[field(1, &attributes(&logs["resource"], 1)), field(2, &records)].concat())
+    }
 }
 
 impl Default for Captured {
