@@ -22,9 +22,10 @@ test-long: ## Fuzz, kill rounds, soak, every command of the docs, property tests
 	DUCAT_LONG_SECONDS=$${DUCAT_LONG_SECONDS:-600} $(CARGO) test --locked -p ducat-end-to-end --test long -- --ignored --test-threads=1 --nocapture
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --locked --exclude ducat-end-to-end
 
-bench: build ## Measure side by side with peers: reports, events, hooks, sessions, an idle server
+bench: build ## Measure side by side with peers: reports, events, telemetry, hooks, sessions, an idle server
 	scripts/bench-report
 	scripts/bench-events
+	scripts/bench-otlp
 	scripts/bench-hook
 	scripts/bench-statusline
 	scripts/bench-session

@@ -4,6 +4,7 @@
 pub mod claude_code;
 pub mod codex;
 pub mod gemini_cli;
+pub mod otlp;
 pub mod plan;
 pub mod proxy;
 pub mod scene;
@@ -167,9 +168,15 @@ impl Server {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut words = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        words.read_line(&mut line).unwrap();
-        let port = line.trim().rsplit(':').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
+        // Before it listens it may say what it could not have.
+        let mut said = String::new();
+        let port = loop {
+            let begin = said.len();
+            assert!(words.read_line(&mut said).unwrap() > 0, "{said}");
+            if let Ok(port) = said[begin..].trim().rsplit(':').next().unwrap_or_default().parse() {
+                break port;
+            }
+        };
         std::thread::spawn(move || words.read_to_end(&mut Vec::new()));
         Self { child, port }
     }

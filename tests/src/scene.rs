@@ -52,7 +52,11 @@ impl Scene {
 
     /// A server that has read the transcripts.
     pub fn serve(&mut self) {
-        let server = self.machine.serve();
+        self.serve_with(&[]);
+    }
+
+    pub fn serve_with(&mut self, variables: &[(&str, &str)]) {
+        let server = self.machine.serve_with(variables);
         let expected = self.machine.report("session");
         server.comes_to("/api/v1/report?by=session", &expected);
         self.variables.retain(|(name, _)| name != "METRICS_PORT");

@@ -144,6 +144,13 @@ fn faults_of_the_server() {
             let port = scene.answers(Some("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned()));
             scene.set("METRICS_PORT", &port.to_string());
         }),
+        fault(&["otlp-port-taken"], "warning", "OpenTelemetry over grpc is not taken", "otlp.grpc_port", |scene| {
+            scene.stop();
+            let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = other.local_addr().unwrap().port().to_string();
+            scene.kept.push(Box::new(other));
+            scene.serve_with(&[("DUCAT_OTLP_GRPC_PORT", &port)]);
+        }),
         fault(&["server-hangs"], "error", "does not answer", "ducat serve", |scene| {
             scene.stop();
             let port = scene.answers(None);

@@ -13,12 +13,15 @@ use std::time::{Duration, Instant};
 use ducat_capture::claude_code::{FileState, decode_hook, decode_line, decode_status_line};
 use ducat_capture::codex::decode_rate_limits;
 use ducat_capture::{Agent, AsTold, Detail, decode_document};
+use ducat_end_to_end::otlp::{Captured, JSON, PROTOBUF, logs, post};
 use ducat_end_to_end::{Machine, append, eventually, request, write};
 use ducat_ledger::remote::Word;
 use ducat_prices::PriceTable;
 use ducat_report::{ReportQuery, Settings};
 use ducat_spool::{Frame, redact};
 use ducat_status_line::Template;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 fn lasts() -> Duration {
@@ -164,6 +167,50 @@ fn no_bytes_make_a_parser_panic() {
     }
     let _ = writeln!(std::io::stderr(), "fuzz: {tried} inputs");
     assert!(tried > 1000, "{tried}");
+}
+
+/// Whatever is sent as telemetry is answered: taken, or refused as what it is; then the server takes what is good.
+#[test]
+#[ignore = "long"]
+fn no_export_hurts_the_server() {
+    let mut random = Random::seeded("fuzz of exports");
+    let machine = Machine::new();
+    let server = machine.serve();
+    let captured = Captured::new();
+    let packed = |bytes: &[u8]| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    };
+    let (json, protobuf) = (captured.session("fuzz", 2), captured.protobuf("fuzz", 2));
+    let gzip = ("Content-Encoding", "gzip");
+    let forms = [
+        (vec![JSON], vec![json.clone(), b"{\"resourceLogs\":[{}],\"resourceSpans\":[],\"resourceMetrics\":null}".to_vec()]),
+        (vec![PROTOBUF], vec![protobuf.clone(), logs(3)]),
+        (vec![JSON, gzip], vec![packed(&json)]),
+        (vec![PROTOBUF, gzip], vec![packed(&protobuf)]),
+        (vec![PROTOBUF, ("Content-Encoding", "deflate")], vec![protobuf.clone()]),
+        (vec![PROTOBUF, ("Content-Encoding", "zstd")], vec![b"\x28\xb5\x2f\xfd\x24\x05\x29\0\0hello\xa6\x55\x22\x5f".to_vec()]),
+    ];
+    let (begun, mut tried, mut taken) = (Instant::now(), 0_u64, 0_u64);
+    while begun.elapsed() < lasts() {
+        let (headers, corpus) = &forms[random.below(forms.len())];
+        let body = mutated(corpus, &mut random);
+        let path = ["/v1/logs", "/v1/metrics", "/v1/traces"][random.below(3)];
+        let (status, head, _) = post(server.port, path, headers, &body);
+        assert!(matches!(status, 200 | 400 | 413 | 429), "{path} {headers:?} {status} {head}: {body:02x?}");
+        (tried, taken) = (tried + 1, taken + u64::from(status == 200));
+    }
+    let _ = writeln!(std::io::stderr(), "fuzz of exports: {tried}, {taken} taken");
+    assert!(tried > 100 && taken > 0, "{tried} {taken}");
+    for (headers, body) in [(JSON, captured.session("json", 3)), (PROTOBUF, captured.protobuf("protobuf", 3))] {
+        assert_eq!(post(server.port, "/v1/logs", &[headers], &body).0, 200);
+    }
+    eventually(|| {
+        let report: Value = server.get_json("/api/v1/report?by=session&timezone=UTC");
+        let text = report.to_string();
+        if text.contains("\"json\"") && text.contains("\"protobuf\"") { Ok(()) } else { Err(text) }
+    });
 }
 
 /// Hooks deliver while the server is killed again and again: afterwards every event is in the ledger once.

@@ -2,65 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::time::Duration;
 
+use ducat_end_to_end::otlp::{JSON, LOGS_SERVICE, PROTOBUF, field, get, grpc, logs, post};
 use ducat_end_to_end::{Machine, Server};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-
-/// Status, head and body of an answer to a POST.
-fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Vec<u8>) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
-    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
-    // A body that is too large is not read to its end.
-    let _ = stream.write_all(body);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {path}"));
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
-}
-
-const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
-const JSON: (&str, &str) = ("Content-Type", "application/json");
-
-/// A length-delimited field.
-fn field(number: u8, inner: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    let mut length = inner.len();
-    while length >= 0x80 {
-        out.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-    out.extend_from_slice(inner);
-    out
-}
-
-/// Logs of so many empty records.
-fn logs(records: usize) -> Vec<u8> {
-    let records: Vec<u8> = (0..records).flat_map(|_| field(2, &[])).collect();
-    field(1, &field(2, &records))
-}
 
 fn metric(server: &Server, name: &str) -> f64 {
     let (_, _, body) = get(server.port, "/metrics");
     let text = String::from_utf8(body).unwrap();
     text.lines().filter(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-}
-
-fn get(port: u16, path: &str) -> (u16, String, Vec<u8>) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
 }
 
 #[test]
@@ -116,6 +69,19 @@ fn every_signal_form_and_packing_is_taken_and_what_is_wrong_is_refused_in_its_fo
             assert!(head.contains("application/x-protobuf") && body[0] == 1 << 3, "{name}: {head}");
         }
     }
+    // The same over gRPC, where a status says what HTTP's does.
+    let health: serde_json::Value = serde_json::from_slice(&get(port, "/health").2).unwrap();
+    let grpc_port = health["otlp"][1]["address"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+    let answer = grpc(grpc_port, LOGS_SERVICE, &[], &plain);
+    assert_eq!((answer.status(), answer.message.as_slice()), (0, &[0; 5][..]), "{:?}", answer.said);
+    for (name, message, status) in
+        [("truncated", &plain[..plain.len() - 1], 3), ("deep", &deep[..], 3), ("flood", &flood[..], 11)]
+    {
+        let answer = grpc(grpc_port, LOGS_SERVICE, &[], message);
+        assert_eq!(answer.status(), status, "{name}: {:?}", answer.said);
+    }
+    let nowhere = grpc(grpc_port, "/opentelemetry.proto.collector.logs.v1.LogsService/Import", &[], b"");
+    assert_eq!(nowhere.status(), 12, "{:?}", nowhere.said);
     // Unknown fields are passed over.
     let mut unknown = plain;
     unknown.extend(field(15, b"later"));

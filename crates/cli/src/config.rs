@@ -27,6 +27,7 @@ const DEFAULT_PORT: u16 = 9090;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    pub durability: Durability,
     pub capture: Capture,
     pub prices: PriceOverrides,
     pub first_version: FirstVersion,
@@ -43,6 +44,15 @@ pub struct Config {
 pub struct StatusLine {
     /// As `ducat statusline --template`.
     pub template: Option<String>,
+}
+
+/// What an acknowledgement promises: it survives the end of the process, or the loss of power too.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    #[default]
+    Process,
+    Power,
 }
 
 /// Where OpenTelemetry is taken, and where it is passed on to.

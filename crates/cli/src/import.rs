@@ -15,7 +15,7 @@ use ducat_store::{DataFolder, Durability, Listener, Store, StoreOptions, TenantI
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::report::NO_HOMES;
 
 /// Read transcripts into the ledger
@@ -78,7 +78,10 @@ pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyh
     let pricer = Arc::new(config.price_table()?);
     let store = Store::open(StoreOptions {
         path: folder.database(),
-        durability: Durability::Process,
+        durability: match config.durability {
+            config::Durability::Process => Durability::Process,
+            config::Durability::Power => Durability::Power,
+        },
         pricer: pricer.clone(),
         clock: || Timestamp::now().as_millisecond(),
         listener,

@@ -216,6 +216,9 @@ fn otlp(app: &Shared, text: &mut Exposition) {
     text.sample(&[], app.otlp.waiting());
     text.family("ducat_otlp_inbox_bytes", Kind::Gauge, "Acknowledged telemetry that waits on disk for the ledger.");
     text.sample(&[], app.otlp.inbox.backlog());
+    let help = "Bytes of acknowledged telemetry that the ledger could not read and that were put aside, since the start.";
+    text.family("ducat_otlp_inbox_unreadable_bytes_total", Kind::Counter, help);
+    text.sample(&[], app.otlp.inbox.unreadable());
     if let Some(forwarder) = &app.otlp.forwarder {
         let (counts, waiting) = forwarder.counts();
         text.family(

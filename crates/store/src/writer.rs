@@ -47,6 +47,7 @@ struct Inner {
     shared: Arc<Shared>,
     counters: Arc<Mutex<Counters>>,
     path: PathBuf,
+    durability: Durability,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -135,7 +136,13 @@ impl Store {
         };
         let writing = thread::Builder::new().name("ducat-writer".to_owned()).spawn(move || writer.run());
         let threads = vec![writing.map_err(StoreError::Thread)?, checkpoints];
-        Ok(Self(Arc::new(Inner { shared, counters, path: options.path, threads: Mutex::new(threads) })))
+        Ok(Self(Arc::new(Inner {
+            shared,
+            counters,
+            path: options.path,
+            durability: options.durability,
+            threads: Mutex::new(threads),
+        })))
     }
 
     /// Queues a write; `answer` is called after its commit, on the writer's thread. When the live lane is full it is called at once
@@ -189,6 +196,11 @@ impl Store {
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// What an acknowledgement promises.
+    pub fn durability(&self) -> Durability {
+        self.0.durability
     }
 
     /// Has what was committed survive the loss of power too, as is due to who forgets it now.

@@ -27,8 +27,9 @@ const fn text(name: &'static str, default: &'static str) -> KeyInfo {
 }
 
 /// Keys with names of the user's own (`prices.models."NAME".input`) are below `prices.models`, `prices.discount` and `prices.aliases`.
-pub const KEYS: [KeyInfo; 15] = [
+pub const KEYS: [KeyInfo; 16] = [
     key("capture.exclude", "[]"),
+    text("durability", "\"process\""),
     key("first_version.tool_call_lasts_s", "3600"),
     key("otlp.forward_headers", "[]"),
     text("otlp.forward_url", ""),

@@ -22,8 +22,28 @@ pub struct Told {
     /// `None` before versions were told.
     pub version: Option<String>,
     pub ledger: Option<String>,
+    /// Ports for OpenTelemetry that it could not have.
+    pub closed: Vec<Closed>,
     /// How far its clock is ahead of ours, in seconds.
     pub ahead_s: i64,
+}
+
+/// A port that a server wanted and did not get.
+#[derive(Debug)]
+pub struct Closed {
+    /// `http` or `grpc`.
+    pub transport: String,
+    pub address: SocketAddr,
+    pub problem: String,
+}
+
+impl Closed {
+    /// `None` where the port is open.
+    fn of(port: &Value) -> Option<Self> {
+        let text = |name: &str| port[name].as_str();
+        let transport = text("transport").filter(|name| matches!(*name, "http" | "grpc"))?.to_owned();
+        Some(Self { transport, address: text("address")?.parse().ok()?, problem: text("problem")?.to_owned() })
+    }
 }
 
 #[derive(Debug)]
@@ -54,7 +74,8 @@ pub fn health(authority: &str, address: SocketAddr) -> Served {
             let text = |name: &str| value[name].as_str().map(str::to_owned);
             let at = answer.date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
             let ahead_s = at.map_or(0, |at| at.as_second() - now.as_second());
-            Served::Ducat(Told { version: text("version"), ledger: text("ledger"), ahead_s })
+            let closed = value["otlp"].as_array().into_iter().flatten().filter_map(Closed::of).collect();
+            Served::Ducat(Told { version: text("version"), ledger: text("ledger"), closed, ahead_s })
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Served::Hangs,
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Served::Nobody,

@@ -2,7 +2,7 @@
 
 use ducat_server::port_holder;
 
-use super::ask::{self, Listener, Served, Told};
+use super::ask::{self, Closed, Listener, Served, Told};
 use super::finding::{Exam, shown, word};
 use super::fix::Fix;
 use super::machine::Machine;
@@ -30,7 +30,10 @@ pub fn look(machine: &Machine, exam: &mut Exam) {
 fn port(machine: &Machine, exam: &mut Exam) {
     let port = machine.address.port();
     match machine.served() {
-        Served::Ducat(told) => own(machine, told, exam),
+        Served::Ducat(told) => {
+            own(machine, told, exam);
+            told.closed.iter().for_each(|closed| otlp(closed, port, exam));
+        }
         Served::Nobody if machine.listens() => exam.sound(
             "server",
             format!(
@@ -68,6 +71,21 @@ fn port(machine: &Machine, exam: &mut Exam) {
             );
         }
     }
+}
+
+/// A port for OpenTelemetry that the server runs without.
+fn otlp(closed: &Closed, main_port: u16, exam: &mut Exam) {
+    let Closed { transport, address, problem } = closed;
+    let port = address.port();
+    exam.warning(
+        "otlp-port-taken",
+        format!("OpenTelemetry over {transport} is not taken at {address} ({problem}); {} holds port {port}.", holder(port)),
+        format!(
+            "Run `ducat config set otlp.{transport}_port {}` and start the server again, or have exporters send over HTTP to \
+            http://localhost:{main_port}.",
+            port.checked_add(10).unwrap_or(4328)
+        ),
+    );
 }
 
 /// `NAME (process ID)`, where the system tells.

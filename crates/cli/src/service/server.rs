@@ -8,10 +8,12 @@ use anyhow::{Context, bail};
 use ducat_spool::socket_paths;
 
 /// What decides where the server reads and writes. A service does not have the user's shell around it.
-const CARRIED: [&str; 11] = [
+const CARRIED: [&str; 13] = [
     "DUCAT_CONFIG",
     "DUCAT_SOCKET",
     "DUCAT_ALLOW_NETWORK_FS",
+    "DUCAT_OTLP_GRPC_PORT",
+    "DUCAT_OTLP_HTTP_PORT",
     "CLAUDE_CONFIG_DIR",
     "CODEX_HOME",
     "XDG_CONFIG_HOME",

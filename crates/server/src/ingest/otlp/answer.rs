@@ -127,12 +127,15 @@ pub(crate) async fn in_their_form(request: Request, next: Next) -> Response {
     let Some(route) = Route::of(request.uri().path()) else {
         let is_grpc =
             request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        let response = next.run(request).await;
-        return if is_grpc && !response.status().is_success() {
-            grpc_refusal(&response, "there is no such service")
-        } else {
-            response
-        };
+        let mut response = next.run(request).await;
+        if !is_grpc || response.status().is_success() {
+            return response;
+        }
+        // No other path takes this type, which is another way of saying so.
+        if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        return grpc_refusal(&response, "there is no such service");
     };
     let encoding = Encoding::of(request.headers());
     let response = next.run(request).await;

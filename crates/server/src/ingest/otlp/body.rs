@@ -9,6 +9,7 @@ use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
+use super::limits::Bounded;
 use super::{Encoding, Route, Signal, Transport};
 use crate::ingest::body::Refused;
 
@@ -69,23 +70,25 @@ fn unpack_as(coding: &str, body: Bytes) -> Result<Bytes, Refused> {
 }
 
 /// The message that a body holds.
-pub(super) fn parse<M: Message + Default + serde::de::DeserializeOwned>(
+pub(super) fn parse<M: Message + Default + Bounded + serde::de::DeserializeOwned>(
     signal: Signal,
     encoding: Encoding,
     body: &[u8],
 ) -> Result<M, Refused> {
     let bad = |what: String| refused(StatusCode::BAD_REQUEST, format!("body: {what}"));
-    match encoding {
+    let mut message = match encoding {
         Encoding::Protobuf => {
             let mut left = MOST_PARTS;
             count(Shape::of(signal), body, 0, &mut left)?;
-            M::decode(body).map_err(|cause| bad(format!("not a protobuf message of {}: {cause}", signal.name())))
+            M::decode(body).map_err(|cause| bad(format!("not a protobuf message of {}: {cause}", signal.name())))?
         }
         Encoding::Json => {
             is_bounded(body)?;
-            serde_json::from_slice(body).map_err(|cause| bad(format!("not JSON of {}: {cause}", signal.name())))
+            serde_json::from_slice(body).map_err(|cause| bad(format!("not JSON of {}: {cause}", signal.name())))?
         }
-    }
+    };
+    M::is_bounded(&mut message)?;
+    Ok(message)
 }
 
 /// Which fields of a message are messages; what is in none of them is a leaf.

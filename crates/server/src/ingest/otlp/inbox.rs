@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ducat_ledger::Fact;
-use ducat_store::{FileCursor, Lane, Store, StoreError, TenantId, Write};
-use flate2::Crc;
+use ducat_store::{Durability, FileCursor, Lane, Store, StoreError, TenantId, Write};
+
+use super::frame;
 
 /// Bytes of a segment after which a new one begins; what is applied is deleted by the segment.
 const SEGMENT: u64 = 64 << 20;
@@ -19,24 +21,31 @@ const SEGMENT: u64 = 64 << 20;
 pub(super) const LARGEST_BACKLOG: u64 = 1 << 30;
 /// Facts that are applied at once.
 const TOGETHER: usize = 2048;
-/// Length, checksum, tenant.
-const HEAD: usize = 12;
+/// Bytes that are kept of what cannot be read.
+const LARGEST_ASIDE: u64 = 64 << 20;
+/// Ends the names of the files that hold it.
+const ASIDE: &str = "unreadable";
 /// The name under which the ledger keeps how far it has come.
 const CURSOR: &str = "ducat:otlp-inbox";
 /// While exports come, applying leaves them half of the time; for so long after the last.
 const BUSY: Duration = Duration::from_millis(100);
-const RETRY: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(64);
 
 pub(crate) struct Inbox {
     folder: PathBuf,
+    durability: Durability,
     state: Mutex<State>,
     grown: Condvar,
+    /// Bytes of files that are put aside.
+    kept_aside: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 struct State {
     /// The segment that is appended to, and its bytes.
     number: u64,
-    file: Option<File>,
+    file: Option<Arc<File>>,
     written: u64,
     /// Whole segments that are yet to be applied, with their bytes.
     before: VecDeque<(u64, u64)>,
@@ -50,6 +59,11 @@ impl State {
     fn backlog(&self) -> u64 {
         (self.before.iter().map(|(_, size)| size).sum::<u64>() + self.written).saturating_sub(self.applied)
     }
+
+    fn begin_next(&mut self) {
+        self.before.push_back((self.number, self.written));
+        (self.number, self.written, self.file) = (self.number.saturating_add(1), 0, None);
+    }
 }
 
 impl Inbox {
@@ -58,16 +72,17 @@ impl Inbox {
         let folder = store.path().with_file_name("otlp-inbox");
         let cursor = store.reader()?.file_cursor(TenantId::LOCAL, CURSOR)?;
         let (first, applied) = cursor.map_or((0, 0), |cursor| (cursor.identity.1, cursor.offset));
-        let mut before = Vec::new();
+        let (mut before, mut kept_aside) = (Vec::new(), 0);
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let Some(number): Option<u64> = entry.file_name().to_str().and_then(|name| name.strip_suffix(".facts")?.parse().ok())
-            else {
-                continue;
-            };
-            if number < first {
-                let _ = fs::remove_file(entry.path());
-            } else {
-                before.push((number, entry.metadata().map_or(0, |meta| meta.len())));
+            let (name, length) = (entry.file_name(), entry.metadata().map_or(0, |meta| meta.len()));
+            match name.to_str().and_then(|name| name.rsplit_once('.')) {
+                Some((number, "facts")) => match number.parse::<u64>() {
+                    Ok(number) if number >= first => before.push((number, length)),
+                    Ok(_) => drop(fs::remove_file(entry.path())),
+                    Err(_) => {}
+                },
+                Some((_, ASIDE)) => kept_aside += length,
+                _ => {}
             }
         }
         before.sort_unstable();
@@ -75,7 +90,14 @@ impl Inbox {
         let number = before.last().map_or(first, |(number, _)| number.saturating_add(1)).max(first.saturating_add(1));
         let (file, written, before) = (None, 0, before.into());
         let state = State { number, file, written, before, applied, appended_at: None, closed: false };
-        Ok(Self { folder, state: Mutex::new(state), grown: Condvar::new() })
+        Ok(Self {
+            folder,
+            durability: store.durability(),
+            state: Mutex::new(state),
+            grown: Condvar::new(),
+            kept_aside: AtomicU64::new(kept_aside),
+            unreadable: AtomicU64::new(0),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,44 +113,42 @@ impl Inbox {
         self.state().backlog()
     }
 
-    /// Appends an export's facts; after it they survive the end of our process.
+    /// Appends an export's facts; after it they survive the end of our process, and the loss of power where the ledger's facts do.
     pub fn append(&self, tenant: TenantId, facts: &[Fact]) -> io::Result<()> {
-        let mut frame = vec![0; HEAD];
-        serde_json::to_writer(&mut frame, facts)?;
-        let length = u32::try_from(frame.len() - HEAD).map_err(|_| io::Error::other("more than 4 GiB of facts"))?;
-        let mut crc = Crc::new();
-        crc.update(&frame[HEAD..]);
-        frame[..4].copy_from_slice(&length.to_le_bytes());
-        frame[4..8].copy_from_slice(&crc.sum().to_le_bytes());
-        frame[8..HEAD].copy_from_slice(&tenant.0.to_le_bytes());
+        let frame = frame::encode(tenant, facts)?;
         let mut state = self.state();
         if state.written >= SEGMENT {
-            let whole = (state.number, state.written);
-            state.before.push_back(whole);
-            (state.number, state.written, state.file) = (state.number + 1, 0, None);
+            state.begin_next();
         }
-        let path = self.path(state.number);
-        let mut file = match state.file.take() {
-            Some(file) => file,
-            None => open_new(&self.folder, &path)?,
+        let file = match &state.file {
+            Some(file) => file.clone(),
+            None => {
+                let file = Arc::new(open_new(&self.folder, &self.path(state.number), self.durability)?);
+                state.file = Some(file.clone());
+                file
+            }
         };
-        if let Err(cause) = file.write_all(&frame) {
+        if let Err(cause) = (&*file).write_all(&frame) {
             // Half a frame must not stand before whole ones.
-            file.set_len(state.written)?;
-            state.file = Some(file);
+            if file.set_len(state.written).is_err() {
+                state.begin_next();
+            }
             return Err(cause);
         }
-        state.file = Some(file);
         state.written += frame.len() as u64;
         state.appended_at = Some(Instant::now());
         drop(state);
         self.grown.notify_one();
+        if self.durability == Durability::Power {
+            // Beside the lock: the other decoder appends meanwhile, and its sync finds less to do.
+            file.sync_data()?;
+        }
         Ok(())
     }
 
     /// Applies what is appended until the inbox is closed; what is left then is applied by the next start.
     pub fn apply(&self, store: &Store, say: &dyn Fn(&str)) {
-        let mut open: Option<(u64, File)> = None;
+        let (mut open, mut pause): (Option<(u64, File)>, _) = (None, FIRST_PAUSE);
         loop {
             let (number, from, end, is_whole) = {
                 let mut state = self.state();
@@ -144,8 +164,9 @@ impl Inbox {
                 }
             };
             let begun = Instant::now();
-            match self.apply_some(&mut open, number, from, end, store) {
+            match self.apply_some(&mut open, number, from, end, store, say) {
                 Ok(to) => {
+                    pause = FIRST_PAUSE;
                     let mut state = self.state();
                     if is_whole && to >= end {
                         state.before.pop_front();
@@ -163,17 +184,27 @@ impl Inbox {
                 }
                 Err(Fault::Store(StoreError::Closed)) => return,
                 Err(fault) => {
-                    say(&format!("telemetry waits in {}: {fault}; trying again", self.path(number).display()));
+                    let (path, seconds) = (self.path(number), pause.as_secs());
+                    say(&format!("telemetry waits in {}: {fault}; trying again in {seconds} s", path.display()));
                     open = None;
                     let state = self.state();
-                    drop(self.grown.wait_timeout_while(state, RETRY, |state| !state.closed));
+                    drop(self.grown.wait_timeout_while(state, pause, |state| !state.closed));
+                    pause = (2 * pause).min(LONGEST_PAUSE);
                 }
             }
         }
     }
 
     /// Applies some frames of a segment from an offset; returns the offset after them.
-    fn apply_some(&self, open: &mut Option<(u64, File)>, number: u64, from: u64, end: u64, store: &Store) -> Result<u64, Fault> {
+    fn apply_some(
+        &self,
+        open: &mut Option<(u64, File)>,
+        number: u64,
+        from: u64,
+        end: u64,
+        store: &Store,
+        say: &dyn Fn(&str),
+    ) -> Result<u64, Fault> {
         let file = match open {
             Some((known, file)) if *known == number => file,
             open => &mut open.insert((number, File::open(self.path(number))?)).1,
@@ -181,17 +212,24 @@ impl Inbox {
         file.seek(SeekFrom::Start(from))?;
         let (mut at, mut facts, mut of) = (from, Vec::new(), None);
         while at < end && facts.len() < TOGETHER {
-            let Some((tenant, body)) = frame(file, end - at)? else {
-                // Torn by the end of a machine, so never acknowledged; nothing whole stands behind it.
-                at = end;
-                break;
+            let Some((tenant, body)) = frame::read(file, end - at)? else {
+                file.seek(SeekFrom::Start(at))?;
+                let mut rest = Vec::new();
+                file.take(end - at).read_to_end(&mut rest)?;
+                let length = frame::next_whole(&rest).unwrap_or(rest.len());
+                self.put_aside(number, at, &rest[..length], "is no whole export (torn, or damaged on disk)", say)?;
+                at = if length == rest.len() { end } else { at + length as u64 };
+                file.seek(SeekFrom::Start(at))?;
+                continue;
             };
             if of.is_some_and(|of| of != tenant) {
                 break;
             }
-            of = Some(tenant);
-            at += (HEAD + body.len()) as u64;
-            facts.extend(serde_json::from_slice::<Vec<Fact>>(&body).map_err(StoreError::from)?);
+            match serde_json::from_slice::<Vec<Fact>>(&body) {
+                Ok(told) => (of, _) = (Some(tenant), facts.extend(told)),
+                Err(cause) => self.put_aside(number, at, &body, &format!("cannot be read as facts: {cause}"), say)?,
+            }
+            at += (frame::HEAD + body.len()) as u64;
         }
         let cursor =
             FileCursor { path: CURSOR.to_owned(), identity: (0, number), offset: at, tail: [0; 16], state: String::new() };
@@ -200,6 +238,28 @@ impl Inbox {
         let cursors = if tenant == TenantId::LOCAL { vec![cursor] } else { Vec::new() };
         store.write(Write { lane: Lane::Bulk, tenant, facts, event: None, cursors }).map_err(Fault::Store)?;
         Ok(at)
+    }
+
+    /// What the ledger cannot take must not hold up what stands behind it: it is kept beside, told and counted.
+    fn put_aside(&self, number: u64, at: u64, bytes: &[u8], why: &str, say: &dyn Fn(&str)) -> io::Result<()> {
+        let path = self.folder.join(format!("{number:012}-{at}.{ASIDE}"));
+        let length = bytes.len() as u64;
+        let kept = if self.kept_aside.load(Ordering::Relaxed) + length <= LARGEST_ASIDE {
+            // A name of its place: done again after a crash, it is the same file.
+            fs::write(&path, bytes)?;
+            self.kept_aside.fetch_add(length, Ordering::Relaxed);
+            format!("put aside as {}", path.display())
+        } else {
+            format!("dropped, because {} MiB are put aside already", LARGEST_ASIDE >> 20)
+        };
+        self.unreadable.fetch_add(length, Ordering::Relaxed);
+        say(&format!("telemetry: {length} bytes at {at} of {}: {why}; {kept}", self.path(number).display()));
+        Ok(())
+    }
+
+    /// Bytes that the ledger could not take, since the start.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     pub fn close(&self) {
@@ -216,28 +276,16 @@ enum Fault {
     Io(#[from] io::Error),
 }
 
-/// The next frame within so many bytes; `None` where it is not whole.
-fn frame(file: &mut File, left: u64) -> io::Result<Option<(TenantId, Vec<u8>)>> {
-    let mut head = [0; HEAD];
-    if left < HEAD as u64 {
-        return Ok(None);
-    }
-    file.read_exact(&mut head)?;
-    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if u64::from(word(0)) > left - HEAD as u64 {
-        return Ok(None);
-    }
-    let mut body = vec![0; word(0) as usize];
-    file.read_exact(&mut body)?;
-    let mut crc = Crc::new();
-    crc.update(&body);
-    Ok((crc.sum() == word(4)).then_some((TenantId(word(8)), body)))
-}
-
-fn open_new(folder: &Path, path: &Path) -> io::Result<File> {
+fn open_new(folder: &Path, path: &Path, durability: Durability) -> io::Result<File> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    if durability == Durability::Power {
+        // The file's name, and the folder's.
+        File::open(folder)?.sync_all()?;
+        folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -263,6 +311,25 @@ mod tests {
         Fact::Session(session)
     }
 
+    /// Applies all that waits; what was said of it.
+    fn apply_all(inbox: &Inbox, store: &Store) -> Vec<String> {
+        let said = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| inbox.apply(store, &|what| said.lock().unwrap().push(what.to_owned())));
+            let begun = Instant::now();
+            while inbox.backlog() > 0 && begun.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            inbox.close();
+        });
+        assert_eq!(inbox.backlog(), 0);
+        said.into_inner().unwrap()
+    }
+
+    fn sessions(store: &Store) -> usize {
+        store.reader().unwrap().sessions(TenantId::LOCAL, 0, 1000).unwrap().len()
+    }
+
     /// What was appended before a crash is applied after it, whatever half frame ends the file.
     #[test]
     fn what_was_appended_is_in_the_ledger_after_a_crash() {
@@ -277,20 +344,47 @@ mod tests {
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(&[200, 0, 0, 0, 1, 2, 3]).unwrap();
 
-        for _ in 0..2 {
+        for (backlog, unreadable) in [(waiting + 7, 7), (0, 0)] {
             let inbox = Inbox::open(&store).unwrap();
-            assert!([waiting + 7, 0].contains(&inbox.backlog()));
-            std::thread::scope(|scope| {
-                scope.spawn(|| inbox.apply(&store, &|what| panic!("{what}")));
-                let begun = Instant::now();
-                while inbox.backlog() > 0 && begun.elapsed() < Duration::from_secs(20) {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                inbox.close();
-            });
-            assert_eq!(inbox.backlog(), 0);
-            assert_eq!(store.reader().unwrap().sessions(TenantId::LOCAL, 0, 1000).unwrap().len(), 100);
+            assert_eq!(inbox.backlog(), backlog);
+            assert_eq!((apply_all(&inbox, &store).len(), inbox.unreadable()), ((unreadable / 7) as usize, unreadable));
+            assert_eq!(sessions(&store), 100);
             assert!(!path.exists());
         }
+    }
+
+    /// A damaged export and one that no version can read are put aside, told and counted; those before and behind are in the ledger.
+    #[test]
+    fn what_cannot_be_read_holds_up_nothing() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store(folder.path());
+        let inbox = Inbox::open(&store).unwrap();
+        let mut ends = Vec::new();
+        for number in 0..6 {
+            inbox.append(TenantId::LOCAL, &[session(number)]).unwrap();
+            ends.push(inbox.backlog() as usize);
+        }
+        let path = inbox.path(1);
+        drop(inbox);
+        let mut bytes = fs::read(&path).unwrap();
+        // The second's facts are damaged, the fourth's length; the sixth is whole, and nothing of ours.
+        bytes[ends[0] + frame::HEAD + 20] ^= 1;
+        bytes[ends[2] + 2] ^= 0x40;
+        let mut foreign = vec![0; frame::HEAD];
+        foreign.extend(br#"[{"planet":{"name":"Mars"}}]"#);
+        bytes.truncate(ends[4]);
+        bytes.extend(frame::seal(TenantId::LOCAL, foreign.clone()).unwrap());
+        fs::write(&path, &bytes).unwrap();
+
+        let inbox = Inbox::open(&store).unwrap();
+        let said = apply_all(&inbox, &store);
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(said[0].contains("no whole export") && said[2].contains("cannot be read as facts"), "{said:?}");
+        assert_eq!(sessions(&store), 3);
+        let aside: u64 = (ends[1] - ends[0] + ends[3] - ends[2] + foreign.len() - frame::HEAD) as u64;
+        assert_eq!(inbox.unreadable(), aside);
+        drop(inbox);
+        let inbox = Inbox::open(&store).unwrap();
+        assert_eq!((inbox.backlog(), inbox.kept_aside.load(Ordering::Relaxed)), (0, aside));
     }
 }

@@ -4,7 +4,9 @@ mod answer;
 mod body;
 mod counts;
 mod forward;
+mod frame;
 mod inbox;
+mod limits;
 mod receiver;
 mod route;
 

@@ -1,13 +1,14 @@
 //! Exports that are on their way into the inbox: bounded in number and bytes, decoded on threads of their own.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use ducat_capture::otlp::{Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
-use ducat_ledger::Fact;
+use ducat_ledger::{Fact, Key, Session};
 use ducat_prices::PriceTable;
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
@@ -151,15 +152,23 @@ impl Receiver {
         let route = export.route;
         let encoding = Encoding::of(&export.headers);
         let body = unpack(route, &export.headers, export.body.clone())?;
-        let mut facts = Vec::new();
+        let (mut facts, mut sessions) = (Vec::new(), BTreeMap::<Key, Session>::new());
         let now = Timestamp::now().as_millisecond();
         let mut around = Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, now };
-        let out: &mut dyn FnMut(Fact) = &mut |fact| facts.push(fact);
+        // Every record tells of its session; joined here, the ledger hears of it once an export.
+        let out: &mut dyn FnMut(Fact) = &mut |fact| match fact {
+            Fact::Session(session) => match sessions.entry(session.key) {
+                Entry::Occupied(mut known) => _ = known.get_mut().join(&session),
+                Entry::Vacant(place) => _ = place.insert(session),
+            },
+            fact => facts.push(fact),
+        };
         let exported = match route.signal {
             Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &mut around, out),
             Signal::Metrics => decode_metrics(&parse(route.signal, encoding, &body)?, &mut around, out),
             Signal::Traces => decode_traces(&parse(route.signal, encoding, &body)?, &mut around, out),
         };
+        facts.extend(sessions.into_values().map(Fact::Session));
         if !facts.is_empty() {
             self.inbox
                 .append(export.tenant, &facts)

@@ -1,0 +1,124 @@
+//! How many attributes an export's parts may have; telemetry has ten to thirty.
+
+use axum::http::StatusCode;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use crate::ingest::body::Refused;
+
+/// Attributes of a resource, a scope, a record; as the protocol has it, what is beyond is dropped and the rest is taken.
+const MOST_ATTRIBUTES: usize = 256;
+/// Attributes that all records of an export inherit together: each record is looked at with its resource's and scope's.
+const MOST_INHERITED: usize = 16_000_000;
+
+pub(super) trait Bounded {
+    /// Drops attributes beyond what is read; how many the records inherit together.
+    fn drop_excess(&mut self) -> usize;
+
+    fn is_bounded(&mut self) -> Result<(), Refused> {
+        if self.drop_excess() <= MOST_INHERITED {
+            return Ok(());
+        }
+        let what = format!("body: records inherit more than {MOST_INHERITED} attributes; send them in smaller batches");
+        Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, what))
+    }
+}
+
+fn cut(attributes: &mut Vec<KeyValue>) -> usize {
+    attributes.truncate(MOST_ATTRIBUTES);
+    attributes.len()
+}
+
+fn of_resource(resource: &mut Option<Resource>) -> usize {
+    resource.as_mut().map_or(0, |resource| cut(&mut resource.attributes))
+}
+
+fn of_scope(scope: &mut Option<InstrumentationScope>) -> usize {
+    scope.as_mut().map_or(0, |scope| cut(&mut scope.attributes))
+}
+
+impl Bounded for ExportLogsServiceRequest {
+    fn drop_excess(&mut self) -> usize {
+        let mut inherited = 0;
+        for resource in &mut self.resource_logs {
+            let outer = of_resource(&mut resource.resource);
+            for scope in &mut resource.scope_logs {
+                inherited += scope.log_records.len() * (outer + of_scope(&mut scope.scope));
+                scope.log_records.iter_mut().for_each(|record| _ = cut(&mut record.attributes));
+            }
+        }
+        inherited
+    }
+}
+
+impl Bounded for ExportTraceServiceRequest {
+    fn drop_excess(&mut self) -> usize {
+        let mut inherited = 0;
+        for resource in &mut self.resource_spans {
+            let outer = of_resource(&mut resource.resource);
+            for scope in &mut resource.scope_spans {
+                inherited += scope.spans.len() * (outer + of_scope(&mut scope.scope));
+                for span in &mut scope.spans {
+                    cut(&mut span.attributes);
+                    span.events.truncate(MOST_ATTRIBUTES);
+                    span.events.iter_mut().for_each(|event| _ = cut(&mut event.attributes));
+                }
+            }
+        }
+        inherited
+    }
+}
+
+impl Bounded for ExportMetricsServiceRequest {
+    fn drop_excess(&mut self) -> usize {
+        let mut inherited = 0;
+        for resource in &mut self.resource_metrics {
+            let outer = of_resource(&mut resource.resource);
+            for scope in &mut resource.scope_metrics {
+                let outer = outer + of_scope(&mut scope.scope);
+                for data in scope.metrics.iter_mut().filter_map(|metric| metric.data.as_mut()) {
+                    let points: Vec<&mut Vec<KeyValue>> = match data {
+                        Data::Gauge(data) => data.data_points.iter_mut().map(|point| &mut point.attributes).collect(),
+                        Data::Sum(data) => data.data_points.iter_mut().map(|point| &mut point.attributes).collect(),
+                        Data::Histogram(data) => data.data_points.iter_mut().map(|point| &mut point.attributes).collect(),
+                        Data::ExponentialHistogram(data) => {
+                            data.data_points.iter_mut().map(|point| &mut point.attributes).collect()
+                        }
+                        Data::Summary(data) => data.data_points.iter_mut().map(|point| &mut point.attributes).collect(),
+                    };
+                    inherited += points.len() * outer;
+                    points.into_iter().for_each(|attributes| _ = cut(attributes));
+                }
+            }
+        }
+        inherited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+
+    use super::*;
+
+    fn export(of_resource: usize, records: usize, of_record: usize) -> ExportLogsServiceRequest {
+        let attributes = |count| vec![KeyValue::default(); count];
+        let log_records = vec![LogRecord { attributes: attributes(of_record), ..LogRecord::default() }; records];
+        let resource = Some(Resource { attributes: attributes(of_resource), ..Resource::default() });
+        let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+        ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }] }
+    }
+
+    #[test]
+    fn attributes_beyond_are_dropped_and_what_all_inherit_is_bounded() {
+        let mut large = export(100_000, 2, 100_000);
+        assert_eq!(large.drop_excess(), 2 * MOST_ATTRIBUTES);
+        assert_eq!(large, export(MOST_ATTRIBUTES, 2, MOST_ATTRIBUTES));
+        assert!(export(10, 10_000, 1).is_bounded().is_ok());
+        assert!(export(200, 100_000, 0).is_bounded().is_err());
+    }
+}
