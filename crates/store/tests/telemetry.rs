@@ -64,32 +64,46 @@ fn telemetry(folder: &Path, ends: &[&str]) -> Vec<Fact> {
     facts
 }
 
-/// The sources of a session and what the provider's stand-in counted: requests, then tokens of input, cache reads and output.
+/// What the provider's stand-in counted: requests, then tokens of input, cache reads and output.
+fn truth(api: PathBuf) -> [u64; 4] {
+    let text = String::from_utf8(read(api)).unwrap();
+    let calls = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    calls.filter(|call| call["status"].as_u64().unwrap_or(200) == 200).fold([0; 4], |[requests, input, read, output], call| {
+        let count = |path: &str| call["usage"].pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let cached = count("/input_tokens_details/cached_tokens") + count("/cachedContentTokenCount");
+        let whole = count("/input_tokens") + count("/promptTokenCount");
+        let told = count("/output_tokens") + count("/candidatesTokenCount") + count("/thoughtsTokenCount");
+        [requests + 1, input + whole - cached, read + cached + count("/cache_read_input_tokens"), output + told]
+    })
+}
+
+/// The sources of a captured session, the transcript first and the metrics last, and what was counted.
 fn session(agent: &str) -> (Vec<Vec<Fact>>, [u64; 4]) {
     let folder = fixtures(agent);
-    let text = String::from_utf8(read(folder.join("api.jsonl"))).unwrap();
-    let calls = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["usage"].clone());
-    let is_codex = agent == "codex";
-    let truth = calls.fold([0; 4], |[requests, input, read, output], usage| {
-        let count = |path: &str| usage.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_default();
-        let of = if is_codex {
-            [count("/input_tokens"), count("/input_tokens_details/cached_tokens"), count("/output_tokens")]
-        } else {
-            let output = count("/candidatesTokenCount") + count("/thoughtsTokenCount");
-            [count("/promptTokenCount"), count("/cachedContentTokenCount"), output]
-        };
-        [requests + 1, input + of[0] - of[1], read + of[1], output + of[2]]
-    });
-    let (of, file) = if is_codex {
-        (Agent::Codex, "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl")
-    } else {
-        (Agent::GeminiCli, "session-2026-11-24T02-47-37f9f967.jsonl")
-    };
-    let mut sources = vec![transcript(of, &folder.join(file)), telemetry(&folder, &["logs.json"])];
-    if !is_codex {
-        sources.push(telemetry(&folder, &["metrics.json"]));
+    match agent {
+        "codex" => {
+            let file = "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl";
+            let sources = vec![transcript(Agent::Codex, &folder.join(file)), telemetry(&folder, &["logs.json"])];
+            (sources, truth(folder.join("api.jsonl")))
+        }
+        "gemini-cli" => {
+            let chat = transcript(Agent::GeminiCli, &folder.join("session-2026-11-24T02-47-37f9f967.jsonl"));
+            let sources = vec![chat, telemetry(&folder, &["logs.json"]), telemetry(&folder, &["metrics.json"])];
+            (sources, truth(folder.join("api.jsonl")))
+        }
+        _ => {
+            // A session that was resumed: two captures, one transcript.
+            let captures = ["json", "resumed"].map(|capture| folder.join(capture));
+            let both = |ends: &[&str]| captures.iter().flat_map(|capture| telemetry(capture, ends)).collect();
+            let project = folder.join("../../claude-code-2.1.197/projects/-home-dev-proj");
+            let files = ["", "/subagents/agent-af7e700777bb2b82e"];
+            let files = files.map(|file| project.join(format!("b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8{file}.jsonl")));
+            let lines = files.iter().flat_map(|file| transcript(Agent::ClaudeCode, file)).collect();
+            let [first, second] = captures.each_ref().map(|capture| truth(capture.join("api.jsonl")));
+            let sources = vec![lines, both(&["logs.json"]), both(&["traces.json"]), both(&["metrics.json"])];
+            (sources, std::array::from_fn(|place| first[place] + second[place]))
+        }
     }
-    (sources, truth)
 }
 
 fn tell(store: &Store, facts: Vec<Fact>) {
@@ -107,13 +121,13 @@ fn totals(store: &Store) -> [u64; 4] {
 
 #[test]
 fn every_set_of_witnesses_in_every_order_counts_each_request_once() {
-    for agent in ["codex", "gemini-cli"] {
+    for (agent, requests, orders) in [
+        ("codex", 3, &[&[0][..], &[1], &[0, 1], &[1, 0], &[1, 0, 1, 0]][..]),
+        ("gemini-cli", 3, &[&[0], &[1], &[0, 1], &[2, 1], &[2, 0], &[0, 2], &[2, 1, 0], &[0, 2, 1], &[1, 2, 0, 1, 2]]),
+        ("claude-code", 11, &[&[0], &[1], &[2], &[3, 0], &[3, 1], &[2, 3], &[0, 1, 2, 3], &[3, 2, 1, 0, 3, 1], &[1, 0]]),
+    ] {
         let (sources, truth) = session(agent);
-        assert_eq!(truth[0], 3, "{agent}");
-        let orders: &[&[usize]] = match sources.len() {
-            2 => &[&[0], &[1], &[0, 1], &[1, 0], &[1, 0, 1, 0]],
-            _ => &[&[0], &[1], &[0, 1], &[1, 0], &[2, 1], &[2, 0], &[0, 2], &[2, 1, 0], &[0, 2, 1], &[1, 2, 0, 1, 2]],
-        };
+        assert_eq!(truth[0], requests, "{agent}");
         for order in orders {
             let dir = tempfile::tempdir().unwrap();
             let store = open(dir.path());
@@ -125,11 +139,13 @@ fn every_set_of_witnesses_in_every_order_counts_each_request_once() {
 
 #[test]
 fn metrics_alone_tell_tokens_and_no_requests() {
-    let (sources, [_, input, read, output]) = session("gemini-cli");
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    tell(&store, sources[2].clone());
-    assert_eq!(totals(&store), [0, input, read, output]);
+    for agent in ["gemini-cli", "claude-code"] {
+        let (mut sources, [_, input, read, output]) = session(agent);
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        tell(&store, sources.pop().unwrap());
+        assert_eq!(totals(&store), [0, input, read, output], "{agent}");
+    }
 }
 
 #[test]
