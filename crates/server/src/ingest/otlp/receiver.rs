@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::Fact;
 use ducat_prices::PriceTable;
 use ducat_store::{Store, StoreError, TenantId};
@@ -46,6 +46,7 @@ pub(crate) struct Receiver {
     pub inbox: Inbox,
     pub counts: Counts,
     prices: Arc<PriceTable>,
+    labels: Labels,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -65,6 +66,7 @@ impl Receiver {
     pub fn start(
         store: &Store,
         prices: Arc<PriceTable>,
+        labels: Labels,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
@@ -75,6 +77,7 @@ impl Receiver {
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
             prices,
+            labels,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
             threads: Mutex::default(),
@@ -153,7 +156,8 @@ impl Receiver {
         let body = unpack(route, &export.headers, export.body.clone())?;
         let mut facts = Vec::new();
         let now = Timestamp::now().as_millisecond();
-        let mut around = Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, now };
+        let mut around =
+            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, labels: &self.labels, now };
         let out: &mut dyn FnMut(Fact) = &mut |fact| facts.push(fact);
         let exported = match route.signal {
             Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &mut around, out),
