@@ -34,7 +34,17 @@ fn open(folder: &Path) -> Store {
     Store::open(options).unwrap()
 }
 
-fn transcript(agent: Agent, path: &Path) -> Vec<Fact> {
+type Read = fn(PathBuf) -> Vec<u8>;
+
+/// As Claude Code tells requests of a provider that gives them no id.
+fn read_without_ids(path: PathBuf) -> Vec<u8> {
+    let text = String::from_utf8(read(path)).unwrap();
+    let text = text.replace("\"requestId\":", "\"other\":").replace("\"key\":\"request_id\"", "\"key\":\"other\"");
+    // The provider's own name for the model, in the logs alone.
+    text.replace("\"stringValue\":\"claude-opus-4-8\"", "\"stringValue\":\"us.anthropic.claude-opus-4-8-v1:0\"").into_bytes()
+}
+
+fn transcript(agent: Agent, path: &Path, read: Read) -> Vec<Fact> {
     let mut state = FileState::of(agent, path);
     let mut facts = Vec::new();
     for line in read(path.to_owned()).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -44,7 +54,7 @@ fn transcript(agent: Agent, path: &Path) -> Vec<Fact> {
 }
 
 /// What the exports of a folder tell whose names end so.
-fn telemetry(folder: &Path, ends: &[&str]) -> Vec<Fact> {
+fn telemetry(folder: &Path, ends: &[&str], read: Read) -> Vec<Fact> {
     let (prices, labels) = (PriceTable::embedded(), Labels::default());
     let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
     let mut facts = Vec::new();
@@ -78,32 +88,36 @@ fn truth(api: PathBuf) -> [u64; 4] {
 }
 
 /// The sources of a captured session, the transcript first and the metrics last, and what was counted.
-fn session(agent: &str) -> (Vec<Vec<Fact>>, [u64; 4]) {
+fn session_as(agent: &str, read: Read) -> (Vec<Vec<Fact>>, [u64; 4]) {
     let folder = fixtures(agent);
     match agent {
         "codex" => {
             let file = "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl";
-            let sources = vec![transcript(Agent::Codex, &folder.join(file)), telemetry(&folder, &["logs.json"])];
+            let sources = vec![transcript(Agent::Codex, &folder.join(file), read), telemetry(&folder, &["logs.json"], read)];
             (sources, truth(folder.join("api.jsonl")))
         }
         "gemini-cli" => {
-            let chat = transcript(Agent::GeminiCli, &folder.join("session-2026-11-24T02-47-37f9f967.jsonl"));
-            let sources = vec![chat, telemetry(&folder, &["logs.json"]), telemetry(&folder, &["metrics.json"])];
+            let chat = transcript(Agent::GeminiCli, &folder.join("session-2026-11-24T02-47-37f9f967.jsonl"), read);
+            let sources = vec![chat, telemetry(&folder, &["logs.json"], read), telemetry(&folder, &["metrics.json"], read)];
             (sources, truth(folder.join("api.jsonl")))
         }
         _ => {
             // A session that was resumed: two captures, one transcript.
             let captures = ["json", "resumed"].map(|capture| folder.join(capture));
-            let both = |ends: &[&str]| captures.iter().flat_map(|capture| telemetry(capture, ends)).collect();
+            let both = |ends: &[&str]| captures.iter().flat_map(|capture| telemetry(capture, ends, read)).collect();
             let project = folder.join("../../claude-code-2.1.197/projects/-home-dev-proj");
             let files = ["", "/subagents/agent-af7e700777bb2b82e"];
             let files = files.map(|file| project.join(format!("b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8{file}.jsonl")));
-            let lines = files.iter().flat_map(|file| transcript(Agent::ClaudeCode, file)).collect();
+            let lines = files.iter().flat_map(|file| transcript(Agent::ClaudeCode, file, read)).collect();
             let [first, second] = captures.each_ref().map(|capture| truth(capture.join("api.jsonl")));
             let sources = vec![lines, both(&["logs.json"]), both(&["traces.json"]), both(&["metrics.json"])];
             (sources, std::array::from_fn(|place| first[place] + second[place]))
         }
     }
+}
+
+fn session(agent: &str) -> (Vec<Vec<Fact>>, [u64; 4]) {
+    session_as(agent, read)
 }
 
 fn tell(store: &Store, facts: Vec<Fact>) {
@@ -134,6 +148,17 @@ fn every_set_of_witnesses_in_every_order_counts_each_request_once() {
             order.iter().for_each(|source| tell(&store, sources[*source].clone()));
             assert_eq!(totals(&store), truth, "{agent} {order:?}");
         }
+    }
+}
+
+#[test]
+fn requests_without_ids_count_once_too() {
+    let (sources, truth) = session_as("claude-code", read_without_ids);
+    for order in [&[0][..], &[1], &[0, 1], &[1, 0], &[3, 1, 2, 0, 1]] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        order.iter().for_each(|source| tell(&store, sources[*source].clone()));
+        assert_eq!(totals(&store), truth, "{order:?}");
     }
 }
 
