@@ -213,6 +213,11 @@ fn a_request_without_an_id_is_keyless_and_one_without_counts_is_rejected_by_name
     let mut other = api_request();
     other["prompt.id"] = json!("p");
     assert_eq!(decode([&log("api_request", api_request()), &log("api_request", other)]).requests.len(), 2);
+    let mut known = api_request();
+    known["request_id"] = json!("req_1");
+    known["session.id"] = json!("");
+    let told = decode([&log("api_request", known)]);
+    assert_eq!((told.requests.len(), told.facts), (1, 1), "a request of no session");
     for (field, wrong, reason) in [
         ("output_tokens", json!(-1), "output_tokens: missing or no count"),
         ("output_tokens", json!(1.5), "output_tokens: missing or no count"),
