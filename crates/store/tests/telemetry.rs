@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ducat_capture::claude_code::decode_hook;
 use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_capture::{Agent, AsTold, Detail, FileState};
 use ducat_ledger::{Fact, Outcome, UnixMs};
@@ -171,6 +172,39 @@ fn metrics_alone_tell_tokens_and_no_requests() {
         tell(&store, sources.pop().unwrap());
         assert_eq!(totals(&store), [0, input, read, output], "{agent}");
     }
+}
+
+#[test]
+fn hooks_telemetry_and_transcripts_tell_the_same_tool_calls() {
+    let (mut sources, truth) = session("claude-code");
+    let mut hooks = Vec::new();
+    for file in ["hooks-json.jsonl", "hooks-resumed.jsonl"] {
+        let events = read(fixtures("../claude-code-2.1.197").join(file));
+        for event in events.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
+            decode_hook(event, NOW - 60_000, &mut AsTold, &mut |fact| hooks.push(fact));
+        }
+    }
+    let calls = |orders: &[&Vec<Fact>]| -> Vec<(String, Option<Outcome>)> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        orders.iter().for_each(|facts| tell(&store, (*facts).clone()));
+        let id = "b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8";
+        let calls = store.reader().unwrap().session(TenantId::LOCAL, id).unwrap().unwrap().tool_calls;
+        if orders.len() > 2 {
+            assert_eq!(totals(&store), truth);
+        }
+        let mut calls: Vec<_> = calls.iter().map(|call| (call.id.clone(), call.outcome.get().copied())).collect();
+        calls.sort();
+        calls
+    };
+    sources.insert(0, hooks);
+    let [hooks, lines, logs, spans, metrics] = &sources[..] else { panic!("five sources") };
+    let by_transcript = calls(&[lines]);
+    assert!(by_transcript.len() > 5);
+    assert_eq!(calls(&[hooks, logs, spans, metrics, lines]), by_transcript);
+    assert_eq!(calls(&[lines, metrics, spans, logs, hooks]), by_transcript);
+    let by_logs = calls(&[logs]);
+    assert!(!by_logs.is_empty() && by_logs.iter().all(|call| by_transcript.contains(call)), "{by_logs:?}");
 }
 
 #[test]
