@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
 use ducat_prices::PriceTable;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -50,8 +50,8 @@ impl Export {
     }
 
     fn decode(&self, told: &mut Told) -> Exported {
-        let prices = PriceTable::embedded();
-        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, now: NOW };
+        let (prices, labels) = (PriceTable::embedded(), Labels::default());
+        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {
@@ -213,6 +213,11 @@ fn a_request_without_an_id_is_keyless_and_one_without_counts_is_rejected_by_name
     let mut other = api_request();
     other["prompt.id"] = json!("p");
     assert_eq!(decode([&log("api_request", api_request()), &log("api_request", other)]).requests.len(), 2);
+    let mut known = api_request();
+    known["request_id"] = json!("req_1");
+    known["session.id"] = json!("");
+    let told = decode([&log("api_request", known)]);
+    assert_eq!((told.requests.len(), told.facts), (1, 1), "a request of no session");
     for (field, wrong, reason) in [
         ("output_tokens", json!(-1), "output_tokens: missing or no count"),
         ("output_tokens", json!(1.5), "output_tokens: missing or no count"),
@@ -228,6 +233,25 @@ fn a_request_without_an_id_is_keyless_and_one_without_counts_is_rejected_by_name
         assert_eq!((exported.rejected, exported.reason), (1, Some(format!("log record 1: {reason}"))));
         assert_eq!(told.facts, 0);
     }
+}
+
+#[test]
+fn attributes_become_user_team_host_and_labels() {
+    let mut attributes = api_request();
+    for (name, value) in
+        [("user.account_uuid", "u"), ("team.id", "blue"), ("host.name", "box"), ("department", "R=D"), ("cost_center", "7")]
+    {
+        attributes[name] = json!(value);
+    }
+    attributes["organization.id"] = json!("two\nlines");
+    let of = |attributes: &Value| decode([&log("api_request", attributes.clone())]).requests.into_values().next().unwrap();
+    let request = of(&attributes);
+    let told = [&request.user, &request.team, &request.host, &request.labels].map(|told| told.get().unwrap().as_str());
+    assert_eq!(told, ["u", "blue", "box", "cost_center=7\ndepartment=R=D"]);
+    attributes["user.email"] = json!("ana@example.org");
+    assert_eq!(of(&attributes).user.get().unwrap(), "ana@example.org");
+    attributes["user.email"] = json!("x".repeat(257));
+    assert_eq!(of(&attributes).user.get().unwrap(), "u");
 }
 
 #[test]

@@ -26,6 +26,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
+use ducat_capture::otlp::Labels;
 use ducat_metrics::LabelValues;
 use ducat_prices::PriceTable;
 use ducat_report::Settings;
@@ -86,6 +87,8 @@ pub struct OtlpConfig {
     /// Port for OTLP over gRPC.
     pub grpc_port: Option<u16>,
     pub forward: Option<ForwardConfig>,
+    /// Attributes that become labels of requests.
+    pub labels: Labels,
 }
 
 /// A port of OpenTelemetry's own, and why it is not listened on.
@@ -243,7 +246,14 @@ impl Server {
         let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
-            otlp: Receiver::start(&parts.store, parts.pricer.clone(), parts.workspaces.clone(), forwarder, say)?,
+            otlp: Receiver::start(
+                &parts.store,
+                parts.pricer.clone(),
+                config.otlp.labels.clone(),
+                parts.workspaces.clone(),
+                forwarder,
+                say,
+            )?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ducat_capture::otlp::{Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::claude_code::decode_hook;
+use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_capture::{Agent, AsTold, Detail, FileState};
 use ducat_ledger::{Fact, Outcome, UnixMs};
 use ducat_prices::PriceTable;
@@ -34,7 +35,17 @@ fn open(folder: &Path) -> Store {
     Store::open(options).unwrap()
 }
 
-fn transcript(agent: Agent, path: &Path) -> Vec<Fact> {
+type Read = fn(PathBuf) -> Vec<u8>;
+
+/// As Claude Code tells requests of a provider that gives them no id.
+fn read_without_ids(path: PathBuf) -> Vec<u8> {
+    let text = String::from_utf8(read(path)).unwrap();
+    let text = text.replace("\"requestId\":", "\"other\":").replace("\"key\":\"request_id\"", "\"key\":\"other\"");
+    // The provider's own name for the model, in the logs alone.
+    text.replace("\"stringValue\":\"claude-opus-4-8\"", "\"stringValue\":\"us.anthropic.claude-opus-4-8-v1:0\"").into_bytes()
+}
+
+fn transcript(agent: Agent, path: &Path, read: Read) -> Vec<Fact> {
     let mut state = FileState::of(agent, path);
     let mut facts = Vec::new();
     for line in read(path.to_owned()).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -44,9 +55,9 @@ fn transcript(agent: Agent, path: &Path) -> Vec<Fact> {
 }
 
 /// What the exports of a folder tell whose names end so.
-fn telemetry(folder: &Path, ends: &[&str]) -> Vec<Fact> {
-    let prices = PriceTable::embedded();
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, now: NOW };
+fn telemetry(folder: &Path, ends: &[&str], read: Read) -> Vec<Fact> {
+    let (prices, labels) = (PriceTable::embedded(), Labels::default());
+    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
     let mut facts = Vec::new();
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| ends.iter().any(|end| file.to_str().unwrap().ends_with(end)));
@@ -64,32 +75,50 @@ fn telemetry(folder: &Path, ends: &[&str]) -> Vec<Fact> {
     facts
 }
 
-/// The sources of a session and what the provider's stand-in counted: requests, then tokens of input, cache reads and output.
-fn session(agent: &str) -> (Vec<Vec<Fact>>, [u64; 4]) {
+/// What the provider's stand-in counted: requests, then tokens of input, cache reads and output.
+fn truth(api: PathBuf) -> [u64; 4] {
+    let text = String::from_utf8(read(api)).unwrap();
+    let calls = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    calls.filter(|call| call["status"].as_u64().unwrap_or(200) == 200).fold([0; 4], |[requests, input, read, output], call| {
+        let count = |path: &str| call["usage"].pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let cached = count("/input_tokens_details/cached_tokens") + count("/cachedContentTokenCount");
+        let whole = count("/input_tokens") + count("/promptTokenCount");
+        let told = count("/output_tokens") + count("/candidatesTokenCount") + count("/thoughtsTokenCount");
+        [requests + 1, input + whole - cached, read + cached + count("/cache_read_input_tokens"), output + told]
+    })
+}
+
+/// The sources of a captured session, the transcript first and the metrics last, and what was counted.
+fn session_as(agent: &str, read: Read) -> (Vec<Vec<Fact>>, [u64; 4]) {
     let folder = fixtures(agent);
-    let text = String::from_utf8(read(folder.join("api.jsonl"))).unwrap();
-    let calls = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["usage"].clone());
-    let is_codex = agent == "codex";
-    let truth = calls.fold([0; 4], |[requests, input, read, output], usage| {
-        let count = |path: &str| usage.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_default();
-        let of = if is_codex {
-            [count("/input_tokens"), count("/input_tokens_details/cached_tokens"), count("/output_tokens")]
-        } else {
-            let output = count("/candidatesTokenCount") + count("/thoughtsTokenCount");
-            [count("/promptTokenCount"), count("/cachedContentTokenCount"), output]
-        };
-        [requests + 1, input + of[0] - of[1], read + of[1], output + of[2]]
-    });
-    let (of, file) = if is_codex {
-        (Agent::Codex, "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl")
-    } else {
-        (Agent::GeminiCli, "session-2026-11-24T02-47-37f9f967.jsonl")
-    };
-    let mut sources = vec![transcript(of, &folder.join(file)), telemetry(&folder, &["logs.json"])];
-    if !is_codex {
-        sources.push(telemetry(&folder, &["metrics.json"]));
+    match agent {
+        "codex" => {
+            let file = "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl";
+            let sources = vec![transcript(Agent::Codex, &folder.join(file), read), telemetry(&folder, &["logs.json"], read)];
+            (sources, truth(folder.join("api.jsonl")))
+        }
+        "gemini-cli" => {
+            let chat = transcript(Agent::GeminiCli, &folder.join("session-2026-11-24T02-47-37f9f967.jsonl"), read);
+            let sources = vec![chat, telemetry(&folder, &["logs.json"], read), telemetry(&folder, &["metrics.json"], read)];
+            (sources, truth(folder.join("api.jsonl")))
+        }
+        _ => {
+            // A session that was resumed: two captures, one transcript.
+            let captures = ["json", "resumed"].map(|capture| folder.join(capture));
+            let both = |ends: &[&str]| captures.iter().flat_map(|capture| telemetry(capture, ends, read)).collect();
+            let project = folder.join("../../claude-code-2.1.197/projects/-home-dev-proj");
+            let files = ["", "/subagents/agent-af7e700777bb2b82e"];
+            let files = files.map(|file| project.join(format!("b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8{file}.jsonl")));
+            let lines = files.iter().flat_map(|file| transcript(Agent::ClaudeCode, file, read)).collect();
+            let [first, second] = captures.each_ref().map(|capture| truth(capture.join("api.jsonl")));
+            let sources = vec![lines, both(&["logs.json"]), both(&["traces.json"]), both(&["metrics.json"])];
+            (sources, std::array::from_fn(|place| first[place] + second[place]))
+        }
     }
-    (sources, truth)
+}
+
+fn session(agent: &str) -> (Vec<Vec<Fact>>, [u64; 4]) {
+    session_as(agent, read)
 }
 
 fn tell(store: &Store, facts: Vec<Fact>) {
@@ -107,13 +136,13 @@ fn totals(store: &Store) -> [u64; 4] {
 
 #[test]
 fn every_set_of_witnesses_in_every_order_counts_each_request_once() {
-    for agent in ["codex", "gemini-cli"] {
+    for (agent, requests, orders) in [
+        ("codex", 3, &[&[0][..], &[1], &[0, 1], &[1, 0], &[1, 0, 1, 0]][..]),
+        ("gemini-cli", 3, &[&[0], &[1], &[0, 1], &[2, 1], &[2, 0], &[0, 2], &[2, 1, 0], &[0, 2, 1], &[1, 2, 0, 1, 2]]),
+        ("claude-code", 11, &[&[0], &[1], &[2], &[3, 0], &[3, 1], &[2, 3], &[0, 1, 2, 3], &[3, 2, 1, 0, 3, 1], &[1, 0]]),
+    ] {
         let (sources, truth) = session(agent);
-        assert_eq!(truth[0], 3, "{agent}");
-        let orders: &[&[usize]] = match sources.len() {
-            2 => &[&[0], &[1], &[0, 1], &[1, 0], &[1, 0, 1, 0]],
-            _ => &[&[0], &[1], &[0, 1], &[1, 0], &[2, 1], &[2, 0], &[0, 2], &[2, 1, 0], &[0, 2, 1], &[1, 2, 0, 1, 2]],
-        };
+        assert_eq!(truth[0], requests, "{agent}");
         for order in orders {
             let dir = tempfile::tempdir().unwrap();
             let store = open(dir.path());
@@ -124,12 +153,58 @@ fn every_set_of_witnesses_in_every_order_counts_each_request_once() {
 }
 
 #[test]
+fn requests_without_ids_count_once_too() {
+    let (sources, truth) = session_as("claude-code", read_without_ids);
+    for order in [&[0][..], &[1], &[0, 1], &[1, 0], &[3, 1, 2, 0, 1]] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        order.iter().for_each(|source| tell(&store, sources[*source].clone()));
+        assert_eq!(totals(&store), truth, "{order:?}");
+    }
+}
+
+#[test]
 fn metrics_alone_tell_tokens_and_no_requests() {
-    let (sources, [_, input, read, output]) = session("gemini-cli");
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    tell(&store, sources[2].clone());
-    assert_eq!(totals(&store), [0, input, read, output]);
+    for agent in ["gemini-cli", "claude-code"] {
+        let (mut sources, [_, input, read, output]) = session(agent);
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        tell(&store, sources.pop().unwrap());
+        assert_eq!(totals(&store), [0, input, read, output], "{agent}");
+    }
+}
+
+#[test]
+fn hooks_telemetry_and_transcripts_tell_the_same_tool_calls() {
+    let (mut sources, truth) = session("claude-code");
+    let mut hooks = Vec::new();
+    for file in ["hooks-json.jsonl", "hooks-resumed.jsonl"] {
+        let events = read(fixtures("../claude-code-2.1.197").join(file));
+        for event in events.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
+            decode_hook(event, NOW - 60_000, &mut AsTold, &mut |fact| hooks.push(fact));
+        }
+    }
+    let calls = |orders: &[&Vec<Fact>]| -> Vec<(String, Option<Outcome>)> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        orders.iter().for_each(|facts| tell(&store, (*facts).clone()));
+        let id = "b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8";
+        let calls = store.reader().unwrap().session(TenantId::LOCAL, id).unwrap().unwrap().tool_calls;
+        if orders.len() > 2 {
+            assert_eq!(totals(&store), truth);
+        }
+        let mut calls: Vec<_> = calls.iter().map(|call| (call.id.clone(), call.outcome.get().copied())).collect();
+        calls.sort();
+        calls
+    };
+    sources.insert(0, hooks);
+    let [hooks, lines, logs, spans, metrics] = &sources[..] else { panic!("five sources") };
+    let by_transcript = calls(&[lines]);
+    assert!(by_transcript.len() > 5);
+    assert_eq!(calls(&[hooks, logs, spans, metrics, lines]), by_transcript);
+    assert_eq!(calls(&[lines, metrics, spans, logs, hooks]), by_transcript);
+    let by_logs = calls(&[logs]);
+    assert!(!by_logs.is_empty() && by_logs.iter().all(|call| by_transcript.contains(call)), "{by_logs:?}");
 }
 
 #[test]

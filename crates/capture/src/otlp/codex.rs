@@ -2,6 +2,7 @@
 
 use ducat_ledger::{Fact, Incident, IncidentKind, Outcome, Request, ToolCall, Witness};
 
+use super::Surroundings;
 use super::record::Record;
 use super::telling::Telling;
 use crate::codex::{AGENT, Tokens, outcome_of_output};
@@ -19,7 +20,7 @@ const REQUEST_IDENTITY: [&str; 6] = [
 /// Tells `out` what a log event says; the reason where it names no session or not what it is about.
 ///
 /// A prompt tells its session only: no event names the turn.
-pub fn decode(record: &Record<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
+pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
     // The client exports logs of its libraries too, which are no events.
     let event = record.text("event.name").unwrap_or_default();
     if !matches!(
@@ -34,7 +35,7 @@ pub fn decode(record: &Record<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), Stri
         return Ok(());
     }
     let session = Some(record.required_text("conversation.id")?);
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
     let fact = match event {
         "codex.sse_event" => request(&telling)?.map(Fact::Request),
         "codex.api_request" => api_error(&telling).map(Fact::Incident),

@@ -2,6 +2,7 @@
 
 use ducat_ledger::{Fact, Incident, IncidentKind, Outcome, Request, ToolCall, Witness};
 
+use super::Surroundings;
 use super::record::Record;
 use super::telling::Telling;
 use crate::gemini_cli::{AGENT, Tokens};
@@ -22,13 +23,13 @@ const CALL_IDENTITY: [&str; 5] = ["prompt_id", "function_name", "duration_ms", "
 /// Tells `out` what a log event says; the reason where it names no session or not what it is about.
 ///
 /// A prompt tells its session only: chats and hooks name turns by what no event has.
-pub fn decode(record: &Record<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
+pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
     let Some(event) = record.text("event.name").and_then(|name| name.strip_prefix("gemini_cli.")) else { return Ok(()) };
     if !matches!(event, "user_prompt" | "api_response" | "api_error" | "tool_call" | "chat_compression") {
         return Ok(());
     }
     let session = Some(record.required_text("session.id")?);
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
     let fact = match event {
         "api_response" => Some(Fact::Request(request(&telling)?)),
         "tool_call" => Some(Fact::ToolCall(tool_call(&telling)?)),

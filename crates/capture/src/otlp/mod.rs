@@ -3,6 +3,7 @@
 mod claude_code;
 mod codex;
 mod gemini_cli;
+mod labels;
 mod record;
 mod sums;
 mod telling;
@@ -15,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
+pub use self::labels::Labels;
 use self::record::Record;
 use crate::Workspaces;
 
@@ -23,6 +25,8 @@ pub struct Surroundings<'a> {
     /// Resolves working directories, where telemetry tells one.
     pub workspaces: &'a mut dyn Workspaces,
     pub split_cache_writes: &'a dyn SplitCacheWrites,
+    /// Which attributes become labels of requests.
+    pub labels: &'a Labels,
     /// When the export came in; no record is later.
     pub now: UnixMs,
 }
@@ -102,9 +106,9 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
             for log in &scope.log_records {
                 let record = Record::of_log(log, &[of_resource, of_scope], around.now);
                 let told = match sender {
-                    Sender::ClaudeCode => claude_code::event::decode(&record, around.split_cache_writes, out),
-                    Sender::Codex => codex::decode(&record, out),
-                    Sender::GeminiCli => gemini_cli::decode(&record, out),
+                    Sender::ClaudeCode => claude_code::event::decode(&record, around, out),
+                    Sender::Codex => codex::decode(&record, around, out),
+                    Sender::GeminiCli => gemini_cli::decode(&record, around, out),
                     Sender::Other => Ok(()),
                 };
                 exported.count("log record", told);
@@ -125,7 +129,7 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
             for span in &scope.spans {
                 let record = Record::of_span(span, &[of_resource, of_scope], around.now);
                 let told = match sender {
-                    Sender::ClaudeCode => claude_code::span::decode(span, &record, out),
+                    Sender::ClaudeCode => claude_code::span::decode(span, &record, around, out),
                     Sender::Codex | Sender::GeminiCli | Sender::Other => Ok(()),
                 };
                 exported.count("span", told);
@@ -148,7 +152,7 @@ pub fn decode_metrics(
         for scope in &resource.scope_metrics {
             let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
             for metric in &scope.metrics {
-                sums::decode(sender, metric, &[of_resource, of_scope], around.now, &mut exported, out);
+                sums::decode(sender, metric, &[of_resource, of_scope], around, &mut exported, out);
             }
         }
     }

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Metric, Nu
 
 use super::record::{self, Record};
 use super::telling::Telling;
-use super::{Exported, Sender};
+use super::{Exported, Sender, Surroundings};
 use crate::{claude_code, gemini_cli};
 
 /// The attribute by which a counter's points tell kinds of tokens apart; its other attributes name the stream.
@@ -42,7 +42,7 @@ pub fn decode(
     sender: Sender,
     metric: &Metric,
     outer: &[&[KeyValue]],
-    now: i64,
+    around: &Surroundings<'_>,
     exported: &mut Exported,
     out: &mut dyn FnMut(Fact),
 ) {
@@ -64,11 +64,11 @@ pub fn decode(
     let is_delta = sum.aggregation_temporality == AggregationTemporality::Delta as i32;
     let mut streams: BTreeMap<String, Counted<'_>> = BTreeMap::new();
     for point in &sum.data_points {
-        let taken = take(counter, is_delta, point, outer, now, &mut streams);
+        let taken = take(counter, is_delta, point, outer, around.now, &mut streams);
         exported.count("data point", taken.map_err(|reason| format!("{}: {reason}", metric.name)));
     }
     for (stream, counted) in &streams {
-        tell(counter, is_delta, stream, counted, out);
+        tell(counter, is_delta, stream, counted, around, out);
     }
 }
 
@@ -125,10 +125,18 @@ fn take<'a>(
     Ok(())
 }
 
-fn tell(counter: Counter, is_delta: bool, stream: &str, counted: &Counted<'_>, out: &mut dyn FnMut(Fact)) {
+fn tell(
+    counter: Counter,
+    is_delta: bool,
+    stream: &str,
+    counted: &Counted<'_>,
+    around: &Surroundings<'_>,
+    out: &mut dyn FnMut(Fact),
+) {
     let record = &counted.record;
     let agent = if counter == Counter::GeminiTokens { gemini_cli::AGENT } else { claude_code::AGENT };
-    let telling = Telling { agent, witness: Witness::OtlpMetric, record, session: record.text("session.id") };
+    let telling =
+        Telling { agent, witness: Witness::OtlpMetric, record, session: record.text("session.id"), labels: around.labels };
     let started_at = record.time(counted.start_nanos).unwrap_or(record.at);
     let identity = if is_delta { stream.to_owned() } else { format!("{stream}{}", counted.start_nanos) };
     let mut request = telling.keyless_request(&identity);

@@ -5,6 +5,7 @@ use ducat_ledger::{
     Witnesses,
 };
 
+use super::labels::Labels;
 use super::record::Record;
 
 /// A record that facts are told of.
@@ -14,6 +15,7 @@ pub struct Telling<'a> {
     pub record: &'a Record<'a>,
     /// The agent's own id of the session; without one, facts are of no session.
     pub session: Option<&'a str>,
+    pub labels: &'a Labels,
 }
 
 impl Telling<'_> {
@@ -44,6 +46,7 @@ impl Telling<'_> {
         request.witnesses = Witnesses::only(self.witness);
         request.holders = self.holders();
         (request.user, request.team, request.host) = (self.user(), self.team(), self.host());
+        request.labels = self.attribution(self.labels.of(self.record));
         request
     }
 

@@ -35,6 +35,7 @@ pub const KEYS: [KeyInfo; 16] = [
     text("otlp.forward_url", ""),
     KeyInfo { variable: Some("DUCAT_OTLP_GRPC_PORT"), ..key("otlp.grpc_port", "4317") },
     KeyInfo { variable: Some("DUCAT_OTLP_HTTP_PORT"), ..key("otlp.http_port", "4318") },
+    key("otlp.labels", "[\"cost_center\", \"department\", \"organization.id\"]"),
     key("otlp.ports", "true"),
     key("prices.free", "[]"),
     text("report.currency", ""),

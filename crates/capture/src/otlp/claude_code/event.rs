@@ -4,22 +4,28 @@ use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request,
 
 use super::super::record::Record;
 use super::super::telling::Telling;
-use super::super::{CacheWrites, SplitCacheWrites};
+use super::super::{CacheWrites, SplitCacheWrites, Surroundings};
 use super::{REQUEST_IDENTITY, speed};
 use crate::claude_code::{AGENT, turn};
 
 const NANO_PER_MICRO: i64 = 1000;
 
-/// Tells `out` what a log event says; the reason where it names no session or not what it is about.
-pub fn decode(record: &Record<'_>, split: &dyn SplitCacheWrites, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
+/// Tells `out` what a log event says; the reason where it does not name what it is about.
+pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
     let event = record.required_text("event.name")?;
     if !matches!(event, "api_request" | "api_error" | "user_prompt" | "tool_result" | "tool_decision" | "compaction") {
         return Ok(());
     }
-    let session = Some(record.required_text("session.id")?);
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session };
+    // A user may leave it out (OTEL_METRICS_INCLUDE_SESSION_ID); what has an id of its own is known without.
+    let has_id = match event {
+        "api_request" => record.text("request_id").is_some(),
+        "api_error" | "compaction" => false,
+        _ => true,
+    };
+    let session = if has_id { record.text("session.id") } else { Some(record.required_text("session.id")?) };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
     let (fact, from) = match event {
-        "api_request" => (Fact::Request(request(&telling, split)?), record.began()),
+        "api_request" => (Fact::Request(request(&telling, around.split_cache_writes)?), record.began()),
         "tool_result" => (Fact::ToolCall(tool_call(&telling)?), record.began()),
         "tool_decision" => match refused_call(&telling)? {
             Some(call) => (Fact::ToolCall(call), record.at),

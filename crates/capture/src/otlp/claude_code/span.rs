@@ -3,19 +3,20 @@
 use ducat_ledger::{Fact, Outcome, Request, ToolCall, UnixMs, Witness};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use super::super::Surroundings;
 use super::super::record::Record;
 use super::super::telling::Telling;
 use super::speed;
 use crate::claude_code::AGENT;
 
-/// Tells `out` what a span says; the reason where it names no session or not what it is about.
-pub fn decode(span: &Span, record: &Record<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
+/// Tells `out` what a span says; the reason where it does not name what it is about.
+pub fn decode(span: &Span, record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
     let kind = span.name.as_str();
     if !matches!(kind, "claude_code.llm_request" | "claude_code.tool" | "claude_code.tool.execution") {
         return Ok(());
     }
-    let session = Some(record.required_text("session.id")?);
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpSpan, record, session };
+    let session = record.text("session.id");
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpSpan, record, session, labels: around.labels };
     let from = record.time(span.start_time_unix_nano).unwrap_or(record.at);
     let fact = match kind {
         "claude_code.llm_request" => request(&telling, from).map(Fact::Request),
