@@ -1,12 +1,17 @@
 //! OpenTelemetry: log records, spans and metric points to facts, whoever sent them.
 
 mod claude_code;
+mod genai;
 mod record;
+
+use std::fmt::Display;
 
 use ducat_ledger::{Fact, UnixMs};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use self::record::Record;
 use crate::Workspaces;
@@ -48,53 +53,89 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
-/// Claude Code's events become facts; other services' records are accepted and tell nothing yet.
+/// Claude Code's events become facts, and the details that other applications log of requests.
 pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_logs {
-        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
         for scope in &resource.scope_logs {
-            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+            let (outer, scope_name) = outer(&resource.resource, &scope.scope);
             for log in &scope.log_records {
-                let record = Record::new(log, &[of_resource, of_scope], around.now);
-                let told = match record.text("service.name") {
-                    Some("claude-code") => claude_code::decode_event(&record, around.split_cache_writes, out),
-                    _ => Ok(()),
-                };
-                exported.count(told);
+                let record = Record::new(log, &outer, around.now);
+                match record.text("service.name") {
+                    Some("claude-code") => {
+                        let told = claude_code::decode_event(&record, around.split_cache_writes, out);
+                        exported.count("log record", told);
+                    }
+                    service if genai::is_application(service) => {
+                        exported.count("log record", genai::decode_log(record, log, scope_name, out));
+                    }
+                    _ => exported.accepted += 1,
+                }
             }
         }
     }
     exported
 }
 
+/// Spans of applications become facts.
+pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
+    let mut exported = Exported::default();
+    for resource in &request.resource_spans {
+        for scope in &resource.scope_spans {
+            let (outer, scope_name) = outer(&resource.resource, &scope.scope);
+            for span in &scope.spans {
+                let record = Record::of(&outer, &span.attributes, around.now);
+                match record.text("service.name") {
+                    service if genai::is_application(service) => {
+                        exported.count("span", genai::decode_span(record, span, scope_name, around.now, out));
+                    }
+                    _ => exported.accepted += 1,
+                }
+            }
+        }
+    }
+    exported
+}
+
+/// Points of applications' metrics become sums of requests.
+pub fn decode_metrics(
+    request: &ExportMetricsServiceRequest,
+    around: &mut Surroundings<'_>,
+    out: &mut dyn FnMut(Fact),
+) -> Exported {
+    let mut exported = Exported::default();
+    for resource in &request.resource_metrics {
+        for scope in &resource.scope_metrics {
+            let (outer, scope_name) = outer(&resource.resource, &scope.scope);
+            let record = Record::of(&outer, &[], around.now);
+            let is_application = genai::is_application(record.text("service.name"));
+            for metric in &scope.metrics {
+                let mut ignored = |_| ();
+                let out: &mut dyn FnMut(Fact) = if is_application { &mut *out } else { &mut ignored };
+                let told = genai::decode_metric(metric, &outer, scope_name, around.now, out);
+                told.into_iter().for_each(|told| exported.count("data point", told));
+            }
+        }
+    }
+    exported
+}
+
+/// The attributes that all records of a scope have, and the scope's name.
+fn outer<'a>(resource: &'a Option<Resource>, scope: &'a Option<InstrumentationScope>) -> ([&'a [KeyValue]; 2], &'a str) {
+    let of_resource = resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+    let of_scope = scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+    ([of_resource, of_scope], scope.as_ref().map_or("", |scope| &scope.name))
+}
+
 impl Exported {
-    fn count(&mut self, told: Result<(), &'static str>) {
+    fn count(&mut self, what: &str, told: Result<(), impl Display>) {
         match told {
             Ok(()) => self.accepted += 1,
             Err(reason) => {
                 let nth = self.accepted + self.rejected + 1;
                 self.rejected += 1;
-                self.reason.get_or_insert_with(|| format!("log record {nth}: {reason}"));
+                self.reason.get_or_insert_with(|| format!("{what} {nth}: {reason}"));
             }
         }
     }
-}
-
-pub fn decode_traces(
-    request: &ExportTraceServiceRequest,
-    _around: &mut Surroundings<'_>,
-    _out: &mut dyn FnMut(Fact),
-) -> Exported {
-    let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len());
-    Exported { accepted: spans.sum::<usize>() as u64, ..Exported::default() }
-}
-
-pub fn decode_metrics(
-    request: &ExportMetricsServiceRequest,
-    _around: &mut Surroundings<'_>,
-    _out: &mut dyn FnMut(Fact),
-) -> Exported {
-    let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics).map(|scope| scope.metrics.len());
-    Exported { accepted: metrics.sum::<usize>() as u64, ..Exported::default() }
 }
