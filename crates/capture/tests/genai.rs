@@ -222,6 +222,14 @@ fn deltas_add_up_and_restarts_are_streams_of_their_own() {
     }
     assert_eq!(total(&[delta.clone(), next.clone(), delta.clone(), next]), 2 * once);
 
+    let mut of_another_kind = delta.clone();
+    points(&mut of_another_kind)
+        .flat_map(|point| &mut point.attributes)
+        .filter(|said| said.key == "gen_ai.token.type")
+        .for_each(|said| said.value = serde_json::from_value(json!({ "stringValue": "reasoning" })).unwrap());
+    let (believed, exported) = decode_all(&[], &[of_another_kind]);
+    assert!(believed.requests.is_empty() && exported.reason.is_none() && exported.accepted > 2);
+
     points(&mut delta).for_each(|point| point.sum = Some(f64::NAN));
     let (believed, exported) = decode_all(&[], &[delta]);
     assert!(believed.requests.is_empty());

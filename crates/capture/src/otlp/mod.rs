@@ -110,8 +110,10 @@ pub fn decode_metrics(
             let record = Record::of(&outer, &[], around.now);
             let is_application = genai::is_application(record.text("service.name"));
             for metric in &scope.metrics {
-                let mut ignored = |_| ();
-                let out: &mut dyn FnMut(Fact) = if is_application { &mut *out } else { &mut ignored };
+                if !is_application {
+                    exported.accepted += genai::data_points(metric) as u64;
+                    continue;
+                }
                 let told = genai::decode_metric(metric, &outer, scope_name, around.now, out);
                 told.into_iter().for_each(|told| exported.count("data point", told));
             }

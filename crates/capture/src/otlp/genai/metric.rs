@@ -24,6 +24,11 @@ struct Point<'a> {
     tokens: Option<u64>,
 }
 
+/// How many points a metric has.
+pub fn count(metric: &Metric) -> usize {
+    points(metric).0.len()
+}
+
 /// Tells `out` what each of a metric's points says; of what is another metric nothing. One result a point.
 pub fn decode(
     metric: &Metric,
@@ -44,21 +49,22 @@ pub fn decode(
             _ => return Err("aggregation_temporality: neither delta nor cumulative"),
         };
         if point.flags & DataPointFlags::NoRecordedValueMask as u32 == 0 {
-            out(sum(point, delta, outer, scope, now)?);
+            sum(point, delta, outer, scope, now)?.into_iter().for_each(&mut *out);
         }
         Ok(())
     };
     points.iter().map(tell).collect()
 }
 
-/// The stream's total since it began, of which the largest is the last; or, of a delta, one interval's.
-fn sum(point: &Point<'_>, delta: bool, outer: &[&[KeyValue]], scope: &str, now: UnixMs) -> Result<Request, &'static str> {
+/// The stream's total since it began, of which the largest is the last; or, of a delta, one interval's. `None` where it is of a kind that is
+/// a part of input or output.
+fn sum(point: &Point<'_>, delta: bool, outer: &[&[KeyValue]], scope: &str, now: UnixMs) -> Result<Option<Request>, &'static str> {
     let record = Record::of(outer, point.attributes, now);
     let tokens = point.tokens.ok_or("sum: missing, or no count of tokens")?;
     let (input, output) = match record.text("gen_ai.token.type").ok_or("gen_ai.token.type: missing or no string")? {
         "input" | "prompt" => (Some(tokens), None),
         "output" | "completion" => (None, Some(tokens)),
-        _ => return Err("gen_ai.token.type: neither input nor output"),
+        _ => return Ok(None),
     };
     let agent = agent(record.text("service.name"));
     let id = stream(point, delta, outer, scope, &agent);
@@ -78,7 +84,7 @@ fn sum(point: &Point<'_>, delta: bool, outer: &[&[KeyValue]], scope: &str, now: 
     request.team = text(FieldClass::Attribution, &["team.id"]);
     request.keyless = METRIC.tells(FieldClass::Attribution, true);
     request.is_sum = METRIC.tells(FieldClass::Attribution, true);
-    Ok(request)
+    Ok(Some(request))
 }
 
 /// What makes a stream: the process that tells it, the instrumentation, and what is said of its points, in any order; and its start.

@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+pub use self::metric::count as data_points;
 use self::operation::{Kind, Operation};
 use super::record::Record;
 
