@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, anyhow, bail};
+use ducat_capture::otlp::Labels;
 use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_report::{Currency, CurrencyError, Group, Groups, Settings};
 use ducat_server::{ForwardConfig, OtlpConfig, PublicUrl};
@@ -57,11 +58,20 @@ pub struct Otlp {
     pub forward_url: Option<String>,
     /// Headers for it, each `name: value`.
     pub forward_headers: Vec<String>,
+    /// Attributes that become labels of requests.
+    pub labels: Vec<String>,
 }
 
 impl Default for Otlp {
     fn default() -> Self {
-        Self { ports: true, http_port: 4318, grpc_port: 4317, forward_url: None, forward_headers: Vec::new() }
+        Self {
+            ports: true,
+            http_port: 4318,
+            grpc_port: 4317,
+            forward_url: None,
+            forward_headers: Vec::new(),
+            labels: Labels::default().names().to_vec(),
+        }
     }
 }
 
@@ -80,7 +90,9 @@ impl Otlp {
         let headers = self.forward_headers.iter().filter_map(|header| header.split_once(':'));
         let headers = headers.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect();
         let forward = self.forward_url.clone().map(|url| ForwardConfig { url, headers });
-        OtlpConfig { forward, ..OtlpConfig::default() }
+        // Checked when the file was read.
+        let labels = Labels::new(self.labels.clone()).unwrap_or_default();
+        OtlpConfig { forward, labels, ..OtlpConfig::default() }
     }
 
     fn validate(&self) -> anyhow::Result<()> {
@@ -95,6 +107,7 @@ impl Otlp {
                 bail!("otlp.forward_headers: each must be \"name: value\"");
             }
         }
+        Labels::new(self.labels.clone()).map_err(|wrong| anyhow!("otlp.labels: {wrong}"))?;
         Ok(())
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueHint;
+use ducat_prices::PriceTable;
 use ducat_report::figures;
 use ducat_scan::{Home, Importer, agent_homes};
 use ducat_ship::host_name;
 use ducat_spool::data_folder;
-use ducat_store::{DataFolder, Durability, Listener, Pricer, Store, StoreOptions, TenantId};
+use ducat_store::{DataFolder, Durability, Listener, Store, StoreOptions, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
@@ -71,10 +72,10 @@ pub fn progress_bar(what: &'static str, is_shown: bool) -> ProgressBar {
 }
 
 /// The data folder, locked, the ledger in it, and the prices it uses.
-pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyhow::Result<(DataFolder, Store, Arc<dyn Pricer>)> {
+pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyhow::Result<(DataFolder, Store, Arc<PriceTable>)> {
     let path = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
     let folder = DataFolder::open(&path)?;
-    let pricer: Arc<dyn Pricer> = Arc::new(config.price_table()?);
+    let pricer = Arc::new(config.price_table()?);
     let store = Store::open(StoreOptions {
         path: folder.database(),
         durability: Durability::Process,

@@ -174,7 +174,7 @@ fact! {
         user: String, largest;
         team: String, largest;
         host: String, largest;
-        /// Further dimensions as `name=value`, sorted by name, one a line; see the configuration's `[otlp.labels]`.
+        /// Further dimensions as `name=value`, sorted by name, one a line; see the configuration's `otlp.labels`.
         labels: String, largest;
         /// It was told without an id of the request, which may be told elsewhere with one; see [`Request::pair_group`].
         keyless: bool, largest;

@@ -6,7 +6,8 @@
 use crate::{Key, KeySpace, Request, ToolCall, Witness, Witnesses};
 
 /// Agents some of whose witnesses tell no ids.
-pub const KEYLESS_AGENTS: [&str; 3] = ["codex", "gemini-cli", "qwen-code"];
+const KEYLESS_AGENTS: [&str; 3] = ["codex", "gemini-cli", "qwen-code"];
+const CLAUDE_CODE: &str = "claude-code";
 
 /// How a row of the ledger counts; the number is stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +53,33 @@ fn lane(keyless: bool, witnesses: Witnesses) -> u8 {
     (1..).zip(LANES).find(|(_, witness)| witnesses.contains(*witness)).map_or(u8::MAX, |(lane, _)| lane)
 }
 
-fn group(agent: &str, owner: Option<Key>, same: &str) -> Option<Key> {
+fn group(agent: &str, owner: Option<Key>, same: &str) -> Key {
     let owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
-    KEYLESS_AGENTS.contains(&agent).then(|| Key::of(KeySpace::PairGroup, agent, &format!("{owner}\n{same}")))
+    Key::of(KeySpace::PairGroup, agent, &format!("{owner}\n{same}"))
 }
 
 impl Request {
+    /// Whether another witness may have told it under another id, or without one.
+    pub fn may_pair(&self) -> bool {
+        !self.is_sum.or_default() && (KEYLESS_AGENTS.contains(&self.agent.as_str()) || self.is_without_request_id())
+    }
+
+    /// Claude Code's requests have an id where the provider gives one, for all its witnesses; else logs tell none, and transcripts the message's.
+    fn is_without_request_id(&self) -> bool {
+        self.agent == CLAUDE_CODE && (self.keyless.or_default() || !self.id.starts_with("req_"))
+    }
+
     /// What must be the same for two rows to be one request: its session, canonical model, and the counts that all witnesses tell.
     pub fn pair_group(&self, owner: Option<Key>, model: &str) -> Option<Key> {
-        if self.is_sum.or_default() {
-            return None;
-        }
         let usage = self.usage();
-        group(&self.agent, owner, &format!("request\n{model}\n{} {} {}", usage.input, usage.cache_read, usage.output))
+        let same = if self.agent == CLAUDE_CODE {
+            // Some of its transcripts tell too little output, and providers have names of their own for a model; what was sent is the same, and grows.
+            let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
+            format!("request\n{} {} {written}", usage.input, usage.cache_read)
+        } else {
+            format!("request\n{model}\n{} {} {}", usage.input, usage.cache_read, usage.output)
+        };
+        self.may_pair().then(|| group(&self.agent, owner, &same))
     }
 
     pub fn lane(&self) -> u8 {
@@ -97,7 +112,8 @@ impl Request {
 impl ToolCall {
     /// Like [`Request::pair_group`]: its session and the tool's name.
     pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
-        group(&self.agent, owner, &format!("tool_call\n{}", self.name.get().map_or("", String::as_str)))
+        let same = format!("tool_call\n{}", self.name.get().map_or("", String::as_str));
+        KEYLESS_AGENTS.contains(&self.agent.as_str()).then(|| group(&self.agent, owner, &same))
     }
 
     pub fn lane(&self) -> u8 {

@@ -26,9 +26,11 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
+use ducat_capture::otlp::Labels;
+use ducat_prices::PriceTable;
 use ducat_report::Settings;
 use ducat_spool::{LARGEST_PAYLOAD, Spool};
-use ducat_store::{KeyError, Keys, Machines, Pricer, Store, StoreError};
+use ducat_store::{KeyError, Keys, Machines, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::{TlsAcceptor, rustls};
@@ -84,6 +86,8 @@ pub struct OtlpConfig {
     /// Port for OTLP over gRPC.
     pub grpc_port: Option<u16>,
     pub forward: Option<ForwardConfig>,
+    /// Attributes that become labels of requests.
+    pub labels: Labels,
 }
 
 /// A port of OpenTelemetry's own, and why it is not listened on.
@@ -143,7 +147,7 @@ pub enum ServeError {
 /// What the server works with, beside its configuration.
 pub struct Parts {
     pub store: Store,
-    pub pricer: Arc<dyn Pricer>,
+    pub pricer: Arc<PriceTable>,
     /// Makes a resolver of working directories on this machine; asked again now and then, because projects change.
     pub workspaces: Arc<dyn Fn() -> Box<dyn Workspaces + Send> + Send + Sync>,
     /// The listener of the store, for live events.
@@ -161,7 +165,7 @@ pub(crate) struct Shared {
     pub started: Instant,
     pub resolved: Mutex<Resolved>,
     pub events: EventCounts,
-    pub pricer: Arc<dyn Pricer>,
+    pub pricer: Arc<PriceTable>,
     pub running: Running,
     pub live: Option<Arc<LiveHub>>,
     pub skipped: Arc<Skipped>,
@@ -233,7 +237,14 @@ impl Server {
         let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
-            otlp: Receiver::start(&parts.store, parts.workspaces.clone(), forwarder, say)?,
+            otlp: Receiver::start(
+                &parts.store,
+                parts.pricer.clone(),
+                config.otlp.labels.clone(),
+                parts.workspaces.clone(),
+                forwarder,
+                say,
+            )?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),

@@ -21,7 +21,7 @@ pub(crate) trait Paired: Owned {
 impl Paired for Request {
     fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key> {
         // A model's name costs a search in the table.
-        if !ducat_ledger::KEYLESS_AGENTS.contains(&self.agent.as_str()) {
+        if !self.may_pair() {
             return None;
         }
         Request::pair_group(self, owner, &pricer.price(self).model)

@@ -12,6 +12,8 @@ pub use headless::{Headless, HeadlessRun, RESULT, decode_result};
 pub use hook::decode_hook;
 pub use rate_limits::decode_rate_limits;
 pub use rollout::{FileState, decode_line, looks_like_rollout};
+pub(crate) use tokens::Tokens;
+pub(crate) use tool::outcome_of_output;
 
 /// Its name in the ledger.
 pub const AGENT: &str = "codex";

@@ -198,7 +198,7 @@ impl Context<'_> {
     fn request(&self, file: &FileState, id: &str, usage: &Tokens) -> Request {
         let mut request = Request::new(Key::of(KeySpace::Request, AGENT, id), AGENT, id);
         request.witnesses = Witnesses::only(Witness::Transcript);
-        usage.tell(&mut request);
+        usage.tell(Witness::Transcript, &mut request);
         let rank = Witness::Transcript.rank(FieldClass::Usage);
         request.model = Told::maybe(rank, file.model.clone());
         let start = Witness::Transcript.rank(FieldClass::Start);

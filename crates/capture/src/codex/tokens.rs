@@ -60,8 +60,8 @@ impl Tokens {
         self.each(other, u64::checked_sub)
     }
 
-    pub fn tell(&self, request: &mut Request) {
-        let rank = Witness::Transcript.rank(FieldClass::Usage);
+    pub fn tell(&self, witness: Witness, request: &mut Request) {
+        let rank = witness.rank(FieldClass::Usage);
         request.input_tokens = Told::by(rank, self.input.saturating_sub(self.cached.saturating_add(self.cache_write)));
         request.cache_read_tokens = Told::by(rank, self.cached);
         request.cache_write_tokens = Told::by(rank, self.cache_write);

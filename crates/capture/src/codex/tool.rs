@@ -27,7 +27,8 @@ pub fn tool_call(payload: &Payload<'_>, at: Option<UnixMs>) -> Option<ToolCall> 
             call.ended_at = Told::maybe(timing, at);
             let output = payload.get("output");
             call.result_bytes = Told::maybe(Witness::Transcript.rank(FieldClass::Attribution), output.map(bytes));
-            let (outcome, error) = output.map_or((Outcome::Ok, None), of_output);
+            let (outcome, error) =
+                output.map_or((Outcome::Ok, None), |output| outcome_of_output(&json::text(output).unwrap_or_default()));
             Some(ended(call, outcome, error))
         }
         "exec_command_end" | "patch_apply_end" | "mcp_tool_call_end" => {
@@ -89,9 +90,7 @@ fn bytes(value: &LazyValue<'_>) -> u64 {
 const HEAD: usize = 400;
 
 /// How a call ended by the output that the model got: clients write the exit code at its beginning, or around it as JSON.
-fn of_output(output: &LazyValue<'_>) -> (Outcome, Option<&'static str>) {
-    let text = json::text(output).unwrap_or_default();
-    let text = text.as_ref();
+pub fn outcome_of_output(text: &str) -> (Outcome, Option<&'static str>) {
     if text.starts_with('{') {
         let metadata =
             (!json::is_too_deep(text.as_bytes())).then(|| sonic_rs::get(text, ["metadata", "exit_code"]).ok()).flatten();

@@ -8,7 +8,7 @@ use ducat_ledger::{
 use serde::{Deserialize, Serialize};
 use sonic_rs::LazyValue;
 
-use super::AGENT;
+use super::{AGENT, Tokens};
 use crate::{Detail, LineVerdict, Workspaces, json};
 
 /// Longer names are no names.
@@ -215,7 +215,6 @@ impl Chat<'_, '_> {
         }
     }
 
-    /// `input` includes what was read from the cache, but not the prompts of tools that the provider ran; `output` is without thoughts.
     fn request(&self, id: &str, message: &Message<'_>, tokens: &LazyValue<'_>) -> Option<Request> {
         let (mut input, mut output, mut cached, mut thoughts, mut tool) = (None, None, None, None, None);
         json::for_fields(tokens, |name, value| {
@@ -230,15 +229,12 @@ impl Chat<'_, '_> {
             *field = json::count(&value);
         });
         input.or(output)?;
-        let count = |count: Option<u64>| count.unwrap_or_default();
         let mut request = Request::new(Key::of(KeySpace::Request, AGENT, id), AGENT, id);
         request.witnesses = Witnesses::only(Witness::Transcript);
-        let rank = Witness::Transcript.rank(FieldClass::Usage);
-        request.model = Told::maybe(rank, message.model.clone());
-        request.input_tokens = Told::by(rank, count(input).saturating_sub(count(cached)).saturating_add(count(tool)));
-        request.cache_read_tokens = Told::by(rank, count(cached));
-        request.output_tokens = Told::by(rank, count(output).saturating_add(count(thoughts)));
-        request.reasoning_tokens = Told::by(rank, count(thoughts));
+        let count = |count: Option<u64>| count.unwrap_or_default();
+        let (input, output, cached) = (count(input), count(output), count(cached));
+        Tokens { input, output, cached, thoughts: count(thoughts), tool: count(tool) }.tell(Witness::Transcript, &mut request);
+        request.model = Told::maybe(Witness::Transcript.rank(FieldClass::Usage), message.model.clone());
         let start = Witness::Transcript.rank(FieldClass::Start);
         (request.started_at, request.ended_at) = (Told::maybe(start, message.at), Told::maybe(start, message.at));
         let rank = Witness::Transcript.rank(FieldClass::Attribution);

@@ -12,7 +12,7 @@ const SLACK_MS: i64 = 1000;
 pub fn is_copy(message_id: &str, at: Option<UnixMs>) -> bool {
     let made_at = message_id.strip_prefix("msg_").and_then(|id| id.get(..12)).and_then(|hex| i64::from_str_radix(hex, 16).ok());
     let (Some(made_at), Some(at)) = (made_at, at) else { return false };
-    let later = ((made_at >> 12) - at).rem_euclid(WRAP_MS);
+    let later = (made_at >> 12).wrapping_sub(at).rem_euclid(WRAP_MS);
     (SLACK_MS..WRAP_MS / 2).contains(&later)
 }
 

@@ -1,18 +1,23 @@
 //! OpenTelemetry: log records, spans and metric points to facts, whoever sent them.
 
 mod claude_code;
+mod codex;
+mod gemini_cli;
 mod genai;
+mod labels;
 mod record;
-
-use std::fmt::Display;
+mod sums;
+mod telling;
 
 use ducat_ledger::{Fact, UnixMs};
+use ducat_prices::{PriceQuery, PriceTable, Usage};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 
+pub use self::labels::Labels;
 use self::record::Record;
 use crate::Workspaces;
 
@@ -21,6 +26,8 @@ pub struct Surroundings<'a> {
     /// Resolves working directories, where telemetry tells one.
     pub workspaces: &'a mut dyn Workspaces,
     pub split_cache_writes: &'a dyn SplitCacheWrites,
+    /// Which attributes become labels of requests.
+    pub labels: &'a Labels,
     /// When the export came in; no record is later.
     pub now: UnixMs,
 }
@@ -43,6 +50,20 @@ pub struct CacheWrites<'a> {
     pub cost_nano: i64,
 }
 
+impl SplitCacheWrites for PriceTable {
+    fn split(&self, writes: &CacheWrites<'_>) -> Option<(u64, u64)> {
+        let query = PriceQuery { model: writes.model, speed: writes.speed, at_unix_ms: writes.at, ..PriceQuery::default() };
+        let usage = Usage {
+            input: writes.input_tokens,
+            output: writes.output_tokens,
+            cache_read: writes.cache_read_tokens,
+            cache_write_unsplit: writes.cache_write_tokens,
+            ..Usage::default()
+        };
+        self.split_cache_writes(&query, &usage, writes.cost_nano)
+    }
+}
+
 /// What became of an export's records (log records, spans, or data points).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
@@ -53,51 +74,79 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
-/// Claude Code's events become facts, and the details that other applications log of requests.
+/// Whose telemetry it is, by the resource's `service.name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    ClaudeCode,
+    /// `codex_exec`, `codex_cli_rs`, `codex-app-server`, …
+    Codex,
+    GeminiCli,
+    /// Its telemetry is not read.
+    QwenCode,
+    /// Any other application.
+    Application,
+}
+
+impl Sender {
+    fn of(resource: &[KeyValue]) -> Self {
+        let name = resource.iter().find(|attribute| attribute.key == "service.name");
+        match name.and_then(|attribute| attribute.value.as_ref()?.value.as_ref()) {
+            Some(Value::StringValue(name)) if name == crate::claude_code::AGENT => Self::ClaudeCode,
+            Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
+            Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
+            Some(Value::StringValue(name)) if name == "qwen-code" => Self::QwenCode,
+            _ => Self::Application,
+        }
+    }
+}
+
+/// Events of agents and applications become facts.
 pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_logs {
+        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let sender = Sender::of(of_resource);
         for scope in &resource.scope_logs {
-            let (outer, scope_name) = outer(&resource.resource, &scope.scope);
+            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
             for log in &scope.log_records {
-                let record = Record::new(log, &outer, around.now);
-                match record.text("service.name") {
-                    Some("claude-code") => {
-                        let told = claude_code::decode_event(&record, around.split_cache_writes, out);
-                        exported.count("log record", told);
-                    }
-                    service if genai::is_application(service) => {
-                        exported.count("log record", genai::decode_log(record, log, scope_name, out));
-                    }
-                    _ => exported.accepted += 1,
-                }
+                let record = Record::of_log(log, &[of_resource, of_scope], around.now);
+                let told = match sender {
+                    Sender::ClaudeCode => claude_code::event::decode(&record, around, out),
+                    Sender::Codex => codex::decode(&record, around, out),
+                    Sender::GeminiCli => gemini_cli::decode(&record, around, out),
+                    Sender::QwenCode => Ok(()),
+                    Sender::Application => genai::decode_log(record, log, scope_name(&scope.scope), around, out),
+                };
+                exported.count("log record", told);
             }
         }
     }
     exported
 }
 
-/// Spans of applications become facts.
+/// Spans of Claude Code and of applications become facts; those of Codex and Gemini CLI repeat their logs.
 pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_spans {
+        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let sender = Sender::of(of_resource);
         for scope in &resource.scope_spans {
-            let (outer, scope_name) = outer(&resource.resource, &scope.scope);
+            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
             for span in &scope.spans {
-                let record = Record::of(&outer, &span.attributes, around.now);
-                match record.text("service.name") {
-                    service if genai::is_application(service) => {
-                        exported.count("span", genai::decode_span(record, span, scope_name, around.now, out));
-                    }
-                    _ => exported.accepted += 1,
-                }
+                let record = Record::of_span(span, &[of_resource, of_scope], around.now);
+                let told = match sender {
+                    Sender::ClaudeCode => claude_code::span::decode(span, &record, around, out),
+                    Sender::Application => genai::decode_span(record, span, scope_name(&scope.scope), around, out),
+                    Sender::Codex | Sender::GeminiCli | Sender::QwenCode => Ok(()),
+                };
+                exported.count("span", told);
             }
         }
     }
     exported
 }
 
-/// Points of applications' metrics become sums of requests.
+/// Token counters of Claude Code, Gemini CLI and applications become sums; Codex' repeat its logs by turn.
 pub fn decode_metrics(
     request: &ExportMetricsServiceRequest,
     around: &mut Surroundings<'_>,
@@ -105,16 +154,17 @@ pub fn decode_metrics(
 ) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_metrics {
+        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
+        let sender = Sender::of(of_resource);
         for scope in &resource.scope_metrics {
-            let (outer, scope_name) = outer(&resource.resource, &scope.scope);
-            let record = Record::of(&outer, &[], around.now);
-            let is_application = genai::is_application(record.text("service.name"));
+            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
             for metric in &scope.metrics {
-                if !is_application {
-                    exported.accepted += genai::data_points(metric) as u64;
+                let outer = [of_resource, of_scope];
+                if sender != Sender::Application {
+                    sums::decode(sender, metric, &outer, around, &mut exported, out);
                     continue;
                 }
-                let told = genai::decode_metric(metric, &outer, scope_name, around.now, out);
+                let told = genai::decode_metric(metric, &outer, scope_name(&scope.scope), around, out);
                 told.into_iter().for_each(|told| exported.count("data point", told));
             }
         }
@@ -122,15 +172,12 @@ pub fn decode_metrics(
     exported
 }
 
-/// The attributes that all records of a scope have, and the scope's name.
-fn outer<'a>(resource: &'a Option<Resource>, scope: &'a Option<InstrumentationScope>) -> ([&'a [KeyValue]; 2], &'a str) {
-    let of_resource = resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
-    let of_scope = scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
-    ([of_resource, of_scope], scope.as_ref().map_or("", |scope| &scope.name))
+fn scope_name(scope: &Option<InstrumentationScope>) -> &str {
+    scope.as_ref().map_or("", |scope| &scope.name)
 }
 
 impl Exported {
-    fn count(&mut self, what: &str, told: Result<(), impl Display>) {
+    fn count(&mut self, what: &str, told: Result<(), String>) {
         match told {
             Ok(()) => self.accepted += 1,
             Err(reason) => {

@@ -27,13 +27,14 @@ const fn text(name: &'static str, default: &'static str) -> KeyInfo {
 }
 
 /// Keys with names of the user's own (`prices.models."NAME".input`) are below `prices.models`, `prices.discount` and `prices.aliases`.
-pub const KEYS: [KeyInfo; 15] = [
+pub const KEYS: [KeyInfo; 16] = [
     key("capture.exclude", "[]"),
     key("first_version.tool_call_lasts_s", "3600"),
     key("otlp.forward_headers", "[]"),
     text("otlp.forward_url", ""),
     KeyInfo { variable: Some("DUCAT_OTLP_GRPC_PORT"), ..key("otlp.grpc_port", "4317") },
     KeyInfo { variable: Some("DUCAT_OTLP_HTTP_PORT"), ..key("otlp.http_port", "4318") },
+    key("otlp.labels", "[\"cost_center\", \"department\", \"organization.id\"]"),
     key("otlp.ports", "true"),
     key("prices.free", "[]"),
     text("report.currency", ""),

@@ -9,13 +9,15 @@ use super::machine::Machine;
 use crate::config::{Config, updated_prices};
 
 /// All variables that any of our programs reads.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 16] = [
     "DUCAT_ALLOW_NETWORK_FS",
     "DUCAT_API_KEY",
     "DUCAT_CONFIG",
     "DUCAT_DATA_DIR",
     "DUCAT_FAILPOINT",
     "DUCAT_HOOK_DEADLINE_MS",
+    "DUCAT_OTLP_GRPC_PORT",
+    "DUCAT_OTLP_HTTP_PORT",
     "DUCAT_SHIP_KEY",
     "DUCAT_SHIP_TO",
     "DUCAT_SOCKET",

@@ -13,7 +13,7 @@ use ducat_ledger::{
     Witnesses,
 };
 use ducat_spool::EventId;
-use ducat_store::{Event, Lane, TenantId, Write};
+use ducat_store::{Event, Lane, Pricer, TenantId, Write};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -173,7 +173,7 @@ pub(crate) async fn tokens_used(State(app): State<App>, headers: HeaderMap, body
         "prompt" => request.input_tokens = told(tokens),
         _ => return Err(bad("type: must be completion or prompt")),
     }
-    let cost = app.pricer.price(&request).cost;
+    let cost = Pricer::price(&*app.pricer, &request).cost;
     store(&app, &headers, vec![Fact::Request(request)]).await?;
     let (usd, formatted) = match cost {
         Some(cost) => (json!(cost.as_usd()), format!("${:.4}", cost.as_usd())),

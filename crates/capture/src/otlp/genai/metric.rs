@@ -1,6 +1,6 @@
 //! `gen_ai.client.token.usage`: sums of requests, which count only where no span tells of the requests themselves.
 
-use ducat_ledger::{FieldClass, Key, KeySpace, Request, Told, UnixMs, Witness, Witnesses};
+use ducat_ledger::{FieldClass, Key, KeySpace, Request, Told, Witness, Witnesses};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     SummaryDataPoint,
 };
 
+use super::super::Surroundings;
 use super::super::record::{self, Record};
 use super::operation::agent;
 
@@ -24,19 +25,14 @@ struct Point<'a> {
     tokens: Option<u64>,
 }
 
-/// How many points a metric has.
-pub fn count(metric: &Metric) -> usize {
-    points(metric).0.len()
-}
-
 /// Tells `out` what each of a metric's points says; of what is another metric nothing. One result a point.
 pub fn decode(
     metric: &Metric,
     outer: &[&[KeyValue]],
     scope: &str,
-    now: UnixMs,
+    around: &Surroundings<'_>,
     out: &mut dyn FnMut(Request),
-) -> Vec<Result<(), &'static str>> {
+) -> Vec<Result<(), String>> {
     let (points, temporality) = points(metric);
     // Most metrics are about something else.
     if metric.name != TOKEN_USAGE {
@@ -46,10 +42,10 @@ pub fn decode(
         let delta = match AggregationTemporality::try_from(temporality) {
             Ok(AggregationTemporality::Cumulative) => false,
             Ok(AggregationTemporality::Delta) => true,
-            _ => return Err("aggregation_temporality: neither delta nor cumulative"),
+            _ => return Err("aggregation_temporality: neither delta nor cumulative".to_owned()),
         };
         if point.flags & DataPointFlags::NoRecordedValueMask as u32 == 0 {
-            sum(point, delta, outer, scope, now)?.into_iter().for_each(&mut *out);
+            sum(point, delta, outer, scope, around)?.into_iter().for_each(&mut *out);
         }
         Ok(())
     };
@@ -58,8 +54,14 @@ pub fn decode(
 
 /// The stream's total since it began, of which the largest is the last; or, of a delta, one interval's. `None` where it is of a kind that is
 /// a part of input or output.
-fn sum(point: &Point<'_>, delta: bool, outer: &[&[KeyValue]], scope: &str, now: UnixMs) -> Result<Option<Request>, &'static str> {
-    let record = Record::of(outer, point.attributes, now);
+fn sum(
+    point: &Point<'_>,
+    delta: bool,
+    outer: &[&[KeyValue]],
+    scope: &str,
+    around: &Surroundings<'_>,
+) -> Result<Option<Request>, String> {
+    let record = Record::of_attributes(point.attributes, outer, around.now);
     let tokens = point.tokens.ok_or("sum: missing, or no count of tokens")?;
     let (input, output) = match record.text("gen_ai.token.type").ok_or("gen_ai.token.type: missing or no string")? {
         "input" | "prompt" => (Some(tokens), None),
@@ -71,12 +73,12 @@ fn sum(point: &Point<'_>, delta: bool, outer: &[&[KeyValue]], scope: &str, now: 
     let mut request = Request::new(Key::of(KeySpace::Request, &agent, &id), agent, id);
     request.witnesses = Witnesses::only(METRIC);
     let usage = |count| Told::maybe(METRIC.rank(FieldClass::Usage), count);
-    let text = |class, names: &[&str]| Told::maybe(METRIC.rank(class), record.first_text(names).map(str::to_owned));
-    let model = record.first_text(&["gen_ai.response.model", "gen_ai.request.model"]).unwrap_or("unknown");
+    let text = |class, names: &[&str]| Told::maybe(METRIC.rank(class), record.any_text(names).map(str::to_owned));
+    let model = record.any_text(&["gen_ai.response.model", "gen_ai.request.model"]).unwrap_or("unknown");
     request.model = METRIC.tells(FieldClass::Usage, model.to_owned());
     (request.input_tokens, request.output_tokens) = (usage(input), usage(output));
-    let ended_at = record::time(point.nanos, now).unwrap_or(now);
-    let started_at = record::time(point.start_nanos, now).unwrap_or(ended_at);
+    let ended_at = record.time(point.nanos).unwrap_or(around.now);
+    let started_at = record.time(point.start_nanos).unwrap_or(ended_at);
     request.started_at = METRIC.tells(FieldClass::Start, started_at);
     request.ended_at = METRIC.tells(FieldClass::Timing, ended_at);
     request.provider = text(FieldClass::Attribution, &["gen_ai.provider.name", "gen_ai.system"]);

@@ -7,39 +7,46 @@ mod operation;
 mod request;
 mod tool_call;
 
-use ducat_ledger::{Fact, Turn, UnixMs};
+use ducat_ledger::{Fact, Turn};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-pub use self::metric::count as data_points;
 use self::operation::{Kind, Operation};
+use super::Surroundings;
 use super::record::Record;
 
 /// The event that tells of a request what its span does.
 const DETAILS: &str = "gen_ai.client.inference.operation.details";
 
-/// Whether a service's telemetry is for this decoder: coding agents have their own.
-pub fn is_application(service: Option<&str>) -> bool {
-    service.is_none_or(|name| !matches!(name, "claude-code" | "gemini-cli" | "qwen-code") && !name.starts_with("codex"))
-}
-
 /// Tells `out` what a span says; why it is refused, naming the field. What speaks of no generative AI tells nothing.
-pub fn decode_span(record: Record<'_>, span: &Span, scope: &str, now: UnixMs, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
+pub fn decode_span(
+    record: Record<'_>,
+    span: &Span,
+    scope: &str,
+    around: &Surroundings<'_>,
+    out: &mut dyn FnMut(Fact),
+) -> Result<(), String> {
     let Some(kind) = Kind::of(&record, span.kind()) else { return Ok(()) };
-    tell(&Operation::of_span(record, span, scope, now)?, kind, &span.name, out)
+    tell(&Operation::of_span(record, span, scope, around)?, kind, &span.name, out)
 }
 
 /// Like [`decode_span`], of a log record.
-pub fn decode_log(record: Record<'_>, log: &LogRecord, scope: &str, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
+pub fn decode_log(
+    record: Record<'_>,
+    log: &LogRecord,
+    scope: &str,
+    around: &Surroundings<'_>,
+    out: &mut dyn FnMut(Fact),
+) -> Result<(), String> {
     let is_details = log.event_name == DETAILS || record.text("event.name") == Some(DETAILS);
     let kind = is_details.then(|| Kind::of(&record, Default::default())).flatten();
     // A failed call's span is its incident.
     if kind != Some(Kind::Request) || record.has("error.type") {
         return Ok(());
     }
-    tell(&Operation::of_log(record, log, scope)?, Kind::Request, "", out)
+    tell(&Operation::of_log(record, log, scope, around)?, Kind::Request, "", out)
 }
 
 /// One result a data point.
@@ -47,10 +54,10 @@ pub fn decode_metric(
     metric: &Metric,
     outer: &[&[KeyValue]],
     scope: &str,
-    now: UnixMs,
+    around: &Surroundings<'_>,
     out: &mut dyn FnMut(Fact),
-) -> Vec<Result<(), &'static str>> {
-    metric::decode(metric, outer, scope, now, &mut |request| out(Fact::Request(request)))
+) -> Vec<Result<(), String>> {
+    metric::decode(metric, outer, scope, around, &mut |request| out(Fact::Request(request)))
 }
 
 fn tell(operation: &Operation<'_>, kind: Kind, name: &str, out: &mut dyn FnMut(Fact)) -> Result<(), String> {

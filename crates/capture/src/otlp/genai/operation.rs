@@ -10,7 +10,8 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 
-use super::super::record::{self, Record};
+use super::super::record::Record;
+use super::super::{Labels, Surroundings};
 
 const SESSION: [&str; 4] = [
     "gen_ai.conversation.id",
@@ -79,6 +80,7 @@ pub struct Operation<'a> {
     pub agent: String,
     /// The instrumentation's name.
     pub scope: &'a str,
+    pub labels: &'a Labels,
     /// Trace and span in hexadecimal: its own id where nobody gave it one.
     pub id: String,
     trace: String,
@@ -91,32 +93,54 @@ pub struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    pub fn of_span(mut record: Record<'a>, span: &'a Span, scope: &'a str, now: UnixMs) -> Result<Self, &'static str> {
+    pub fn of_span(
+        mut record: Record<'a>,
+        span: &'a Span,
+        scope: &'a str,
+        around: &'a Surroundings<'_>,
+    ) -> Result<Self, &'static str> {
         let (trace, id) = ids(&span.trace_id, &span.span_id)?;
-        let started_at = record::time(span.start_time_unix_nano, now);
-        let ended_at = record::time(span.end_time_unix_nano, now).or(started_at).unwrap_or(now);
+        let started_at = record.time(span.start_time_unix_nano);
+        let ended_at = record.time(span.end_time_unix_nano).or(started_at).unwrap_or(around.now);
         record.at = ended_at;
         let failed = span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32);
-        let of_event = |event: &'a [KeyValue], name| Record::of(&[], event, now).text(name);
+        let of_event = |event: &'a [KeyValue], name| Record::of_attributes(event, &[], around.now).text(name);
         let thrown = || span.events.iter().find_map(|event| of_event(&event.attributes, "exception.type"));
         let error = word(record.text("error.type")).or_else(|| failed.then(|| word(thrown()).unwrap_or("error")));
         let is_chunk = |name: &str| name == "First Token Stream Event" || name.ends_with(".content.completion.chunk");
         let chunks = span.events.iter().filter(|event| is_chunk(&event.name));
-        let first = chunks.filter_map(|event| record::time(event.time_unix_nano, now)).min();
+        let first = chunks.filter_map(|event| record.time(event.time_unix_nano)).min();
         const LONGEST_WAIT: f64 = 1e6;
         let told = record.number("gen_ai.response.time_to_first_chunk").filter(|seconds| (0.0..LONGEST_WAIT).contains(seconds));
         let ttft_ms = told.map(|seconds| (seconds * 1000.0).round() as u64).or_else(|| elapsed(started_at, first));
         let (agent, witness) = (agent(record.text("service.name")), Witness::OtlpSpan);
-        Ok(Self { record, witness, agent, scope, id, trace, started_at, ended_at, error, ttft_ms })
+        Ok(Self { record, witness, agent, scope, labels: around.labels, id, trace, started_at, ended_at, error, ttft_ms })
     }
 
     /// An event that repeats a request's span as a log record, or stands for it.
-    pub fn of_log(record: Record<'a>, log: &LogRecord, scope: &'a str) -> Result<Self, &'static str> {
+    pub fn of_log(
+        record: Record<'a>,
+        log: &LogRecord,
+        scope: &'a str,
+        around: &'a Surroundings<'_>,
+    ) -> Result<Self, &'static str> {
         let (trace, id) = ids(&log.trace_id, &log.span_id)?;
         let (agent, ended_at) = (agent(record.text("service.name")), record.at);
         let error = word(record.text("error.type"));
         let witness = Witness::OtlpLog;
-        Ok(Self { record, witness, agent, scope, id, trace, started_at: None, ended_at, error, ttft_ms: None })
+        Ok(Self {
+            record,
+            witness,
+            agent,
+            scope,
+            labels: around.labels,
+            id,
+            trace,
+            started_at: None,
+            ended_at,
+            error,
+            ttft_ms: None,
+        })
     }
 
     pub fn key(&self, space: KeySpace, id: &str) -> Key {
@@ -134,7 +158,7 @@ impl<'a> Operation<'a> {
 
     /// The session that is told, if any.
     fn told_session(&self) -> Option<&'a str> {
-        self.record.first_text(&SESSION)
+        self.record.any_text(&SESSION)
     }
 
     fn session_id(&self) -> &str {
@@ -163,7 +187,7 @@ impl<'a> Operation<'a> {
     }
 
     pub fn attribution(&self, names: &[&str]) -> Told<String> {
-        self.tell(FieldClass::Attribution, self.record.first_text(names).map(str::to_owned))
+        self.tell(FieldClass::Attribution, self.record.any_text(names).map(str::to_owned))
     }
 
     pub fn user(&self) -> Told<String> {

@@ -40,7 +40,7 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     let mut request = Request::new(operation.key(KeySpace::Request, id), operation.agent.as_str(), id);
     request.witnesses = operation.witnesses();
     request.holders = operation.holders();
-    let model = record.first_text(&MODEL).unwrap_or("unknown");
+    let model = record.any_text(&MODEL).unwrap_or("unknown");
     request.model = operation.tell(FieldClass::Usage, Some(model.to_owned()));
     if let Some(tokens) = tokens {
         let usage = |count| operation.tell(FieldClass::Usage, count);
@@ -64,6 +64,7 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     request.effort = operation.attribution(&EFFORT);
     request.service_tier = operation.attribution(&SERVICE_TIER);
     request.subagent_type = operation.attribution(&["gen_ai.agent.name"]);
+    request.labels = operation.tell(FieldClass::Attribution, operation.labels.of(record));
     request.user = operation.user();
     request.team = operation.team();
     request.host = operation.host();

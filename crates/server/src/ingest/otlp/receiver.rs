@@ -6,8 +6,9 @@ use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{CacheWrites, Exported, SplitCacheWrites, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::Fact;
+use ducat_prices::PriceTable;
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -44,6 +45,8 @@ pub(crate) struct Receiver {
     work: Condvar,
     pub inbox: Inbox,
     pub counts: Counts,
+    prices: Arc<PriceTable>,
+    labels: Labels,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -62,6 +65,8 @@ pub(super) fn full(what: &str) -> Refused {
 impl Receiver {
     pub fn start(
         store: &Store,
+        prices: Arc<PriceTable>,
+        labels: Labels,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
@@ -71,6 +76,8 @@ impl Receiver {
             work: Condvar::new(),
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
+            prices,
+            labels,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
             threads: Mutex::default(),
@@ -149,7 +156,8 @@ impl Receiver {
         let body = unpack(route, &export.headers, export.body.clone())?;
         let mut facts = Vec::new();
         let now = Timestamp::now().as_millisecond();
-        let mut around = Surroundings { workspaces: resolved.current(), split_cache_writes: &Unsplit, now };
+        let mut around =
+            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, labels: &self.labels, now };
         let out: &mut dyn FnMut(Fact) = &mut |fact| facts.push(fact);
         let exported = match route.signal {
             Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &mut around, out),
@@ -178,14 +186,5 @@ impl Receiver {
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = thread.join();
         }
-    }
-}
-
-/// Leaves cache writes whole.
-struct Unsplit;
-
-impl SplitCacheWrites for Unsplit {
-    fn split(&self, _usage: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        None
     }
 }
