@@ -100,10 +100,15 @@ pub(crate) fn name(text: Option<impl AsRef<str>>) -> Option<String> {
     text.as_ref().map(AsRef::as_ref).filter(|text| !text.is_empty() && text.len() <= LONGEST).map(str::to_owned)
 }
 
-/// What a client said a request cost, from USD to nano-USD. Clients that know no price say 0, so 0 tells nothing.
+/// What a client said a request cost.
 pub(crate) fn reported_cost(usd: Option<f64>) -> Told<i64> {
+    usage(usd.and_then(nano_usd))
+}
+
+/// A client's cost from USD to nano-USD. Clients that know no price say 0, so 0 tells nothing.
+pub(crate) fn nano_usd(usd: f64) -> Option<i64> {
     const MOST: f64 = 1e6;
-    usage(usd.filter(|usd| *usd > 0.0 && *usd <= MOST).map(|usd| (usd * 1e9).round() as i64))
+    (usd > 0.0 && usd <= MOST).then(|| (usd * 1e9).round() as i64)
 }
 
 /// Who is paid for requests of a provider, where its name says so.

@@ -305,6 +305,13 @@ pub struct Line {
 }
 
 impl Request {
+    /// Whether anybody told what it used; where nobody did, its cost is unknown and not zero.
+    pub fn is_metered(&self) -> bool {
+        let counts = [&self.input_tokens, &self.output_tokens, &self.cache_read_tokens, &self.cache_write_tokens];
+        let parts = [&self.cache_write_5m_tokens, &self.cache_write_1h_tokens, &self.web_search_requests];
+        counts.into_iter().chain(parts).any(Told::is_told)
+    }
+
     /// Token counts as priced. Cache writes above their told parts are `cache_write_unsplit`.
     pub fn usage(&self) -> Usage {
         let (five, hour) = (self.cache_write_5m_tokens.or_default(), self.cache_write_1h_tokens.or_default());

@@ -266,6 +266,7 @@ impl<'c> Batch<'c> {
 /// What of a request decides its price.
 fn price_terms(request: &Request) -> impl PartialEq + use<'_> {
     (
+        request.is_metered(),
         request.usage(),
         [&request.model, &request.provider, &request.service_tier, &request.inference_geo, &request.speed].map(|told| told.get()),
         request.started_at.get(),

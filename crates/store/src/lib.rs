@@ -194,6 +194,7 @@ impl Pricer for PriceTable {
             at_unix_ms: request.started_at.or_default(),
         };
         let model = self.resolve(query.model, query.provider).canonical_model.clone();
-        Priced { model, cost: self.cost(&query, &request.usage()).amount(), billing: None }
+        let cost = request.is_metered().then(|| self.cost(&query, &request.usage()).amount()).flatten();
+        Priced { model, cost, billing: None }
     }
 }

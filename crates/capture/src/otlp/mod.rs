@@ -3,6 +3,7 @@
 mod claude_code;
 mod codex;
 mod gemini_cli;
+mod genai;
 mod labels;
 mod record;
 mod sums;
@@ -13,8 +14,8 @@ use ducat_prices::{PriceQuery, PriceTable, Usage};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
 pub use self::labels::Labels;
 use self::record::Record;
@@ -80,7 +81,10 @@ enum Sender {
     /// `codex_exec`, `codex_cli_rs`, `codex-app-server`, …
     Codex,
     GeminiCli,
-    Other,
+    /// Its telemetry is not read.
+    QwenCode,
+    /// Any other application.
+    Application,
 }
 
 impl Sender {
@@ -90,12 +94,13 @@ impl Sender {
             Some(Value::StringValue(name)) if name == crate::claude_code::AGENT => Self::ClaudeCode,
             Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
             Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
-            _ => Self::Other,
+            Some(Value::StringValue(name)) if name == "qwen-code" => Self::QwenCode,
+            _ => Self::Application,
         }
     }
 }
 
-/// Events of agents become facts; other services' records are accepted and tell nothing yet.
+/// Events of agents and applications become facts.
 pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_logs {
@@ -109,7 +114,8 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
                     Sender::ClaudeCode => claude_code::event::decode(&record, around, out),
                     Sender::Codex => codex::decode(&record, around, out),
                     Sender::GeminiCli => gemini_cli::decode(&record, around, out),
-                    Sender::Other => Ok(()),
+                    Sender::QwenCode => Ok(()),
+                    Sender::Application => genai::decode_log(record, log, scope_name(&scope.scope), around, out),
                 };
                 exported.count("log record", told);
             }
@@ -118,7 +124,7 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
     exported
 }
 
-/// Claude Code's spans become facts; those of Codex and Gemini CLI repeat their logs.
+/// Spans of Claude Code and of applications become facts; those of Codex and Gemini CLI repeat their logs.
 pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_spans {
@@ -130,7 +136,8 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
                 let record = Record::of_span(span, &[of_resource, of_scope], around.now);
                 let told = match sender {
                     Sender::ClaudeCode => claude_code::span::decode(span, &record, around, out),
-                    Sender::Codex | Sender::GeminiCli | Sender::Other => Ok(()),
+                    Sender::Application => genai::decode_span(record, span, scope_name(&scope.scope), around, out),
+                    Sender::Codex | Sender::GeminiCli | Sender::QwenCode => Ok(()),
                 };
                 exported.count("span", told);
             }
@@ -139,7 +146,7 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
     exported
 }
 
-/// Token counters of Claude Code and Gemini CLI become sums; Codex' repeat its logs by turn.
+/// Token counters of Claude Code, Gemini CLI and applications become sums; Codex' repeat its logs by turn.
 pub fn decode_metrics(
     request: &ExportMetricsServiceRequest,
     around: &mut Surroundings<'_>,
@@ -152,11 +159,21 @@ pub fn decode_metrics(
         for scope in &resource.scope_metrics {
             let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
             for metric in &scope.metrics {
-                sums::decode(sender, metric, &[of_resource, of_scope], around, &mut exported, out);
+                let outer = [of_resource, of_scope];
+                if sender != Sender::Application {
+                    sums::decode(sender, metric, &outer, around, &mut exported, out);
+                    continue;
+                }
+                let told = genai::decode_metric(metric, &outer, scope_name(&scope.scope), around, out);
+                told.into_iter().for_each(|told| exported.count("data point", told));
             }
         }
     }
     exported
+}
+
+fn scope_name(scope: &Option<InstrumentationScope>) -> &str {
+    scope.as_ref().map_or("", |scope| &scope.name)
 }
 
 impl Exported {

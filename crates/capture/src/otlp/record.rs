@@ -40,6 +40,11 @@ impl<'a> Record<'a> {
         Self::new(&point.attributes, outer, [point.time_unix_nano, point.start_time_unix_nano], now)
     }
 
+    /// Of attributes alone, which tell no time.
+    pub fn of_attributes(own: &'a [KeyValue], outer: &[&'a [KeyValue]], now: UnixMs) -> Self {
+        Self::new(own, outer, [0, 0], now)
+    }
+
     /// Its own attributes come before its scope's and resource's of the same name.
     fn new(own: &'a [KeyValue], outer: &[&'a [KeyValue]], nanos: [u64; 2], now: UnixMs) -> Self {
         let mut attributes = BTreeMap::new();
@@ -102,6 +107,26 @@ impl<'a> Record<'a> {
             _ => None,
         };
         count.filter(|count| *count <= MOST)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.attributes.contains_key(name)
+    }
+
+    /// The first of these that is told, of a list its first.
+    pub fn any_text(&self, names: &[&str]) -> Option<&'a str> {
+        names.iter().find_map(|name| self.text(name).or_else(|| self.first_text(name)))
+    }
+
+    /// A number that is finite.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        let number = match self.attributes.get(name)? {
+            Value::IntValue(number) => *number as f64,
+            Value::DoubleValue(number) => *number,
+            Value::StringValue(text) => text.parse().ok()?,
+            _ => return None,
+        };
+        number.is_finite().then_some(number)
     }
 
     pub fn required_count(&self, name: &str) -> Result<u64, String> {

@@ -27,7 +27,7 @@ const fn text(name: &'static str, default: &'static str) -> KeyInfo {
 }
 
 /// Keys with names of the user's own (`prices.models."NAME".input`) are below `prices.models`, `prices.discount` and `prices.aliases`.
-pub const KEYS: [KeyInfo; 16] = [
+pub const KEYS: [KeyInfo; 17] = [
     key("capture.exclude", "[]"),
     text("durability", "\"process\""),
     key("first_version.tool_call_lasts_s", "3600"),
