@@ -93,8 +93,10 @@ impl Agent {
     /// agent that nobody knows are taken for Claude Code's, whose damaged files begin in any way.
     pub fn of_file(path: &Path, head: &[u8]) -> Option<Self> {
         let by_name = Self::Codex.takes(path).then_some(Self::Codex);
-        let by_head = || Self::ALL.into_iter().find(|agent| agent.looks_like(head));
         let is_lines = path.extension().is_some_and(|kind| kind == "jsonl");
+        // Its words may stand in a prompt at the head of anybody's lines; its own files are documents.
+        let may_be = |agent: &Self| !(is_lines && *agent == Self::OpenCode);
+        let by_head = || Self::ALL.into_iter().filter(may_be).find(|agent| agent.looks_like(head));
         by_name.or_else(by_head).or(is_lines.then_some(Self::ClaudeCode))
     }
 
