@@ -1,8 +1,10 @@
 //! OpenTelemetry over HTTP into a real server: answers, refusals, limits, passing on.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use ducat_end_to_end::otlp::{JSON, LOGS_SERVICE, PROTOBUF, field, get, grpc, logs, post};
@@ -131,4 +133,36 @@ fn what_comes_in_goes_on_unchanged_and_never_to_oneself() {
         other.command(&["serve", "--port", "0", "--otlp-http-port", "4999"]).env("DUCAT_CONFIG", &config).output().unwrap();
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("this server itself"), "{refused:?}");
+}
+
+#[test]
+fn captured_telemetry_is_metered_once_however_often_it_comes() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/capture/tests/fixtures/otlp");
+    let machine = Machine::new();
+    let server = machine.serve();
+    for folder in ["claude-code/protobuf", "codex", "gemini-cli"].repeat(2) {
+        let mut files: Vec<_> = fs::read_dir(captures.join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        for file in files {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let Some(signal) = ["logs", "metrics", "traces"].iter().find(|signal| name.contains(*signal)) else { continue };
+            let form = if name.ends_with(".pb") { PROTOBUF } else { JSON };
+            let (status, _, body) = post(server.port, &format!("/v1/{signal}"), &[form], &fs::read(&file).unwrap());
+            assert_eq!(status, 200, "{name}");
+            assert!(!String::from_utf8_lossy(&body).contains("partialSuccess"), "{name}");
+        }
+    }
+    // Nine calls of Claude Code, of which one failed, and three each of the others.
+    let requests = || server.get_json("/api/v1/report?by=agent")["totals"]["requests"].as_u64();
+    let mut last = None;
+    for _ in 0..200 {
+        last = requests();
+        if last == Some(14) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(last, Some(14));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(requests(), Some(14), "nothing is counted again");
 }
