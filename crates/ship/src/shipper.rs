@@ -156,22 +156,18 @@ impl Shipper {
     fn read_spool(&mut self) -> Result<(), ShipError> {
         let Some(spool) = self.sending.spool.clone() else { return Ok(()) };
         let mut workspaces = WorkspaceResolver::new(self.excluded.clone());
-        let hooks = spool.waiting()?.into_iter().map(|event| (event.frame(), Some(event)));
-        let latest = spool.take_latest().into_iter().map(|taken| match taken {
-            Ok(latest) => (Ok(latest.frame.clone()), Waiting::Latest(latest).into()),
-            Err(fault) => (Err(fault), None),
-        });
-        let hooks = hooks.map(|(frame, event)| (frame, event.map(Waiting::Event)));
-        for (frame, event) in hooks.chain(latest) {
-            let (frame, event) = match (frame, event) {
-                (Ok(frame), Some(event)) => (frame, event),
+        let hooks = spool.waiting()?.into_iter().map(|event| Ok((event.frame()?, Waiting::Event(event))));
+        let latest =
+            spool.take_latest().into_iter().map(|taken| taken.map(|latest| (latest.frame.clone(), Waiting::Latest(latest))));
+        for taken in hooks.chain(latest) {
+            let (frame, event) = match taken {
+                Ok(taken) => taken,
                 // Somebody else took it.
-                (Err(error), _) if error.kind() == io::ErrorKind::NotFound => continue,
-                (Err(error), _) => {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
                     (self.sending.say)(&format!("an event in the spool cannot be read: {error}"));
                     continue;
                 }
-                (Ok(_), None) => continue,
             };
             let kept = match facts_of(&frame, &mut workspaces) {
                 Ok(Some(word)) => self.sending.batch.add_event(&word, event)?.map_err(|event| (event, too_long())),

@@ -255,12 +255,12 @@ fn is_older(meta: &fs::Metadata, age: Duration) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::thread;
 
-    fn spool(files: usize, bytes: u64) -> (tempfile::TempDir, Spool) {
+    pub(crate) fn spool(files: usize, bytes: u64) -> (tempfile::TempDir, Spool) {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::new(dir.path().join("spool"), Limits { files, bytes });
         (dir, spool)

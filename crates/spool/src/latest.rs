@@ -115,15 +115,10 @@ impl Spool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EventId, Limits};
+    use crate::EventId;
+    use crate::folder::tests::spool;
     use std::fs::File;
     use std::time::Duration;
-
-    fn spool(files: usize, bytes: u64) -> (tempfile::TempDir, Spool) {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::new(dir.path().join("spool"), Limits { files, bytes });
-        (dir, spool)
-    }
 
     #[test]
     fn of_a_status_line_the_last_word_waits() {
