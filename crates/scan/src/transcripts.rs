@@ -114,7 +114,8 @@ fn read<S: Sink>(
         return Ok(Ok(()));
     }
     imported.changed += 1;
-    let mut reading = Reading { facts: Facts::default(), state, offset, lines: 0, unreadable: None, unreadable_lines: 0 };
+    let mut reading =
+        Reading { facts: Facts::default(), state, offset, lines: 0, unreadable: None, unreadable_lines: BTreeMap::new() };
     if content.is_whole() {
         return read_whole(file, &content, reading, sink, workspaces, imported);
     }
@@ -192,7 +193,7 @@ struct Reading {
     lines: u64,
     /// Where the first line is that could not be read.
     unreadable: Option<(u64, &'static str)>,
-    unreadable_lines: u64,
+    unreadable_lines: BTreeMap<&'static str, u64>,
 }
 
 impl Reading {
@@ -218,7 +219,7 @@ impl Reading {
     fn note(&mut self, verdict: LineVerdict, length: u64) {
         self.lines += 1;
         if let LineVerdict::Unreadable(reason) = verdict {
-            self.unreadable_lines += 1;
+            *self.unreadable_lines.entry(reason).or_default() += 1;
             self.unreadable.get_or_insert((self.offset, reason));
         }
         self.offset += length;
@@ -227,8 +228,11 @@ impl Reading {
     fn tell(self, file: &TranscriptFile, imported: &mut Imported) {
         imported.lines += self.lines;
         if let Some((at, reason)) = self.unreadable {
-            *imported.unreadable.entry(reason).or_default() += self.unreadable_lines;
-            let reason = format!("byte {at}: {reason}; {} of its lines could not be read", self.unreadable_lines);
+            let all: u64 = self.unreadable_lines.values().sum();
+            for (reason, lines) in self.unreadable_lines {
+                *imported.unreadable.entry(reason).or_default() += lines;
+            }
+            let reason = format!("byte {at}: {reason}; {all} of its lines could not be read");
             imported.problems.push(Problem { path: file.path.clone(), reason });
         }
     }
