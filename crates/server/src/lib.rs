@@ -364,10 +364,10 @@ fn otlp_router(app: &App, transport: Transport) -> Router {
 }
 
 fn router(app: App) -> Router {
-    Router::new()
-        .route("/", get(page::index))
-        .route("/dashboard", get(page::index))
-        .route("/assets/{name}", get(page::asset))
+    page::VIEWS
+        .iter()
+        .fold(Router::new(), |router, view| router.route(view, get(page::index)))
+        .route("/assets/{version}/{*name}", get(page::asset))
         .route("/health", get(api::health))
         .route("/ready", get(api::ready))
         .route("/api/v1/report", get(api::report))

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::api::{failed, off_the_runtime};
 use crate::ingest::otlp::{Signal, Transport, Verdict};
 use crate::ingest::{EventCounts, Way, first_version};
-use crate::{App, Shared};
+use crate::{App, Shared, page};
 
 /// A session is active while it showed a sign of life this long ago.
 const ACTIVE: Duration = Duration::from_secs(5 * 60);
@@ -382,9 +382,10 @@ fn page(summary: &Value) -> String {
     if tables.is_empty() {
         tables.push_str("<p>Nothing has been counted yet: the counters begin with what happens from now on. The ledger's history is on the <a href=/>page</a>.</p>");
     }
+    let assets = page::assets();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><meta name=color-scheme content='light dark'><title>Ducat: metrics</title>\
-         <link rel=stylesheet href=/assets/page.css><link rel=stylesheet href=/assets/summary.css><main class=summary><h1>Metrics</h1>\
+         <link rel=stylesheet href={assets}/style/tokens.css><link rel=stylesheet href={assets}/style/page.css><link rel=stylesheet href={assets}/style/parts.css><link rel=stylesheet href={assets}/style/summary.css><main class=summary><h1>Metrics</h1>\
          <p>Since this ledger began to count. For Prometheus: <a href=/metrics>/metrics</a>.</p><ul>{body}</ul>{tables}</main></html>"
     )
 }

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use ducat_store::{KeyRow, Keys, Shown};
 use jiff::Timestamp;
 
-use crate::App;
+use crate::{App, page};
 use crate::api::{error, failed, off_the_runtime};
 use crate::ingest::otlp::{Route, Transport};
 
@@ -86,7 +86,7 @@ fn asked(app: &App, request: &Request) -> Asked {
         return Asked::Refused(misdirected(headers, host.unwrap_or("no host")));
     }
     // Only a page that the user opens may come from a link elsewhere; it holds no data of its own.
-    let opens_page = matches!(request.uri().path(), "/" | "/dashboard")
+    let opens_page = page::is_view(request.uri().path())
         && request.method() == Method::GET
         && text(headers, "sec-fetch-mode") == Some("navigate")
         && text(headers, "sec-fetch-dest") == Some("document");
