@@ -138,7 +138,10 @@ fn removing_leaves_nothing_behind() {
     comes_to_calls(own.port, 1);
     let server = pid(machine);
     assert!(machine.prints(&["service", "remove"]).contains("The ledger stays"));
-    assert!(get(own.port, "/health").is_none() && (is_zombie(server) || !Path::new(&format!("/proc/{server}")).exists()));
+    assert!(get(own.port, "/health").is_none());
+    eventually(|| {
+        if is_zombie(server) || !Path::new(&format!("/proc/{server}")).exists() { Ok(()) } else { Err("lives".to_owned()) }
+    });
     // What is left is the ledger, and what the server keeps with it.
     let left: Vec<PathBuf> = listing(machine.home()).into_keys().filter(|path| !before.contains_key(path)).collect();
     let share = machine.home().join(".local/share");
