@@ -16,7 +16,7 @@ mod transcript;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use hook::HookVerdict;
+pub use hook::{DecodeEvent, EVENTS, HookVerdict, event_decoder};
 pub use transcript::{Agent, Detail, FileState, Form, LineVerdict, decode_document};
 
 /// Where an agent worked, as the caller resolved it from a working directory.

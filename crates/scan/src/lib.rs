@@ -13,6 +13,7 @@ mod report;
 mod retention;
 mod transcripts;
 mod workspace;
+mod zstd;
 
 pub use file::{FileRows, SessionSeen};
 pub use history::{GOES_SOON_MS, History, histories};
@@ -22,3 +23,4 @@ pub use report::{Problem, ScanOptions, Scanned, scan, unreadable_lines};
 pub use retention::{Retention, managed_settings};
 pub use transcripts::{Imported, Sink, Transcripts};
 pub use workspace::WorkspaceResolver;
+pub use zstd::ZstdReader;
