@@ -61,6 +61,13 @@ pub(crate) struct RequestSeen {
     pub mcp_server: u32,
     /// Name of the billing, where the request itself tells it.
     pub billing: u32,
+    /// Who runs the model, where that decides the price.
+    pub provider: u32,
+    /// Several requests told as one.
+    pub is_sum: bool,
+    pub estimated: bool,
+    /// Which of the counts were told, the first in the lowest bit: what was told as 0 is known.
+    pub told: u8,
     /// Input, output, reasoning, cache read, cache writes (all, of 5 minutes, of an hour), web searches.
     pub counts: [u64; 8],
 }
@@ -197,16 +204,11 @@ impl Reading {
                     skill: strings.told(&request.skill),
                     mcp_server: strings.told(&request.mcp_server),
                     billing: strings.place(request.billing.get().map(|billing| billing.name())),
-                    counts: [
-                        request.input_tokens.or_default(),
-                        request.output_tokens.or_default(),
-                        request.reasoning_tokens.or_default(),
-                        request.cache_read_tokens.or_default(),
-                        request.cache_write_tokens.or_default(),
-                        request.cache_write_5m_tokens.or_default(),
-                        request.cache_write_1h_tokens.or_default(),
-                        request.web_search_requests.or_default(),
-                    ],
+                    provider: strings.told(&request.provider),
+                    is_sum: request.is_sum.or_default(),
+                    estimated: request.estimated.or_default(),
+                    told: (0..).zip(counts_of(request)).fold(0, |told, (place, count)| told | u8::from(count.is_told()) << place),
+                    counts: counts_of(request).map(Told::or_default),
                 });
             }
         }
@@ -220,6 +222,19 @@ impl Reading {
         };
         FileFacts { rows, lines: self.lines }
     }
+}
+
+fn counts_of(request: &Request) -> [&Told<u64>; 8] {
+    [
+        &request.input_tokens,
+        &request.output_tokens,
+        &request.reasoning_tokens,
+        &request.cache_read_tokens,
+        &request.cache_write_tokens,
+        &request.cache_write_5m_tokens,
+        &request.cache_write_1h_tokens,
+        &request.web_search_requests,
+    ]
 }
 
 struct Strings {
@@ -257,8 +272,9 @@ impl FileRows {
     /// The row as the ledger's fact, for joining with other files' rows.
     pub(crate) fn to_request(&self, row: &RequestSeen, workspace: &Workspace) -> Request {
         let text = |place| Witness::Transcript.tells_maybe(self.text(place).map(str::to_owned));
+        let count = |place: usize| (row.told >> place & 1 == 1).then_some(row.counts[place]);
         let [input, output, reasoning, cache_read, write, write_5m, write_1h, searches] =
-            row.counts.map(|count| Witness::Transcript.tells_maybe(Some(count)));
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|place| Witness::Transcript.tells_maybe(count(place)));
         let mut request = Request::new(Key(row.key), self.agent.map_or("", Agent::name), "");
         request.model = text(row.model);
         request.service_tier = text(row.service_tier);
@@ -268,6 +284,9 @@ impl FileRows {
         request.skill = text(row.skill);
         request.mcp_server = text(row.mcp_server);
         request.billing = Witness::Transcript.tells_maybe(self.text(row.billing).and_then(Billing::parse));
+        request.provider = text(row.provider);
+        let flag = |is: bool| Witness::Transcript.tells_maybe(is.then_some(true));
+        (request.is_sum, request.estimated) = (flag(row.is_sum), flag(row.estimated));
         request.started_at = Witness::Transcript.tells_maybe(row.started_at);
         (request.input_tokens, request.output_tokens, request.cache_read_tokens) = (input, output, cache_read);
         (request.cache_write_tokens, request.cache_write_5m_tokens, request.cache_write_1h_tokens) = (write, write_5m, write_1h);

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use ducat_capture::{Workspace, Workspaces};
-use ducat_ledger::{Key, Line, Request, RequestRollup, UnixMs, owner};
+use ducat_ledger::{Holder, Key, Line, Request, RequestRollup, UnixMs, owner};
 use ducat_prices::PriceTable;
 use ducat_report::{Report, RequestRow};
 use ducat_store::Pricer;
@@ -238,7 +238,7 @@ impl Scanned {
         rows.sort_by_key(|(_, row)| row.key);
         let sessions: HashMap<Key, &SessionSeen> =
             self.files.iter().flat_map(|file| &file.rows.sessions).map(|session| (Key(session.key), session)).collect();
-        for copies in rows.chunk_by(|(_, one), (_, other)| one.key == other.key) {
+        let joined = |workspaces: &mut WorkspaceResolver, copies: &[(&FileRows, &RequestSeen)]| {
             let mut request: Option<Request> = None;
             for (file, row) in copies {
                 let workspace = file.text(row.cwd).map_or_else(Workspace::default, |cwd| workspaces.resolve(cwd));
@@ -247,16 +247,32 @@ impl Scanned {
                 }
                 let copy = file.to_request(row, &workspace);
                 match &mut request {
-                    Some(request) => {
-                        request.join(&copy);
-                    }
+                    Some(request) => drop(request.join(&copy)),
                     None => request = Some(copy),
                 }
             }
-            if let Some(request) = request {
+            request
+        };
+        let all = || rows.chunk_by(|(_, one), (_, other)| one.key == other.key);
+        // Of sessions that tell requests one by one, sums count nothing; looked for only where there are sums, which is rare.
+        let mut told_singly = HashSet::new();
+        if rows.iter().any(|(_, row)| row.is_sum) {
+            let singles = all().filter_map(|copies| joined(&mut workspaces, copies)).filter(Request::covers_sums);
+            told_singly.extend(singles.map(|request| (self.owner(&request).map(|owner| owner.session), request.agent)));
+        }
+        for copies in all() {
+            let Some(request) = joined(&mut workspaces, copies) else { continue };
+            let owner = self.owner(&request).map(|owner| owner.session);
+            // Of estimates a sum tells nothing that could stand for requests.
+            let is_covered = || request.estimated.or_default() || told_singly.contains(&(owner, request.agent.clone()));
+            if !request.is_sum.or_default() || !is_covered() {
                 self.tell_request(&request, &sessions, prices, each);
             }
         }
+    }
+
+    fn owner<'a>(&self, request: &'a Request) -> Option<&'a Holder> {
+        owner(&request.holders, request.started_at.get().copied(), |session| self.births.get(session).copied())
     }
 
     fn tell_request(
@@ -267,7 +283,7 @@ impl Scanned {
         each: &mut dyn FnMut(&RequestRow<'_>),
     ) {
         let started_at = request.started_at.get().copied();
-        let owner = owner(&request.holders, started_at, |session| self.births.get(session).copied());
+        let owner = self.owner(request);
         let priced = prices.price(request);
         each(&RequestRow {
             started_at,
