@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,12 +25,17 @@ fn are_the_same(from: &Path) {
         let ledger = prints(home.path(), &[&asked[..], &["--ledger"]].concat());
         let transcripts = prints(home.path(), &[&asked[..], &["--from", folder]].concat());
         assert_eq!(transcripts, ledger, "{folder} by {by}");
-        assert_eq!(transcripts, prints(home.path(), &[&asked[..], &["--from", folder]].concat()), "{folder} by {by}, from the cache");
+        assert_eq!(
+            transcripts,
+            prints(home.path(), &[&asked[..], &["--from", folder]].concat()),
+            "{folder} by {by}, from the cache"
+        );
     }
 }
 
 fn folders(root: &Path) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     folders
 }
@@ -61,4 +67,37 @@ fn sums_and_providers() {
     let azure = azure.replace(&model, "gpt-4o-2024-05-13");
     fs::write(folder.path().join("azure.jsonl"), &azure).unwrap();
     are_the_same(folder.path());
+}
+
+#[test]
+fn damaged_and_appended_archives() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/tests/fixtures/claude-code-2.1.197/projects");
+    let text: Vec<u8> = files(&fixtures).iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    let (first, rest) = text.split_at(text.len() / 2);
+    let packed = |text: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("all.jsonl.gz");
+    fs::write(&archive, [packed(first), packed(rest)].concat()).unwrap();
+    are_the_same(folder.path());
+    let whole = fs::read(&archive).unwrap();
+    fs::write(&archive, &whole[..whole.len() - 200]).unwrap();
+    are_the_same(folder.path());
+    let home = tempfile::tempdir().unwrap();
+    let report = prints(home.path(), &["report", "daily", "--json", "--from", folder.path().to_str().unwrap()]);
+    assert!(!report.contains(r#""rows":[]"#), "what is before the damage counts: {report}");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
 }

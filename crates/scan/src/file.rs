@@ -87,7 +87,7 @@ pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) 
     match content.form {
         Form::Lines => {
             let mut state = content.state();
-            for_lines(content.open()?, |number, line, _| {
+            let result = for_lines(content.open()?, |number, line, _| {
                 let verdict = match line {
                     FileLine::Line(bytes) => {
                         state.decode_line(bytes, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact))
@@ -95,7 +95,12 @@ pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) 
                     FileLine::TooLong(_) => LineVerdict::Unreadable("too long"),
                 };
                 reading.note(number, verdict);
-            })?;
+            });
+            match result {
+                // What was before the damage counts, as it does in the ledger.
+                Err(damage) if content.is_whole() => reading.damaged(&damage),
+                result => result?,
+            }
         }
         Form::Document => {
             let verdict = match content.read()? {
@@ -148,6 +153,10 @@ impl Reading {
             LineVerdict::Excluded => self.has_excluded = true,
             LineVerdict::Decoded | LineVerdict::NoFacts => {}
         }
+    }
+
+    fn damaged(&mut self, damage: &io::Error) {
+        self.unreadable = Some(Unreadable { lines: 0, first: 0, reason: damage.to_string() });
     }
 
     fn believe(&mut self, fact: Fact) {

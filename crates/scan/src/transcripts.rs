@@ -105,7 +105,7 @@ fn read<S: Sink>(
         Err(error) => return Ok(Err(error)),
     };
     let cursor = sink.cursor(&path)?.filter(|cursor| match content.is_whole() {
-        true => cursor.identity == file.identity && cursor.tail == stamp(file, cursor.offset),
+        true => cursor.identity == file.identity && cursor.tail == stamp(file),
         false => goes_on(cursor, file, &open),
     });
     let kept = cursor.and_then(|cursor| Some((cursor.offset, FileState::kept(&cursor.state)?)));
@@ -179,7 +179,7 @@ fn read_whole<S: Sink>(
     }
     // Of a damaged file too, what could be read of it stays read until it changes.
     reading.offset = file.size;
-    let cursor = cursor_at(&path, file, Some(stamp(file, file.size)), &reading);
+    let cursor = cursor_at(&path, file, Some(stamp(file)), &reading);
     sink.write(reading.facts.take(), cursor)?;
     reading.tell(file, imported);
     Ok(result)
@@ -259,9 +259,9 @@ fn unread(path: &str, file: &TranscriptFile) -> FileCursor {
 }
 
 /// The state in which a file was read whole: it may be written anew at the same size.
-fn stamp(file: &TranscriptFile, offset: u64) -> [u8; 16] {
+fn stamp(file: &TranscriptFile) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&offset.to_le_bytes());
+    hasher.update(&file.size.to_le_bytes());
     hasher.update(&file.modified_ns.to_le_bytes());
     let mut stamp = [0; 16];
     stamp.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
