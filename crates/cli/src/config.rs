@@ -262,7 +262,7 @@ impl Config {
                 })?)
             }
         };
-        Ok(Settings { groups, currency })
+        Ok(Settings { groups, currency, labels: self.otlp.labels.clone() })
     }
 
     /// The user's updated table if there is one, else the embedded one, with the configuration's prices on top.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use ducat_capture::{Workspace, Workspaces};
-use ducat_ledger::{Key, Line, Request, RequestRollup, UnixMs, owner};
+use ducat_ledger::{Attributes, Key, Line, Request, RequestRollup, UnixMs, owner};
 use ducat_prices::PriceTable;
 use ducat_report::{Report, RequestRow};
 use ducat_store::Pricer;
@@ -280,9 +280,7 @@ impl Scanned {
             team: None,
             host: None,
             billing: request.billing.get().copied(),
-            subagent_type: request.subagent_type.get().map(String::as_str),
-            skill: request.skill.get().map(String::as_str),
-            mcp_server: request.mcp_server.get().map(String::as_str),
+            attributes: Attributes::of(request),
             sums: RequestRollup::of(request, priced.cost),
         });
     }
