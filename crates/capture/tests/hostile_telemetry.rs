@@ -3,7 +3,7 @@
 
 use ducat_capture::AsTold;
 use ducat_capture::otlp::{
-    CacheWrites, Exported, Labels, SplitCacheWrites, Surroundings, decode_logs, decode_metrics, decode_traces,
+    CacheWrites, Dimensions, Exported, SplitCacheWrites, Surroundings, decode_logs, decode_metrics, decode_traces,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn is_counted(decode: impl FnOnce(&mut Surroundings<'_>) -> Exported) -> bool {
     let told = decode(&mut Surroundings {
         workspaces: &mut AsTold,
         split_cache_writes: &Unsplit,
-        labels: &Labels::default(),
+        dimensions: &Dimensions::default(),
         now: 1_795_700_000_000,
     });
     told.accepted + told.rejected == 1 && (told.rejected > 0) == told.reason.is_some()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
 use ducat_prices::PriceTable;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -50,8 +50,8 @@ impl Export {
     }
 
     fn decode(&self, told: &mut Told) -> Exported {
-        let (prices, labels) = (PriceTable::embedded(), Labels::default());
-        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
+        let (prices, dimensions) = (PriceTable::embedded(), Dimensions::default());
+        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, dimensions: &dimensions, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {

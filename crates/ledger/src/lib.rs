@@ -8,6 +8,7 @@
 //! *set* of what was said and never on order, repetition or restarts (property-tested in `tests/semilattice.rs`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attributes;
 mod billing;
 mod bounds;
 mod change;
@@ -23,6 +24,7 @@ mod rollup;
 mod told;
 mod witness;
 
+pub use attributes::{Attributes, OTHER, labels};
 pub use billing::{Billing, billing};
 pub use bounds::{LARGEST_AMOUNT, LARGEST_COUNT, TIMES};
 pub use change::{Change, Priced};

@@ -44,7 +44,7 @@ pub struct SessionSeen {
 }
 
 /// A request in one holder's copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RequestSeen {
     pub key: [u8; 16],
     pub started_at: Option<UnixMs>,
@@ -59,17 +59,17 @@ pub(crate) struct RequestSeen {
     pub subagent_type: u32,
     pub skill: u32,
     pub mcp_server: u32,
+    pub query_source: u32,
+    pub effort: u32,
+    pub provider: u32,
     /// Name of the billing, where the request itself tells it.
     pub billing: u32,
-    /// Who runs the model, where that decides the price.
-    pub provider: u32,
-    /// Several requests told as one.
-    pub is_sum: bool,
-    pub estimated: bool,
-    /// Which of the counts were told, the first in the lowest bit: what was told as 0 is known.
-    pub told: u8,
     /// Input, output, reasoning, cache read, cache writes (all, of 5 minutes, of an hour), web searches.
     pub counts: [u64; 8],
+    /// A bit for each count that was told: a request of which nobody told any costs an unknown amount.
+    pub told: u8,
+    pub is_sum: bool,
+    pub estimated: bool,
 }
 
 /// A file's rows and the lines that decide births.
@@ -198,6 +198,7 @@ impl Reading {
         requests.sort_by_key(|(request, _)| request.key);
         let mut rows = Vec::new();
         for (request, copies) in &requests {
+            let counts = counts_of(request);
             for (session, cwd, branch) in copies {
                 rows.push(RequestSeen {
                     key: request.key.0,
@@ -212,12 +213,14 @@ impl Reading {
                     subagent_type: strings.told(&request.subagent_type),
                     skill: strings.told(&request.skill),
                     mcp_server: strings.told(&request.mcp_server),
-                    billing: strings.place(request.billing.get().map(|billing| billing.name())),
+                    query_source: strings.told(&request.query_source),
+                    effort: strings.told(&request.effort),
                     provider: strings.told(&request.provider),
+                    billing: strings.place(request.billing.get().map(|billing| billing.name())),
+                    counts: counts.map(Told::or_default),
+                    told: (0..).zip(counts).fold(0, |told, (place, count)| told | u8::from(count.is_told()) << place),
                     is_sum: request.is_sum.or_default(),
                     estimated: request.estimated.or_default(),
-                    told: (0..).zip(counts_of(request)).fold(0, |told, (place, count)| told | u8::from(count.is_told()) << place),
-                    counts: counts_of(request).map(Told::or_default),
                 });
             }
         }
@@ -233,6 +236,7 @@ impl Reading {
     }
 }
 
+/// In the order of [`RequestSeen::counts`].
 fn counts_of(request: &Request) -> [&Told<u64>; 8] {
     [
         &request.input_tokens,
@@ -281,9 +285,11 @@ impl FileRows {
     /// The row as the ledger's fact, for joining with other files' rows.
     pub(crate) fn to_request(&self, row: &RequestSeen, workspace: &Workspace) -> Request {
         let text = |place| Witness::Transcript.tells_maybe(self.text(place).map(str::to_owned));
-        let count = |place: usize| (row.told >> place & 1 == 1).then_some(row.counts[place]);
-        let [input, output, reasoning, cache_read, write, write_5m, write_1h, searches] =
-            [0, 1, 2, 3, 4, 5, 6, 7].map(|place| Witness::Transcript.tells_maybe(count(place)));
+        let mut places = 0..;
+        let [input, output, reasoning, cache_read, write, write_5m, write_1h, searches] = row.counts.map(|count| {
+            let is_told = places.next().is_some_and(|place| row.told >> place & 1 == 1);
+            Witness::Transcript.tells_maybe(is_told.then_some(count))
+        });
         let mut request = Request::new(Key(row.key), self.agent.map_or("", Agent::name), "");
         request.model = text(row.model);
         request.service_tier = text(row.service_tier);
@@ -292,10 +298,12 @@ impl FileRows {
         request.subagent_type = text(row.subagent_type);
         request.skill = text(row.skill);
         request.mcp_server = text(row.mcp_server);
-        request.billing = Witness::Transcript.tells_maybe(self.text(row.billing).and_then(Billing::parse));
+        request.query_source = text(row.query_source);
+        request.effort = text(row.effort);
         request.provider = text(row.provider);
-        let flag = |is: bool| Witness::Transcript.tells_maybe(is.then_some(true));
-        (request.is_sum, request.estimated) = (flag(row.is_sum), flag(row.estimated));
+        request.is_sum = Witness::Transcript.tells_maybe(Some(row.is_sum).filter(|is_sum| *is_sum));
+        request.estimated = Witness::Transcript.tells_maybe(Some(row.estimated).filter(|estimated| *estimated));
+        request.billing = Witness::Transcript.tells_maybe(self.text(row.billing).and_then(Billing::parse));
         request.started_at = Witness::Transcript.tells_maybe(row.started_at);
         (request.input_tokens, request.output_tokens, request.cache_read_tokens) = (input, output, cache_read);
         (request.cache_write_tokens, request.cache_write_5m_tokens, request.cache_write_1h_tokens) = (write, write_5m, write_1h);

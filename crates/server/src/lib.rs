@@ -26,7 +26,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
-use ducat_capture::otlp::Labels;
+use ducat_capture::otlp::Dimensions;
 use ducat_metrics::LabelValues;
 use ducat_prices::PriceTable;
 use ducat_report::Settings;
@@ -87,8 +87,8 @@ pub struct OtlpConfig {
     /// Port for OTLP over gRPC.
     pub grpc_port: Option<u16>,
     pub forward: Option<ForwardConfig>,
-    /// Attributes that become labels of requests.
-    pub labels: Labels,
+    /// Attributes that tell user, team and labels.
+    pub dimensions: Dimensions,
 }
 
 /// A port of OpenTelemetry's own, and why it is not listened on.
@@ -249,7 +249,7 @@ impl Server {
             otlp: Receiver::start(
                 &parts.store,
                 parts.pricer.clone(),
-                config.otlp.labels.clone(),
+                config.otlp.dimensions.clone(),
                 parts.workspaces.clone(),
                 forwarder,
                 say,

@@ -4,6 +4,7 @@
 //! owner, price and roll-ups from the result, and only then acknowledges.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attributes;
 mod batch;
 mod billings;
 mod births;

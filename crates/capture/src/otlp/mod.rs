@@ -2,9 +2,9 @@
 
 mod claude_code;
 mod codex;
+mod dimensions;
 mod gemini_cli;
 mod genai;
-mod labels;
 mod record;
 mod sums;
 mod telling;
@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
-pub use self::labels::Labels;
+pub use self::dimensions::Dimensions;
 use self::record::Record;
 use crate::Workspaces;
 
@@ -26,8 +26,8 @@ pub struct Surroundings<'a> {
     /// Resolves working directories, where telemetry tells one.
     pub workspaces: &'a mut dyn Workspaces,
     pub split_cache_writes: &'a dyn SplitCacheWrites,
-    /// Which attributes become labels of requests.
-    pub labels: &'a Labels,
+    /// Which attributes tell user, team and labels.
+    pub dimensions: &'a Dimensions,
     /// When the export came in; no record is later.
     pub now: UnixMs,
 }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Fact, Key, Session};
 use ducat_prices::PriceTable;
 use ducat_store::{Store, StoreError, TenantId};
@@ -47,7 +47,7 @@ pub(crate) struct Receiver {
     pub inbox: Inbox,
     pub counts: Counts,
     prices: Arc<PriceTable>,
-    labels: Labels,
+    dimensions: Dimensions,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -67,7 +67,7 @@ impl Receiver {
     pub fn start(
         store: &Store,
         prices: Arc<PriceTable>,
-        labels: Labels,
+        dimensions: Dimensions,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
@@ -78,7 +78,7 @@ impl Receiver {
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
             prices,
-            labels,
+            dimensions,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
             threads: Mutex::default(),
@@ -158,7 +158,7 @@ impl Receiver {
         let (mut facts, mut sessions) = (Vec::new(), BTreeMap::<Key, Session>::new());
         let now = Timestamp::now().as_millisecond();
         let mut around =
-            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, labels: &self.labels, now };
+            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, dimensions: &self.dimensions, now };
         // Every record tells of its session; joined here, the ledger hears of it once an export.
         let out: &mut dyn FnMut(Fact) = &mut |fact| match fact {
             Fact::Session(session) => match sessions.entry(session.key) {
