@@ -123,6 +123,9 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::CopilotCli => "copilot",
         Agent::OpenCode => "opencode",
         Agent::Pi => "pi",
+        Agent::Cline => "cline",
+        Agent::RooCode => "roo",
+        Agent::KiloCode => "kilo",
     }
 }
 

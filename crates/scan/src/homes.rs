@@ -100,9 +100,52 @@ fn further_homes() -> Vec<Home> {
     homes.filter(|home| home.folder.is_dir()).collect()
 }
 
+/// Folders below the user's home in which an editor of VS Code's family keeps `User/globalStorage`.
+const EDITORS: [&str; 14] = [
+    ".config/Code",
+    ".config/Code - Insiders",
+    ".config/VSCodium",
+    ".config/Cursor",
+    ".config/Windsurf",
+    "Library/Application Support/Code",
+    "Library/Application Support/Code - Insiders",
+    "Library/Application Support/VSCodium",
+    "Library/Application Support/Cursor",
+    "Library/Application Support/Windsurf",
+    ".vscode-server/data",
+    ".vscode-server-insiders/data",
+    ".cursor-server/data",
+    ".windsurf-server/data",
+];
+
+/// Extensions of editors by the name of their folder.
+const EXTENSIONS: [(Agent, &str); 3] = [
+    (Agent::Cline, "saoudrizwan.claude-dev"),
+    (Agent::RooCode, "rooveterinaryinc.roo-cline"),
+    (Agent::KiloCode, "kilocode.kilo-code"),
+];
+
+/// Cline's homes: `tasks` of its extension in every editor, and `tasks` and `sessions` in `CLINE_DATA_DIR`, else in `data` in `CLINE_DIR` or
+/// `~/.cline`; Roo Code's and Kilo Code's: `tasks` of their extensions, and of Kilo Code's first command line. Those that do not exist are
+/// left out.
+pub fn cline_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let home = told("HOME");
+    let of_editor = |editor: PathBuf| {
+        EXTENSIONS.map(|(agent, extension)| Home::of(agent, editor.join("User/globalStorage").join(extension).join("tasks")))
+    };
+    let mut homes: Vec<Home> = home.iter().flat_map(|home| EDITORS.map(|editor| home.join(editor))).flat_map(of_editor).collect();
+    let cline = told("CLINE_DIR").or_else(|| Some(home.as_ref()?.join(".cline")));
+    let data = told("CLINE_DATA_DIR").or_else(|| Some(cline?.join("data")));
+    homes.extend(data.iter().flat_map(|data| ["tasks", "sessions"].map(|name| Home::of(Agent::Cline, data.join(name)))));
+    homes.extend(home.iter().map(|home| Home::of(Agent::KiloCode, home.join(".kilocode/cli/global/tasks"))));
+    homes.retain(|home| home.folder.is_dir());
+    homes
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes()].concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
