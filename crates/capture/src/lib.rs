@@ -1,6 +1,7 @@
 //! What agents say, decoded into facts: bytes in, facts out. Pure: no I/O, no clock.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod amp;
 pub mod claude_code;
 pub mod cline;
 pub mod codex;

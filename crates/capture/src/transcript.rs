@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, claude_code, cline, codex, copilot, gemini_cli, opencode, pi};
+use crate::{Workspaces, amp, claude_code, cline, codex, copilot, gemini_cli, opencode, pi};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub enum Agent {
     Cline,
     RooCode,
     KiloCode,
+    Amp,
 }
 
 /// How a transcript is read.
@@ -55,13 +56,14 @@ pub enum Form {
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::GeminiCli,
         Self::Codex,
         Self::CopilotCli,
         Self::Cline,
         Self::RooCode,
         Self::KiloCode,
+        Self::Amp,
         Self::OpenCode,
         Self::Pi,
         Self::ClaudeCode,
@@ -79,6 +81,7 @@ impl Agent {
             Self::Cline => cline::CLINE,
             Self::RooCode => cline::ROO_CODE,
             Self::KiloCode => cline::KILO_CODE,
+            Self::Amp => amp::AGENT,
         }
     }
 
@@ -91,6 +94,7 @@ impl Agent {
             Self::OpenCode => name.ends_with(".json"),
             Self::Cline => cline::is_task(name) || cline::is_session(name),
             Self::RooCode | Self::KiloCode => cline::is_task(name),
+            Self::Amp => amp::is_thread(name),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
@@ -131,6 +135,7 @@ impl Agent {
             Self::Pi => pi::looks_like_session(head),
             Self::Cline => cline::looks_like_session(head),
             Self::RooCode | Self::KiloCode => false,
+            Self::Amp => amp::looks_like_thread(head),
         }
     }
 }
@@ -150,6 +155,7 @@ pub enum FileState {
     Cline,
     RooCode,
     KiloCode,
+    Amp,
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -167,6 +173,7 @@ impl FileState {
             Agent::Cline => Self::Cline,
             Agent::RooCode => Self::RooCode,
             Agent::KiloCode => Self::KiloCode,
+            Agent::Amp => Self::Amp,
         }
     }
 
@@ -181,6 +188,7 @@ impl FileState {
             Self::Cline => Agent::Cline,
             Self::RooCode => Agent::RooCode,
             Self::KiloCode => Agent::KiloCode,
+            Self::Amp => Agent::Amp,
         }
     }
 
@@ -208,7 +216,7 @@ impl FileState {
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
             Self::GeminiCli(state) => gemini_cli::decode_line(bytes, state, workspaces, detail, out),
             Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
-            Self::OpenCode | Self::Cline | Self::RooCode | Self::KiloCode => {
+            Self::OpenCode | Self::Cline | Self::RooCode | Self::KiloCode | Self::Amp => {
                 LineVerdict::Unreadable("this agent writes documents, no lines")
             }
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
@@ -228,6 +236,7 @@ pub fn decode_document(
     match agent {
         Agent::GeminiCli => gemini_cli::decode_document(bytes, path, workspaces, detail, out),
         Agent::OpenCode => opencode::decode_document(bytes, path, workspaces, detail, out),
+        Agent::Amp => amp::decode_document(bytes, path, workspaces, detail, out),
         Agent::Cline | Agent::RooCode | Agent::KiloCode => {
             cline::decode_document(agent.name(), bytes, path, workspaces, detail, out)
         }

@@ -126,6 +126,7 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::Cline => "cline",
         Agent::RooCode => "roo",
         Agent::KiloCode => "kilo",
+        Agent::Amp => "amp",
     }
 }
 

@@ -143,9 +143,25 @@ pub fn cline_homes() -> Vec<Home> {
     homes
 }
 
+/// Amp's homes: `threads` in every folder of the comma-separated `AMP_DATA_DIR`, else in `amp` in `XDG_DATA_HOME` or `~/.local/share`. Those
+/// that do not exist are left out.
+pub fn amp_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty());
+    let folders = match told("AMP_DATA_DIR") {
+        Some(told) => told.to_string_lossy().split(',').map(|folder| PathBuf::from(folder.trim())).collect(),
+        None => {
+            let home = || told("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+            let data = told("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+            data.into_iter().map(|data| data.join("amp")).collect::<Vec<_>>()
+        }
+    };
+    let homes = folders.into_iter().map(|folder| Home::of(Agent::Amp, folder.join("threads")));
+    homes.filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes()].concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what

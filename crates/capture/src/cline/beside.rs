@@ -75,7 +75,7 @@ fn sent(message: &LazyValue<'_>) -> Option<Use> {
         _ => {}
     });
     let content = content.filter(|_| is_user)?;
-    Some(Use { at: at?, model: model_in(&content.as_raw_str())?, provider: None })
+    Some(Use { at: at?, model: model_in(content.as_raw_str())?, provider: None })
 }
 
 /// The model that the client names in the details of the environment, which it adds to what it sends.
