@@ -7,6 +7,7 @@ pub mod cline;
 pub mod codex;
 pub mod copilot;
 pub mod gemini_cli;
+pub mod goose;
 mod hook;
 mod json;
 pub mod opencode;

@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, amp, claude_code, cline, codex, copilot, gemini_cli, opencode, pi};
+use crate::{Workspaces, amp, claude_code, cline, codex, copilot, gemini_cli, goose, opencode, pi};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub enum Agent {
     RooCode,
     KiloCode,
     Amp,
+    Goose,
 }
 
 /// How a transcript is read.
@@ -56,7 +57,7 @@ pub enum Form {
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GeminiCli,
         Self::Codex,
         Self::CopilotCli,
@@ -64,6 +65,7 @@ impl Agent {
         Self::RooCode,
         Self::KiloCode,
         Self::Amp,
+        Self::Goose,
         Self::OpenCode,
         Self::Pi,
         Self::ClaudeCode,
@@ -82,6 +84,7 @@ impl Agent {
             Self::RooCode => cline::ROO_CODE,
             Self::KiloCode => cline::KILO_CODE,
             Self::Amp => amp::AGENT,
+            Self::Goose => goose::AGENT,
         }
     }
 
@@ -89,7 +92,7 @@ impl Agent {
     pub fn takes(self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         match self {
-            Self::ClaudeCode | Self::Pi => name.ends_with(".jsonl"),
+            Self::ClaudeCode | Self::Pi | Self::Goose => name.ends_with(".jsonl"),
             Self::CopilotCli => name == "events.jsonl",
             Self::OpenCode => name.ends_with(".json"),
             Self::Cline => cline::is_task(name) || cline::is_session(name),
@@ -106,6 +109,7 @@ impl Agent {
     /// How a file that the agent takes is read.
     pub fn form(self, path: &Path) -> Form {
         match self {
+            Self::Goose => Form::Document,
             _ if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
             _ => Form::Lines,
         }
@@ -136,6 +140,7 @@ impl Agent {
             Self::Cline => cline::looks_like_session(head),
             Self::RooCode | Self::KiloCode => false,
             Self::Amp => amp::looks_like_thread(head),
+            Self::Goose => goose::looks_like_session(head),
         }
     }
 }
@@ -156,6 +161,7 @@ pub enum FileState {
     RooCode,
     KiloCode,
     Amp,
+    Goose,
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -174,6 +180,7 @@ impl FileState {
             Agent::RooCode => Self::RooCode,
             Agent::KiloCode => Self::KiloCode,
             Agent::Amp => Self::Amp,
+            Agent::Goose => Self::Goose,
         }
     }
 
@@ -189,6 +196,7 @@ impl FileState {
             Self::RooCode => Agent::RooCode,
             Self::KiloCode => Agent::KiloCode,
             Self::Amp => Agent::Amp,
+            Self::Goose => Agent::Goose,
         }
     }
 
@@ -216,7 +224,7 @@ impl FileState {
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
             Self::GeminiCli(state) => gemini_cli::decode_line(bytes, state, workspaces, detail, out),
             Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
-            Self::OpenCode | Self::Cline | Self::RooCode | Self::KiloCode | Self::Amp => {
+            Self::OpenCode | Self::Cline | Self::RooCode | Self::KiloCode | Self::Amp | Self::Goose => {
                 LineVerdict::Unreadable("this agent writes documents, no lines")
             }
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
@@ -236,6 +244,7 @@ pub fn decode_document(
     match agent {
         Agent::GeminiCli => gemini_cli::decode_document(bytes, path, workspaces, detail, out),
         Agent::OpenCode => opencode::decode_document(bytes, path, workspaces, detail, out),
+        Agent::Goose => goose::decode_document(bytes, path, workspaces, detail, out),
         Agent::Amp => amp::decode_document(bytes, path, workspaces, detail, out),
         Agent::Cline | Agent::RooCode | Agent::KiloCode => {
             cline::decode_document(agent.name(), bytes, path, workspaces, detail, out)

@@ -127,6 +127,7 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::RooCode => "roo",
         Agent::KiloCode => "kilo",
         Agent::Amp => "amp",
+        Agent::Goose => "goose",
     }
 }
 

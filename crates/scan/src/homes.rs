@@ -159,9 +159,26 @@ pub fn amp_homes() -> Vec<Home> {
     homes.filter(|home| home.folder.is_dir()).collect()
 }
 
+/// Goose's homes: `data/sessions` in `GOOSE_PATH_ROOT`, else `goose/sessions` in `XDG_DATA_HOME` or `~/.local/share`, and where macOS keeps it.
+/// Those that do not exist are left out.
+pub fn goose_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folders = match (told("GOOSE_PATH_ROOT"), told("HOME")) {
+        (Some(root), _) => vec![root.join("data/sessions")],
+        (None, home) => {
+            let home = home.unwrap_or_default();
+            let data = told("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
+            let block = home.join("Library/Application Support/Block/goose");
+            vec![data.join("goose/sessions"), block.join("sessions"), block.join("data/sessions")]
+        }
+    };
+    let homes = folders.into_iter().map(|folder| Home::of(Agent::Goose, folder));
+    homes.filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes(), goose_homes()].concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
