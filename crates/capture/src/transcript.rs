@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, amp, claude_code, cline, codex, copilot, gemini_cli, goose, opencode, pi};
+use crate::{Workspaces, amp, claude_code, cline, codex, copilot, droid, gemini_cli, goose, opencode, pi};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub enum Agent {
     KiloCode,
     Amp,
     Goose,
+    Droid,
 }
 
 /// How a transcript is read.
@@ -57,7 +58,7 @@ pub enum Form {
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::GeminiCli,
         Self::Codex,
         Self::CopilotCli,
@@ -66,6 +67,7 @@ impl Agent {
         Self::KiloCode,
         Self::Amp,
         Self::Goose,
+        Self::Droid,
         Self::OpenCode,
         Self::Pi,
         Self::ClaudeCode,
@@ -85,6 +87,7 @@ impl Agent {
             Self::KiloCode => cline::KILO_CODE,
             Self::Amp => amp::AGENT,
             Self::Goose => goose::AGENT,
+            Self::Droid => droid::AGENT,
         }
     }
 
@@ -98,6 +101,7 @@ impl Agent {
             Self::Cline => cline::is_task(name) || cline::is_session(name),
             Self::RooCode | Self::KiloCode => cline::is_task(name),
             Self::Amp => amp::is_thread(name),
+            Self::Droid => droid::is_of_session(name),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
@@ -141,6 +145,7 @@ impl Agent {
             Self::RooCode | Self::KiloCode => false,
             Self::Amp => amp::looks_like_thread(head),
             Self::Goose => goose::looks_like_session(head),
+            Self::Droid => droid::looks_like_messages(head) || droid::looks_like_settings(head),
         }
     }
 }
@@ -162,6 +167,7 @@ pub enum FileState {
     KiloCode,
     Amp,
     Goose,
+    Droid(droid::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -181,6 +187,7 @@ impl FileState {
             Agent::KiloCode => Self::KiloCode,
             Agent::Amp => Self::Amp,
             Agent::Goose => Self::Goose,
+            Agent::Droid => Self::Droid(droid::FileState::of(path)),
         }
     }
 
@@ -197,6 +204,7 @@ impl FileState {
             Self::KiloCode => Agent::KiloCode,
             Self::Amp => Agent::Amp,
             Self::Goose => Agent::Goose,
+            Self::Droid(_) => Agent::Droid,
         }
     }
 
@@ -228,6 +236,7 @@ impl FileState {
                 LineVerdict::Unreadable("this agent writes documents, no lines")
             }
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
+            Self::Droid(state) => droid::decode_line(bytes, state, workspaces, detail, out),
         }
     }
 }
@@ -244,6 +253,7 @@ pub fn decode_document(
     match agent {
         Agent::GeminiCli => gemini_cli::decode_document(bytes, path, workspaces, detail, out),
         Agent::OpenCode => opencode::decode_document(bytes, path, workspaces, detail, out),
+        Agent::Droid => droid::decode_document(bytes, path, workspaces, detail, out),
         Agent::Goose => goose::decode_document(bytes, path, workspaces, detail, out),
         Agent::Amp => amp::decode_document(bytes, path, workspaces, detail, out),
         Agent::Cline | Agent::RooCode | Agent::KiloCode => {

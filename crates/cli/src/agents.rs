@@ -128,6 +128,7 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::KiloCode => "kilo",
         Agent::Amp => "amp",
         Agent::Goose => "goose",
+        Agent::Droid => "droid",
     }
 }
 

@@ -176,9 +176,18 @@ pub fn goose_homes() -> Vec<Home> {
     homes.filter(|home| home.folder.is_dir()).collect()
 }
 
+/// Droid's home: `.factory/sessions` in `FACTORY_HOME_OVERRIDE` (as the client reads it) or in the user's home folder, where it exists.
+pub fn droid_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let home = told("FACTORY_HOME_OVERRIDE").or_else(|| told("HOME"));
+    let home = home.map(|home| Home::of(Agent::Droid, home.join(".factory/sessions")));
+    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes(), goose_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes(), goose_homes(), droid_homes()]
+        .concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
