@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, amp, claude_code, cline, codex, copilot, droid, gemini_cli, goose, opencode, pi};
+use crate::{Workspaces, amp, claude_code, cline, codex, copilot, cursor, droid, gemini_cli, goose, opencode, pi};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub enum Agent {
     Amp,
     Goose,
     Droid,
+    Cursor,
 }
 
 /// How a transcript is read.
@@ -58,7 +59,7 @@ pub enum Form {
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::GeminiCli,
         Self::Codex,
         Self::CopilotCli,
@@ -68,6 +69,7 @@ impl Agent {
         Self::Amp,
         Self::Goose,
         Self::Droid,
+        Self::Cursor,
         Self::OpenCode,
         Self::Pi,
         Self::ClaudeCode,
@@ -88,6 +90,7 @@ impl Agent {
             Self::Amp => amp::AGENT,
             Self::Goose => goose::AGENT,
             Self::Droid => droid::AGENT,
+            Self::Cursor => cursor::AGENT,
         }
     }
 
@@ -102,6 +105,7 @@ impl Agent {
             Self::RooCode | Self::KiloCode => cline::is_task(name),
             Self::Amp => amp::is_thread(name),
             Self::Droid => droid::is_of_session(name),
+            Self::Cursor => name.ends_with(".csv"),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
@@ -145,6 +149,7 @@ impl Agent {
             Self::RooCode | Self::KiloCode => false,
             Self::Amp => amp::looks_like_thread(head),
             Self::Goose => goose::looks_like_session(head),
+            Self::Cursor => cursor::looks_like_export(head),
             Self::Droid => droid::looks_like_messages(head) || droid::looks_like_settings(head),
         }
     }
@@ -168,6 +173,7 @@ pub enum FileState {
     Amp,
     Goose,
     Droid(droid::FileState),
+    Cursor(cursor::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -188,6 +194,7 @@ impl FileState {
             Agent::Amp => Self::Amp,
             Agent::Goose => Self::Goose,
             Agent::Droid => Self::Droid(droid::FileState::of(path)),
+            Agent::Cursor => Self::Cursor(cursor::FileState::of(path)),
         }
     }
 
@@ -205,6 +212,7 @@ impl FileState {
             Self::Amp => Agent::Amp,
             Self::Goose => Agent::Goose,
             Self::Droid(_) => Agent::Droid,
+            Self::Cursor(_) => Agent::Cursor,
         }
     }
 
@@ -237,6 +245,7 @@ impl FileState {
             }
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
             Self::Droid(state) => droid::decode_line(bytes, state, workspaces, detail, out),
+            Self::Cursor(state) => cursor::decode_line(bytes, state, detail, out),
         }
     }
 }
@@ -259,7 +268,7 @@ pub fn decode_document(
         Agent::Cline | Agent::RooCode | Agent::KiloCode => {
             cline::decode_document(agent.name(), bytes, path, workspaces, detail, out)
         }
-        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi => {
+        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi | Agent::Cursor => {
             LineVerdict::Unreadable("this agent writes lines, no document")
         }
     }

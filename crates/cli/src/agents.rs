@@ -129,6 +129,7 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::Amp => "amp",
         Agent::Goose => "goose",
         Agent::Droid => "droid",
+        Agent::Cursor => "cursor-agent",
     }
 }
 

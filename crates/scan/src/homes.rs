@@ -33,7 +33,7 @@ impl Home {
         let path = Packing::strip(path);
         match self.agent {
             Some(agent) => agent.takes(&path),
-            None => path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json"),
+            None => path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json" || kind == "csv"),
         }
     }
 }
