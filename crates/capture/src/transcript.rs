@@ -130,8 +130,13 @@ impl Agent {
         let is_task = Self::RooCode.takes(path);
         let of_task = || Self::ALL.into_iter().find(|agent| is_task && agent.name() == cline::whose_task(path, head));
         let is_lines = path.extension().is_some_and(|kind| kind == "jsonl");
-        // Its words may stand in a prompt at the head of anybody's lines; its own files are documents.
-        let may_be = |agent: &Self| !(is_lines && *agent == Self::OpenCode);
+        let is_table = path.extension().is_some_and(|kind| kind == "csv");
+        // The words of a document may stand in a prompt at the head of anybody's lines.
+        let may_be = |agent: &Self| match agent {
+            Self::Cursor => is_table,
+            Self::OpenCode | Self::Amp | Self::Cline => !is_lines && !is_table,
+            _ => !is_table,
+        };
         let by_head = || Self::ALL.into_iter().filter(may_be).find(|agent| agent.looks_like(head));
         by_name().or_else(of_task).or_else(by_head).or(is_lines.then_some(Self::ClaudeCode))
     }

@@ -165,8 +165,8 @@ pub fn goose_homes() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folders = match (told("GOOSE_PATH_ROOT"), told("HOME")) {
         (Some(root), _) => vec![root.join("data/sessions")],
-        (None, home) => {
-            let home = home.unwrap_or_default();
+        (None, None) => Vec::new(),
+        (None, Some(home)) => {
             let data = told("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
             let block = home.join("Library/Application Support/Block/goose");
             vec![data.join("goose/sessions"), block.join("sessions"), block.join("data/sessions")]

@@ -33,9 +33,11 @@ struct Opened {
     at: Option<UnixMs>,
 }
 
+/// Unlike lines, which may have its words in a prompt, the client writes it indented.
 pub fn looks_like_settings(head: &[u8]) -> bool {
+    let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let has = |word: &[u8]| memchr::memmem::find(head, word).is_some();
-    has(b"\"tokenUsage\"") && has(b"\"cacheCreationTokens\"") && has(b"\"thinkingTokens\"")
+    first.trim_ascii() == b"{" && has(b"\"tokenUsage\"") && has(b"\"cacheCreationTokens\"") && has(b"\"thinkingTokens\"")
 }
 
 /// Tells `out` the sum of a session.
