@@ -126,6 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_beside_is_read_when_it_is_a_file_of_moderate_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, large) = (dir.path().join("state.json"), dir.path().join("large.json"));
+        fs::write(&file, "{}").unwrap();
+        File::create(&large).unwrap().set_len(LARGEST_BESIDE + 1).unwrap();
+        let mut resolver = WorkspaceResolver::default();
+        for _ in 0..2 {
+            assert_eq!(resolver.beside(&file).as_deref(), Some(&b"{}"[..]));
+            for none in [dir.path().to_owned(), dir.path().join("gone.json"), large.clone()] {
+                assert_eq!(resolver.beside(&none), None, "{}", none.display());
+            }
+        }
+    }
+
+    #[test]
     fn ignored_and_excluded_folders() {
         let dir = tempfile::tempdir().unwrap();
         let ignored = dir.path().join("ignored/deep");
