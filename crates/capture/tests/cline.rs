@@ -100,6 +100,26 @@ fn a_session_tells_requests_and_tool_calls() {
 }
 
 #[test]
+fn an_anthropic_input_is_without_cache_in_tasks_and_the_whole_in_sessions() {
+    // As 2.18.0 and 3.0.65 wrote one answer of 7 input tokens, 30 written to the cache and 4000 read from it.
+    let facts = task(
+        Agent::Cline,
+        r#"[{"ts":4,"say":"api_req_started","text":"{\"tokensIn\":7,\"tokensOut\":81,\"cacheWrites\":30,\"cacheReads\":4000,\"cost\":0.0025484999999999996}",
+        "modelInfo":{"providerId":"anthropic","modelId":"claude-sonnet-4-5-20250929","mode":"act"}}]"#,
+        &[],
+    );
+    assert_eq!(tokens(&facts), [[7, 4000, 30, 81]]);
+    assert_eq!(requests(&facts)[0].reported_cost_nano.get(), Some(&2_548_500));
+    let session = r#"{"sessionId":"s","messages":[{"id":"msg_1","role":"assistant","ts":4,"modelInfo":{"id":"claude-sonnet-4-5-20250929","provider":"anthropic"},
+        "metrics":{"inputTokens":4037,"outputTokens":80,"cacheReadTokens":4000,"cacheWriteTokens":30,"cost":0.0025335}}]}"#;
+    let mut facts = Vec::new();
+    let path = Path::new("/nowhere/sessions/s/s.messages.json");
+    decode_document(Agent::Cline, session.as_bytes(), path, &mut Disk::default(), Detail::All, &mut |fact| facts.push(fact));
+    assert_eq!(tokens(&facts), [[7, 4000, 30, 80]]);
+    assert_eq!(requests(&facts)[0].reported_cost_nano.get(), Some(&2_533_500));
+}
+
+#[test]
 fn a_task_is_told_by_its_folder_and_a_session_by_its_head() {
     let of = |path: &str, head: &str| Agent::of_file(Path::new(path), head.as_bytes());
     let folder = |extension: &str| format!("/x/globalStorage/{extension}/tasks/1/ui_messages.json");
