@@ -131,12 +131,18 @@ fn bad_files_and_rows_are_refused_or_tell_no_usage() {
     for text in [
         "{}",
         "{\"accumulated_input_tokens\":-5}",
-        "{\"input_tokens\":\"9\"}\n{\"role\":7,\"content\":[1,{\"type\":\"toolResponse\"}]}\n{cut",
+        "{\"input_tokens\":\"9\"}\n{\"role\":7,\"content\":[1,{\"type\":\"toolResponse\"}]}",
     ] {
         let (verdict, facts) = decode(text);
         assert_eq!(verdict, LineVerdict::Decoded, "{text}");
         assert!(!facts.iter().any(|fact| matches!(fact, Fact::Request(_))), "{text}");
     }
+    let (verdict, facts) = decode(&format!("{FILE}{{cut"));
+    assert_eq!(
+        (verdict, sum(&facts).input_tokens.get()),
+        (LineVerdict::Unreadable("not JSON"), Some(&18500)),
+        "the others tell theirs"
+    );
     let mut facts = Vec::new();
     let bad = SessionRow {
         id: "a",

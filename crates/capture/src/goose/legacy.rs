@@ -45,8 +45,14 @@ pub fn decode_document(
         _ => {}
     });
     (session.accumulated, session.last) = (accumulated, last);
-    // A line that is damaged, or cut while it was written, tells nothing; the others do.
-    let messages: Vec<Message<'_>> = lines.filter_map(|line| Some(Message::parse(&json::object(line).ok()?))).collect();
+    // A message that is damaged, or cut while it was written, is told of after the others have told theirs.
+    let (mut messages, mut damaged) = (Vec::new(), None);
+    for line in lines {
+        match json::object(line) {
+            Ok(message) => messages.push(Message::parse(&message)),
+            Err(reason) => damaged = Some(LineVerdict::Unreadable(reason)),
+        }
+    }
     session.created_at = messages.iter().filter_map(|message| message.created_at).min();
     session.updated_at = messages.iter().filter_map(|message| message.created_at).max();
     let Some(telling) = session.place(workspaces) else { return LineVerdict::Excluded };
@@ -57,5 +63,5 @@ pub fn decode_document(
             message.tell(&mut turn, &telling, out);
         }
     }
-    verdict
+    damaged.unwrap_or(verdict)
 }
