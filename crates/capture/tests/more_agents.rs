@@ -231,3 +231,11 @@ fn hostile_bytes_are_refused_or_tell_nothing() {
     let request = requests(&told).remove(0);
     assert_eq!((request.input_tokens.get(), request.cache_read_tokens.get()), (Some(&1), None), "a part larger than its whole");
 }
+
+#[test]
+fn words_of_documents_in_a_prompt_make_no_lines_another_agents() {
+    let prompt = r#"{"type":"user","message":{"content":"{ \"tokenUsage\" \"cacheCreationTokens\" \"thinkingTokens\" }"},"id":"T-1","messages":1,
+        "updated_at":1,"agent":1,"sessionId":"ses_1","tokenUsage":1,"cacheCreationTokens":1,"thinkingTokens":1,"projectID":1}"#;
+    assert_eq!(Agent::of_file(Path::new("/x/a.jsonl"), prompt.as_bytes()), Some(Agent::ClaudeCode));
+    assert_eq!(Agent::of_file(Path::new("/x/a.csv"), prompt.as_bytes()), None);
+}

@@ -123,6 +123,13 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::CopilotCli => "copilot",
         Agent::OpenCode => "opencode",
         Agent::Pi => "pi",
+        Agent::Cline => "cline",
+        Agent::RooCode => "roo",
+        Agent::KiloCode => "kilo",
+        Agent::Amp => "amp",
+        Agent::Goose => "goose",
+        Agent::Droid => "droid",
+        Agent::Cursor => "cursor-agent",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use ducat_capture::{Agent, Detail, Form, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
@@ -127,6 +128,10 @@ impl Workspaces for CwdAsProject<'_> {
 
     fn noted_in(&mut self, folder: &Path) -> Option<String> {
         self.0.noted_in(folder)
+    }
+
+    fn beside(&mut self, file: &Path) -> Option<Arc<[u8]>> {
+        self.0.beside(file)
     }
 }
 

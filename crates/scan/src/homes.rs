@@ -33,7 +33,7 @@ impl Home {
         let path = Packing::strip(path);
         match self.agent {
             Some(agent) => agent.takes(&path),
-            None => path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json"),
+            None => path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json" || kind == "csv"),
         }
     }
 }
@@ -100,9 +100,94 @@ fn further_homes() -> Vec<Home> {
     homes.filter(|home| home.folder.is_dir()).collect()
 }
 
+/// Folders below the user's home in which an editor of VS Code's family keeps `User/globalStorage`.
+const EDITORS: [&str; 14] = [
+    ".config/Code",
+    ".config/Code - Insiders",
+    ".config/VSCodium",
+    ".config/Cursor",
+    ".config/Windsurf",
+    "Library/Application Support/Code",
+    "Library/Application Support/Code - Insiders",
+    "Library/Application Support/VSCodium",
+    "Library/Application Support/Cursor",
+    "Library/Application Support/Windsurf",
+    ".vscode-server/data",
+    ".vscode-server-insiders/data",
+    ".cursor-server/data",
+    ".windsurf-server/data",
+];
+
+/// Extensions of editors by the name of their folder.
+const EXTENSIONS: [(Agent, &str); 3] = [
+    (Agent::Cline, "saoudrizwan.claude-dev"),
+    (Agent::RooCode, "rooveterinaryinc.roo-cline"),
+    (Agent::KiloCode, "kilocode.kilo-code"),
+];
+
+/// Cline's homes: `tasks` of its extension in every editor, and `tasks` and `sessions` in `CLINE_DATA_DIR`, else in `data` in `CLINE_DIR` or
+/// `~/.cline`; Roo Code's and Kilo Code's: `tasks` of their extensions, and of Kilo Code's first command line. Those that do not exist are
+/// left out.
+pub fn cline_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let home = told("HOME");
+    let of_editor = |editor: PathBuf| {
+        EXTENSIONS.map(|(agent, extension)| Home::of(agent, editor.join("User/globalStorage").join(extension).join("tasks")))
+    };
+    let mut homes: Vec<Home> = home.iter().flat_map(|home| EDITORS.map(|editor| home.join(editor))).flat_map(of_editor).collect();
+    let cline = told("CLINE_DIR").or_else(|| Some(home.as_ref()?.join(".cline")));
+    let data = told("CLINE_DATA_DIR").or_else(|| Some(cline?.join("data")));
+    homes.extend(data.iter().flat_map(|data| ["tasks", "sessions"].map(|name| Home::of(Agent::Cline, data.join(name)))));
+    homes.extend(home.iter().map(|home| Home::of(Agent::KiloCode, home.join(".kilocode/cli/global/tasks"))));
+    homes.retain(|home| home.folder.is_dir());
+    homes
+}
+
+/// Amp's homes: `threads` in every folder of the comma-separated `AMP_DATA_DIR`, else in `amp` in `XDG_DATA_HOME` or `~/.local/share`. Those
+/// that do not exist are left out.
+pub fn amp_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty());
+    let folders = match told("AMP_DATA_DIR") {
+        Some(told) => told.to_string_lossy().split(',').map(|folder| PathBuf::from(folder.trim())).collect(),
+        None => {
+            let home = || told("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+            let data = told("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+            data.into_iter().map(|data| data.join("amp")).collect::<Vec<_>>()
+        }
+    };
+    let homes = folders.into_iter().map(|folder| Home::of(Agent::Amp, folder.join("threads")));
+    homes.filter(|home| home.folder.is_dir()).collect()
+}
+
+/// Goose's homes: `data/sessions` in `GOOSE_PATH_ROOT`, else `goose/sessions` in `XDG_DATA_HOME` or `~/.local/share`, and where macOS keeps it.
+/// Those that do not exist are left out.
+pub fn goose_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folders = match (told("GOOSE_PATH_ROOT"), told("HOME")) {
+        (Some(root), _) => vec![root.join("data/sessions")],
+        (None, None) => Vec::new(),
+        (None, Some(home)) => {
+            let data = told("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
+            let block = home.join("Library/Application Support/Block/goose");
+            vec![data.join("goose/sessions"), block.join("sessions"), block.join("data/sessions")]
+        }
+    };
+    let homes = folders.into_iter().map(|folder| Home::of(Agent::Goose, folder));
+    homes.filter(|home| home.folder.is_dir()).collect()
+}
+
+/// Droid's home: `.factory/sessions` in `FACTORY_HOME_OVERRIDE` (as the client reads it) or in the user's home folder, where it exists.
+pub fn droid_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let home = told("FACTORY_HOME_OVERRIDE").or_else(|| told("HOME"));
+    let home = home.map(|home| Home::of(Agent::Droid, home.join(".factory/sessions")));
+    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes(), goose_homes(), droid_homes()]
+        .concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
