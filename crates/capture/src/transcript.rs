@@ -48,6 +48,8 @@ pub enum Form {
     Lines,
     /// One JSON document, read whole whenever it changed.
     Document,
+    /// An SQLite database, of which the rows that changed are read.
+    Database,
 }
 
 impl Agent {
@@ -72,7 +74,7 @@ impl Agent {
         match self {
             Self::ClaudeCode | Self::Pi => name.ends_with(".jsonl"),
             Self::CopilotCli => name == "events.jsonl",
-            Self::OpenCode => name.ends_with(".json"),
+            Self::OpenCode => opencode::is_database(name) || opencode::is_stored(path),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
@@ -85,6 +87,7 @@ impl Agent {
     pub fn form(self, path: &Path) -> Form {
         match self {
             _ if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
+            Self::OpenCode => Form::Database,
             _ => Form::Lines,
         }
     }
@@ -92,6 +95,9 @@ impl Agent {
     /// Whose transcript a file is that lies anywhere, by its path without the ending of a compression, and by how it begins. Lines of an
     /// agent that nobody knows are taken for Claude Code's, whose damaged files begin in any way.
     pub fn of_file(path: &Path, head: &[u8]) -> Option<Self> {
+        if path.extension().is_some_and(|kind| kind == "db") {
+            return (Self::OpenCode.takes(path) && opencode::looks_like_database(head)).then_some(Self::OpenCode);
+        }
         let by_name = Self::Codex.takes(path).then_some(Self::Codex);
         let is_lines = path.extension().is_some_and(|kind| kind == "jsonl");
         // Its words may stand in a prompt at the head of anybody's lines; its own files are documents.
@@ -121,9 +127,8 @@ pub enum FileState {
     Codex(codex::FileState),
     GeminiCli(gemini_cli::FileState),
     CopilotCli(copilot::FileState),
-    /// It writes documents, no lines.
     #[serde(rename = "opencode")]
-    OpenCode,
+    OpenCode(opencode::FileState),
     Pi(pi::FileState),
 }
 
@@ -137,7 +142,7 @@ impl FileState {
             Agent::Codex => Self::Codex(codex::FileState::of(path)),
             Agent::GeminiCli => Self::GeminiCli(gemini_cli::FileState::of(path)),
             Agent::CopilotCli => Self::CopilotCli(copilot::FileState::of(path)),
-            Agent::OpenCode => Self::OpenCode,
+            Agent::OpenCode => Self::OpenCode(opencode::FileState::default()),
             Agent::Pi => Self::Pi(pi::FileState::of(path)),
         }
     }
@@ -148,7 +153,7 @@ impl FileState {
             Self::Codex(_) => Agent::Codex,
             Self::GeminiCli(_) => Agent::GeminiCli,
             Self::CopilotCli(_) => Agent::CopilotCli,
-            Self::OpenCode => Agent::OpenCode,
+            Self::OpenCode(_) => Agent::OpenCode,
             Self::Pi(_) => Agent::Pi,
         }
     }
@@ -177,7 +182,7 @@ impl FileState {
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
             Self::GeminiCli(state) => gemini_cli::decode_line(bytes, state, workspaces, detail, out),
             Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
-            Self::OpenCode => LineVerdict::Unreadable("this agent writes documents, no lines"),
+            Self::OpenCode(_) => LineVerdict::Unreadable("this agent writes documents and a database, no lines"),
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
         }
     }
