@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, claude_code, codex, copilot, gemini_cli, opencode, pi};
+use crate::{Workspaces, claude_code, codex, copilot, gemini_cli, opencode, pi, qwen_code};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub enum Agent {
     #[serde(rename = "opencode")]
     OpenCode,
     Pi,
+    QwenCode,
 }
 
 /// How a transcript is read.
@@ -54,7 +55,8 @@ pub enum Form {
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 6] = [Self::GeminiCli, Self::Codex, Self::CopilotCli, Self::OpenCode, Self::Pi, Self::ClaudeCode];
+    pub const ALL: [Self; 7] =
+        [Self::GeminiCli, Self::Codex, Self::CopilotCli, Self::OpenCode, Self::Pi, Self::QwenCode, Self::ClaudeCode];
 
     /// Its name in the ledger.
     pub fn name(self) -> &'static str {
@@ -65,6 +67,7 @@ impl Agent {
             Self::CopilotCli => copilot::AGENT,
             Self::OpenCode => opencode::AGENT,
             Self::Pi => pi::AGENT,
+            Self::QwenCode => qwen_code::AGENT,
         }
     }
 
@@ -76,6 +79,7 @@ impl Agent {
             Self::CopilotCli => name == "events.jsonl",
             Self::OpenCode => opencode::is_database(name) || opencode::is_stored(path),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
+            Self::QwenCode => name.ends_with(".jsonl") && path.parent().is_some_and(|folder| folder.ends_with("chats")),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
                 is_chat && (name.ends_with(".jsonl") || (name.starts_with("session-") && name.ends_with(".json")))
@@ -115,6 +119,7 @@ impl Agent {
             Self::CopilotCli => copilot::looks_like_events(head),
             Self::OpenCode => opencode::looks_like_document(head),
             Self::Pi => pi::looks_like_session(head),
+            Self::QwenCode => qwen_code::looks_like_chat(head),
         }
     }
 }
@@ -130,6 +135,7 @@ pub enum FileState {
     #[serde(rename = "opencode")]
     OpenCode(opencode::FileState),
     Pi(pi::FileState),
+    QwenCode(qwen_code::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -144,6 +150,7 @@ impl FileState {
             Agent::CopilotCli => Self::CopilotCli(copilot::FileState::of(path)),
             Agent::OpenCode => Self::OpenCode(opencode::FileState::default()),
             Agent::Pi => Self::Pi(pi::FileState::of(path)),
+            Agent::QwenCode => Self::QwenCode(qwen_code::FileState::default()),
         }
     }
 
@@ -155,6 +162,7 @@ impl FileState {
             Self::CopilotCli(_) => Agent::CopilotCli,
             Self::OpenCode(_) => Agent::OpenCode,
             Self::Pi(_) => Agent::Pi,
+            Self::QwenCode(_) => Agent::QwenCode,
         }
     }
 
@@ -184,6 +192,7 @@ impl FileState {
             Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
             Self::OpenCode(_) => LineVerdict::Unreadable("this agent writes documents and a database, no lines"),
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
+            Self::QwenCode(state) => qwen_code::decode_line(bytes, state, workspaces, detail, out),
         }
     }
 }
@@ -200,7 +209,7 @@ pub fn decode_document(
     match agent {
         Agent::GeminiCli => gemini_cli::decode_document(bytes, path, workspaces, detail, out),
         Agent::OpenCode => opencode::decode_document(bytes, path, workspaces, detail, out),
-        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi => {
+        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi | Agent::QwenCode => {
             LineVerdict::Unreadable("this agent writes lines, no document")
         }
     }

@@ -123,6 +123,7 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::CopilotCli => "copilot",
         Agent::OpenCode => "opencode",
         Agent::Pi => "pi",
+        Agent::QwenCode => "qwen",
     }
 }
 

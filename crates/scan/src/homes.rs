@@ -115,9 +115,17 @@ fn opencode_homes() -> Vec<Home> {
     homes.into_iter().filter(|home| home.folder.is_dir()).collect()
 }
 
+/// Qwen Code's homes: `projects` in `QWEN_RUNTIME_DIR`, else in `QWEN_HOME`, else in `~/.qwen`, where it exists.
+fn qwen_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = told("QWEN_RUNTIME_DIR").or_else(|| told("QWEN_HOME")).or_else(|| Some(told("HOME")?.join(".qwen")));
+    let home = folder.map(|folder| Home::of(Agent::QwenCode, folder.join("projects")));
+    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), opencode_homes(), further_homes()].concat()
+    [claude_homes(), codex_homes(), gemini_homes(), opencode_homes(), qwen_homes(), further_homes()].concat()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
