@@ -9,6 +9,7 @@ mod tool;
 
 pub use chat::{FileState, decode_line, looks_like_chat};
 pub(crate) use tokens::Tokens;
+pub(crate) use tool::ended;
 
 /// Its name in the ledger.
 pub const AGENT: &str = "qwen-code";

@@ -89,7 +89,8 @@ fn code(response: &LazyValue<'_>) -> Option<i64> {
     code
 }
 
-fn ended(status: Option<&str>, error: Option<&str>, exit_code: Option<i64>) -> Option<(Outcome, Option<&'static str>)> {
+/// Outcome and kind of error of a call by its status, as chats and telemetry call them.
+pub fn ended(status: Option<&str>, error: Option<&str>, exit_code: Option<i64>) -> Option<(Outcome, Option<&'static str>)> {
     Some(match (status?, error) {
         (_, Some("execution_denied" | "permission_denied")) => (Outcome::Refused, Some("permission")),
         (_, Some("invalid_tool_params" | "tool_not_registered")) => (Outcome::Refused, Some("validation")),
