@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::opencode::{Row, RowOf, decode_row};
+use ducat_capture::otlp::{Labels, Surroundings, decode_logs};
 use ducat_capture::{Agent, AsTold, Detail, FileState, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, Key, Outcome, Request, ToolCall};
+use ducat_prices::PriceTable;
 use serde_json::Value;
 
 fn fixture(name: &str) -> (PathBuf, Vec<u8>) {
@@ -192,7 +194,7 @@ fn qwen_code_tells_every_answer_by_its_id_and_how_calls_ended() {
     let facts = lines(Agent::QwenCode, &bytes, &mut AsTold);
     let told = requests(&facts);
     assert_eq!(told.iter().map(tokens).collect::<Vec<_>>(), ANSWERED);
-    assert_eq!(told[0].id, "chatcmpl-mock49d0c6948b000001");
+    assert_eq!(told[0].id, "chatcmpl-mock35d39c16b6000001");
     assert!(told.iter().all(|request| request.turn.get().is_some() && request.duration_ms.get().is_some()));
     let ended = |name: &str, outcome, kind: Option<&str>| (name.to_owned(), Some(outcome), kind.map(str::to_owned));
     assert_eq!(
@@ -213,12 +215,35 @@ fn qwen_code_tells_every_answer_by_its_id_and_how_calls_ended() {
 }
 
 #[test]
+fn qwen_code_telemetry_tells_the_answers_of_its_chat() {
+    let chat = requests(&lines(Agent::QwenCode, &fixture("qwen-code/chat-0.15.10.jsonl").1, &mut AsTold));
+    let (prices, labels) = (PriceTable::embedded(), Labels::default());
+    let now = 1_795_700_000_000;
+    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now };
+    let mut facts = Vec::new();
+    for export in fixture("qwen-code/logs-0.15.10.jsonl").1.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        decode_logs(&serde_json::from_slice(export).unwrap(), &mut around, &mut |fact| facts.push(fact));
+    }
+    let told = requests(&facts);
+    assert_eq!(told.iter().map(tokens).collect::<Vec<_>>(), ANSWERED);
+    assert_eq!(
+        told.iter().map(|request| request.key).collect::<Vec<_>>(),
+        chat.iter().map(|request| request.key).collect::<Vec<_>>()
+    );
+    let mut ended: Vec<_> = calls(&facts).into_iter().map(|(name, outcome, _)| (name, outcome)).collect();
+    ended.sort();
+    // Whether a shell's command failed it does not say.
+    let shell = || ("run_shell_command".to_owned(), None);
+    assert_eq!(ended, [("read_file".to_owned(), Some(Outcome::Error)), shell(), shell()]);
+}
+
+#[test]
 fn a_qwen_code_fork_counts_what_it_copied_in_its_parent() {
     let (_, bytes) = fixture("qwen-code/chat-0.15.10.jsonl");
     let parent = lines(Agent::QwenCode, &bytes, &mut AsTold);
-    let text = String::from_utf8(bytes).unwrap().replace("64831ce2", "aaaaaaaa");
+    let text = String::from_utf8(bytes).unwrap().replace("64169137", "aaaaaaaa");
     let copy =
-        text.replace("\"parentUuid\"", r#""forkedFrom":{"sessionId":"64831ce2-ca33-48a3-a364-102a92b18669"},"parentUuid""#);
+        text.replace("\"parentUuid\"", r#""forkedFrom":{"sessionId":"64169137-3306-46a2-8629-7980a183fe84"},"parentUuid""#);
     let fork = lines(Agent::QwenCode, copy.as_bytes(), &mut AsTold);
     let all = [parent.clone(), fork.clone()].concat();
     assert_eq!(requests(&all).len(), 3);
@@ -227,7 +252,7 @@ fn a_qwen_code_fork_counts_what_it_copied_in_its_parent() {
         let of = |fact: &Fact| if let Fact::Session(session) = fact { session.opened_at.get().copied() } else { None };
         facts.iter().find_map(of)
     };
-    assert_eq!((opened(&parent), opened(&fork)), (Some(1_795_594_302_329), None), "it wrote nothing of its own yet");
+    assert_eq!((opened(&parent), opened(&fork)), (Some(1_795_616_161_694), None), "it wrote nothing of its own yet");
 }
 
 #[test]

@@ -81,22 +81,22 @@ fn read(
     let of = |table, mark| still_there(&moment, table, mark);
     let (sessions, messages) = (of("session", &since.sessions)?, of("message", &since.messages)?);
     let parts = of("part", &since.parts)?;
-    let mut reach = FileState::default();
-    reach.sessions = each_row(&moment, SESSIONS, (sessions.updated_at, sessions.rowid), sessions.clone(), &mut |row| {
+    let reached_sessions = each_row(&moment, SESSIONS, (sessions.updated_at, sessions.rowid), sessions.clone(), &mut |row| {
         let version = row.get_ref(6)?.as_str_or_null().ok().flatten();
         tell(row, RowOf::Session { version, created_at: row.get(7).ok(), updated_at: row.get(1).ok() }, each)
     })?;
-    reach.messages = each_row(&moment, MESSAGES, (messages.updated_at, messages.rowid), messages.clone(), &mut |row| {
+    let reached_messages = each_row(&moment, MESSAGES, (messages.updated_at, messages.rowid), messages.clone(), &mut |row| {
         tell(row, RowOf::Message { id: text(row, 2), data: text(row, 6) }, each)
     })?;
-    if detail == Detail::All {
-        let of = (parts.updated_at, parts.rowid, messages.updated_at, messages.rowid);
-        reach.parts = each_row(&moment, PARTS, of, parts, &mut |row| {
+    let of = (parts.updated_at, parts.rowid, messages.updated_at, messages.rowid);
+    let reached_parts = match detail {
+        Detail::Requests => parts,
+        Detail::All => each_row(&moment, PARTS, of, parts, &mut |row| {
             let of = RowOf::Part { id: text(row, 2), message: text(row, 7), data: text(row, 6), message_data: text(row, 8) };
             tell(row, of, each)
-        })?;
-    }
-    Ok(reach)
+        })?,
+    };
+    Ok(FileState { sessions: reached_sessions, messages: reached_messages, parts: reached_parts })
 }
 
 /// The mark, unless its row is another now: then the table is read from its beginning.

@@ -108,6 +108,14 @@ fn a_database_is_read_while_its_client_runs_and_after_and_stays_as_it_was() {
     assert_eq!(kept.links, 3, "calls know their requests");
     assert_eq!(reported(&report(&folder, None)), ANSWERED);
     assert_eq!(bytes(&folder), before);
+    // As a client that was killed leaves it.
+    let left = dir.path().join("left");
+    fs::create_dir(&left).unwrap();
+    ["opencode.db", "opencode.db-wal"].iter().for_each(|name| _ = fs::copy(folder.join(name), left.join(name)).unwrap());
+    let as_left = bytes(&left);
+    let mut of_left = Kept::default();
+    assert_eq!(of_left.look(&left).problems, []);
+    assert_eq!((of_left.requests().as_slice(), bytes(&left)), (ANSWERED.as_slice(), as_left));
     // It was kept from nothing, not even from closing.
     client.execute_batch("ROLLBACK; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     client.close().unwrap();
