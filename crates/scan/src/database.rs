@@ -158,7 +158,7 @@ fn told(error: rusqlite::Error) -> io::Error {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
             format!("{error}; with a -wal file beside it, its folder must be writable: copy both elsewhere")
         }
-        _ => format!("not the database of a version of OpenCode that is known here ({error})"),
+        _ => format!("without the tables of OpenCode as it is known here, or not set up yet ({error})"),
     };
     io::Error::other(reason)
 }

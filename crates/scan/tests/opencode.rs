@@ -186,7 +186,7 @@ fn what_is_no_database_of_opencode_is_said_and_read_when_it_is_one() {
     });
     assert!(damaged.starts_with("damaged, or copied while it was written"), "{damaged}");
     let other = reason(&|path| Connection::open(path).unwrap().execute_batch("CREATE TABLE session (id TEXT)").unwrap());
-    assert!(other.starts_with("not the database of a version of OpenCode that is known here (no such table"), "{other}");
+    assert!(other.starts_with("without the tables of OpenCode as it is known here, or not set up yet (no such table"), "{other}");
     let garbled = reason(&|path| fs::write(path, [b"SQLite format 3\0".as_slice(), &[0xff; 4096]].concat()).unwrap());
     assert_eq!(garbled, "not an SQLite database");
     let text = reason(&|path| fs::write(path, "no database at all").unwrap());
