@@ -205,3 +205,18 @@ fn rows_that_cannot_be_read_are_counted_and_hide_no_other() {
     assert_eq!(report(dir.path(), None).problems[0].reason, "1 of its rows could not be read: not JSON");
     assert_eq!(kept.requests().len(), 3);
 }
+
+#[test]
+fn a_database_that_is_locked_is_read_at_the_next_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = client(&dir.path().join("opencode.db"));
+    client.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    // The one mode in which a writer keeps readers out; OpenCode does not use it.
+    client.execute_batch("BEGIN EXCLUSIVE; UPDATE message SET time_updated = 1").unwrap();
+    let mut kept = Kept::default();
+    let problems = kept.look(dir.path()).problems;
+    assert_eq!(problems.iter().map(|problem| problem.reason.as_str()).collect::<Vec<_>>(), ["busy; the next look reads it"]);
+    client.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(kept.look(dir.path()).problems, []);
+    assert_eq!(kept.requests(), ANSWERED);
+}
