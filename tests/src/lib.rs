@@ -7,6 +7,7 @@ pub mod gemini_cli;
 pub mod otlp;
 pub mod plan;
 pub mod proxy;
+pub mod qwen_code;
 pub mod scene;
 pub mod service;
 pub mod stand_in;

@@ -15,6 +15,7 @@ mod json;
 pub mod opencode;
 pub mod otlp;
 pub mod pi;
+pub mod qwen_code;
 mod telling;
 mod transcript;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use ducat_ledger::Fact;
 use serde::{Deserialize, Serialize};
 
-use crate::{Workspaces, amp, claude_code, cline, codex, copilot, cursor, droid, gemini_cli, goose, opencode, pi};
+use crate::{Workspaces, amp, claude_code, cline, codex, copilot, cursor, droid, gemini_cli, goose, opencode, pi, qwen_code};
 
 /// How much of a line or document is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub enum Agent {
     Goose,
     Droid,
     Cursor,
+    QwenCode,
 }
 
 /// How a transcript is read.
@@ -55,11 +56,13 @@ pub enum Form {
     Lines,
     /// One JSON document, read whole whenever it changed.
     Document,
+    /// An SQLite database, of which the rows that changed are read.
+    Database,
 }
 
 impl Agent {
     /// Those whose beginnings tell most come first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::GeminiCli,
         Self::Codex,
         Self::CopilotCli,
@@ -72,6 +75,7 @@ impl Agent {
         Self::Cursor,
         Self::OpenCode,
         Self::Pi,
+        Self::QwenCode,
         Self::ClaudeCode,
     ];
 
@@ -91,6 +95,7 @@ impl Agent {
             Self::Goose => goose::AGENT,
             Self::Droid => droid::AGENT,
             Self::Cursor => cursor::AGENT,
+            Self::QwenCode => qwen_code::AGENT,
         }
     }
 
@@ -100,13 +105,14 @@ impl Agent {
         match self {
             Self::ClaudeCode | Self::Pi | Self::Goose => name.ends_with(".jsonl"),
             Self::CopilotCli => name == "events.jsonl",
-            Self::OpenCode => name.ends_with(".json"),
             Self::Cline => cline::is_task(name) || cline::is_session(name),
             Self::RooCode | Self::KiloCode => cline::is_task(name),
             Self::Amp => amp::is_thread(name),
             Self::Droid => droid::is_of_session(name),
             Self::Cursor => name.ends_with(".csv"),
+            Self::OpenCode => opencode::is_database(name) || opencode::is_stored(path),
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
+            Self::QwenCode => name.ends_with(".jsonl") && path.parent().is_some_and(|folder| folder.ends_with("chats")),
             Self::GeminiCli => {
                 let is_chat = path.ancestors().skip(1).take(2).any(|folder| folder.ends_with("chats"));
                 is_chat && (name.ends_with(".jsonl") || (name.starts_with("session-") && name.ends_with(".json")))
@@ -119,6 +125,7 @@ impl Agent {
         match self {
             Self::Goose => Form::Document,
             _ if path.extension().is_some_and(|kind| kind == "json") => Form::Document,
+            Self::OpenCode => Form::Database,
             _ => Form::Lines,
         }
     }
@@ -126,6 +133,9 @@ impl Agent {
     /// Whose transcript a file is that lies anywhere, by its path without the ending of a compression, and by how it begins. Lines of an
     /// agent that nobody knows are taken for Claude Code's, whose damaged files begin in any way.
     pub fn of_file(path: &Path, head: &[u8]) -> Option<Self> {
+        if path.extension().is_some_and(|kind| kind == "db") {
+            return (Self::OpenCode.takes(path) && opencode::looks_like_database(head)).then_some(Self::OpenCode);
+        }
         let by_name = || Self::Codex.takes(path).then_some(Self::Codex);
         let is_task = Self::RooCode.takes(path);
         let of_task = || Self::ALL.into_iter().find(|agent| is_task && agent.name() == cline::whose_task(path, head));
@@ -156,6 +166,7 @@ impl Agent {
             Self::Goose => goose::looks_like_session(head),
             Self::Cursor => cursor::looks_like_export(head),
             Self::Droid => droid::looks_like_messages(head) || droid::looks_like_settings(head),
+            Self::QwenCode => qwen_code::looks_like_chat(head),
         }
     }
 }
@@ -168,9 +179,8 @@ pub enum FileState {
     Codex(codex::FileState),
     GeminiCli(gemini_cli::FileState),
     CopilotCli(copilot::FileState),
-    /// It writes documents, no lines.
     #[serde(rename = "opencode")]
-    OpenCode,
+    OpenCode(opencode::FileState),
     Pi(pi::FileState),
     Cline,
     RooCode,
@@ -179,6 +189,7 @@ pub enum FileState {
     Goose,
     Droid(droid::FileState),
     Cursor(cursor::FileState),
+    QwenCode(qwen_code::FileState),
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
@@ -191,7 +202,7 @@ impl FileState {
             Agent::Codex => Self::Codex(codex::FileState::of(path)),
             Agent::GeminiCli => Self::GeminiCli(gemini_cli::FileState::of(path)),
             Agent::CopilotCli => Self::CopilotCli(copilot::FileState::of(path)),
-            Agent::OpenCode => Self::OpenCode,
+            Agent::OpenCode => Self::OpenCode(opencode::FileState::default()),
             Agent::Pi => Self::Pi(pi::FileState::of(path)),
             Agent::Cline => Self::Cline,
             Agent::RooCode => Self::RooCode,
@@ -200,6 +211,7 @@ impl FileState {
             Agent::Goose => Self::Goose,
             Agent::Droid => Self::Droid(droid::FileState::of(path)),
             Agent::Cursor => Self::Cursor(cursor::FileState::of(path)),
+            Agent::QwenCode => Self::QwenCode(qwen_code::FileState::default()),
         }
     }
 
@@ -209,7 +221,7 @@ impl FileState {
             Self::Codex(_) => Agent::Codex,
             Self::GeminiCli(_) => Agent::GeminiCli,
             Self::CopilotCli(_) => Agent::CopilotCli,
-            Self::OpenCode => Agent::OpenCode,
+            Self::OpenCode(_) => Agent::OpenCode,
             Self::Pi(_) => Agent::Pi,
             Self::Cline => Agent::Cline,
             Self::RooCode => Agent::RooCode,
@@ -218,6 +230,7 @@ impl FileState {
             Self::Goose => Agent::Goose,
             Self::Droid(_) => Agent::Droid,
             Self::Cursor(_) => Agent::Cursor,
+            Self::QwenCode(_) => Agent::QwenCode,
         }
     }
 
@@ -245,12 +258,14 @@ impl FileState {
             Self::Codex(state) => codex::decode_line(bytes, state, workspaces, detail, out),
             Self::GeminiCli(state) => gemini_cli::decode_line(bytes, state, workspaces, detail, out),
             Self::CopilotCli(state) => copilot::decode_line(bytes, state, workspaces, detail, out),
-            Self::OpenCode | Self::Cline | Self::RooCode | Self::KiloCode | Self::Amp | Self::Goose => {
+            Self::OpenCode(_) => LineVerdict::Unreadable("this agent writes documents and a database, no lines"),
+            Self::Cline | Self::RooCode | Self::KiloCode | Self::Amp | Self::Goose => {
                 LineVerdict::Unreadable("this agent writes documents, no lines")
             }
             Self::Pi(state) => pi::decode_line(bytes, state, workspaces, detail, out),
             Self::Droid(state) => droid::decode_line(bytes, state, workspaces, detail, out),
             Self::Cursor(state) => cursor::decode_line(bytes, state, detail, out),
+            Self::QwenCode(state) => qwen_code::decode_line(bytes, state, workspaces, detail, out),
         }
     }
 }
@@ -273,7 +288,7 @@ pub fn decode_document(
         Agent::Cline | Agent::RooCode | Agent::KiloCode => {
             cline::decode_document(agent.name(), bytes, path, workspaces, detail, out)
         }
-        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi | Agent::Cursor => {
+        Agent::ClaudeCode | Agent::Codex | Agent::CopilotCli | Agent::Pi | Agent::QwenCode | Agent::Cursor => {
             LineVerdict::Unreadable("this agent writes lines, no document")
         }
     }

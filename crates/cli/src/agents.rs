@@ -130,6 +130,7 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::Goose => "goose",
         Agent::Droid => "droid",
         Agent::Cursor => "cursor-agent",
+        Agent::QwenCode => "qwen",
     }
 }
 

@@ -305,7 +305,8 @@ fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
 }
 
 /// Where transcripts were looked for in vain.
-pub const NO_HOMES: &str = "there is no ~/.claude/projects, no ~/.config/claude/projects, no ~/.codex/sessions, no ~/.gemini/tmp and nothing in CLAUDE_CONFIG_DIR";
+pub const NO_HOMES: &str =
+    "no agent that Ducat knows wrote in its home folder (docs/agents.md lists them), and CLAUDE_CONFIG_DIR names none";
 
 /// Reports over other folders remember apart.
 pub fn cache_name(homes: &[Home]) -> String {

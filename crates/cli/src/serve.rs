@@ -197,7 +197,7 @@ fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn
     loop {
         // Homes appear when an agent is first used.
         let homes = agent_homes();
-        homes.iter().for_each(|home| watch.add(&home.folder));
+        homes.iter().for_each(|home| watch.add_home(home));
         importer.set_homes(homes);
         if let Some(folder) = &pull_folder {
             watch.add(folder);

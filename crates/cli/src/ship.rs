@@ -99,7 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut is_first = true;
     loop {
         let homes = agent_homes();
-        homes.iter().for_each(|home| watch.add(&home.folder));
+        homes.iter().for_each(|home| watch.add_home(home));
         shipper.set_sources(homes, spool(&data), excluded.clone());
         let bar = progress_bar("shipping", is_first && io::stderr().is_terminal());
         let looked = shipper.look(&|done, total| {

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use ducat_scan::Home;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Files that no notice came for are found this often.
@@ -39,8 +40,17 @@ impl Watch {
 
     /// Watches a folder that may not be there yet; call it again before each wait.
     pub fn add(&mut self, folder: &Path) {
+        self.watch(folder, RecursiveMode::Recursive);
+    }
+
+    /// Watches a home that may not be there yet, as far as its transcripts lie.
+    pub fn add_home(&mut self, home: &Home) {
+        self.watch(&home.folder, if home.is_flat { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive });
+    }
+
+    fn watch(&mut self, folder: &Path, how: RecursiveMode) {
         if let Some(watcher) = self.watcher.as_mut().filter(|_| !self.watched.iter().any(|watched| watched == folder))
-            && watcher.watch(folder, RecursiveMode::Recursive).is_ok()
+            && watcher.watch(folder, how).is_ok()
         {
             self.watched.push(folder.to_owned());
         }

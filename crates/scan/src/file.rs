@@ -5,11 +5,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use ducat_capture::opencode::{self, decode_row};
 use ducat_capture::{Agent, Detail, Form, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::database::for_changed_rows;
 use crate::homes::TranscriptFile;
 use crate::lines::{FileLine, for_lines};
 
@@ -31,7 +33,7 @@ pub struct FileRows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unreadable {
     pub lines: u64,
-    /// Its number from 1; 0 for a document as a whole.
+    /// Its number from 1; 0 for a document as a whole, and for rows.
     pub first: u64,
     pub reason: String,
 }
@@ -113,6 +115,12 @@ pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) 
                 None => LineVerdict::Unreadable("too long"),
             };
             reading.note(0, verdict);
+        }
+        Form::Database => {
+            for_changed_rows(&file.path, &opencode::FileState::default(), Detail::Requests, &mut |row| {
+                let verdict = decode_row(row, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact));
+                reading.note(0, verdict);
+            })?;
         }
     }
     Ok(reading.finish())

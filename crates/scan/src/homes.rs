@@ -6,9 +6,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ducat_capture::Agent;
+use ducat_capture::{Agent, Form};
 
 use crate::Problem;
+use crate::database::beside;
 use crate::packing::Packing;
 
 /// A folder to look for transcripts in.
@@ -17,23 +18,28 @@ pub struct Home {
     /// Whose transcripts are in it; `None` when any agent's may be, and each file is looked at.
     pub agent: Option<Agent>,
     pub folder: PathBuf,
+    /// Only the files in the folder itself are taken: what lies below it is none of ours.
+    pub is_flat: bool,
 }
 
 impl Home {
     pub fn of(agent: Agent, folder: PathBuf) -> Self {
-        Self { agent: Some(agent), folder }
+        Self { agent: Some(agent), folder, is_flat: false }
     }
 
     /// A folder of which nobody said what is in it.
     pub fn any(folder: PathBuf) -> Self {
-        Self { agent: None, folder }
+        Self { agent: None, folder, is_flat: false }
     }
 
     fn takes(&self, path: &Path) -> bool {
         let path = Packing::strip(path);
         match self.agent {
             Some(agent) => agent.takes(&path),
-            None => path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json" || kind == "csv"),
+            None => {
+                path.extension().is_some_and(|kind| kind == "jsonl" || kind == "json" || kind == "csv")
+                    || Agent::OpenCode.takes(&path)
+            }
         }
     }
 }
@@ -45,7 +51,7 @@ pub struct TranscriptFile {
     /// Device and inode.
     pub identity: (u64, u64),
     pub size: u64,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970; of a database, when it or its write-ahead log was written last.
     pub modified_ns: i128,
     /// Of the home it was found in; where that is `None`, [`crate::content::Content`] tells.
     pub agent: Option<Agent>,
@@ -184,10 +190,31 @@ pub fn droid_homes() -> Vec<Home> {
     home.into_iter().filter(|home| home.folder.is_dir()).collect()
 }
 
+/// OpenCode's homes: its databases in `opencode` in `XDG_DATA_HOME`, else in `~/.local/share` (on every system, as the client reads it), and
+/// the files that versions before 1.2 kept below `storage` in it. Those that do not exist are left out.
+fn opencode_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let data = told("XDG_DATA_HOME").or_else(|| Some(told("HOME")?.join(".local/share")));
+    let Some(folder) = data.map(|data| data.join("opencode")) else { return Vec::new() };
+    // The client keeps copies of whole projects beside its database.
+    let databases = Home { agent: Some(Agent::OpenCode), folder: folder.clone(), is_flat: true };
+    let homes = [databases, Home::of(Agent::OpenCode, folder.join("storage"))];
+    homes.into_iter().filter(|home| home.folder.is_dir()).collect()
+}
+
+/// Qwen Code's homes: `projects` in `QWEN_RUNTIME_DIR`, else in `QWEN_HOME`, else in `~/.qwen`, where it exists.
+fn qwen_homes() -> Vec<Home> {
+    let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = told("QWEN_RUNTIME_DIR").or_else(|| told("QWEN_HOME")).or_else(|| Some(told("HOME")?.join(".qwen")));
+    let home = folder.map(|folder| Home::of(Agent::QwenCode, folder.join("projects")));
+    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+}
+
 /// All homes whose transcripts are read.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes(), cline_homes(), amp_homes(), goose_homes(), droid_homes()]
-        .concat()
+    let of_agents = [claude_homes(), codex_homes(), gemini_homes(), opencode_homes(), qwen_homes(), further_homes()];
+    let of_more = [cline_homes(), amp_homes(), goose_homes(), droid_homes()];
+    of_agents.into_iter().chain(of_more).flatten().collect()
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
@@ -219,9 +246,10 @@ pub fn find_transcripts(homes: &[Home], problems: &mut Vec<Problem>) -> Vec<Tran
                 continue;
             }
             match fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() && home.is_flat => {}
                 Ok(meta) if meta.is_dir() => folders.push((home, path)),
                 Ok(meta) if meta.is_file() && is_transcript && seen.insert((meta.dev(), meta.ino())) => {
-                    files.push(TranscriptFile::of(path, &meta, home.agent));
+                    files.push(TranscriptFile::of(path, meta, home.agent));
                 }
                 Ok(_) => {}
                 // A file that went away while we looked, or a link to nowhere, holds nothing.
@@ -235,8 +263,14 @@ pub fn find_transcripts(homes: &[Home], problems: &mut Vec<Problem>) -> Vec<Tran
 }
 
 impl TranscriptFile {
-    fn of(path: PathBuf, meta: &fs::Metadata, agent: Option<Agent>) -> Self {
-        let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-        Self { path, identity: (meta.dev(), meta.ino()), size: meta.size(), modified_ns, agent }
+    fn of(path: PathBuf, meta: fs::Metadata, agent: Option<Agent>) -> Self {
+        let ns = |meta: fs::Metadata| i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
+        let (identity, size, mut modified_ns) = ((meta.dev(), meta.ino()), meta.size(), ns(meta));
+        if Agent::OpenCode.takes(&path) && Agent::OpenCode.form(&path) == Form::Database {
+            // What the client writes comes into the file itself much later.
+            let written = fs::canonicalize(&path).and_then(|path| fs::metadata(beside(&path, "-wal")));
+            modified_ns = written.map_or(modified_ns, |written| modified_ns.max(ns(written)));
+        }
+        Self { path, identity, size, modified_ns, agent }
     }
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod content;
+mod database;
 mod file;
 mod history;
 mod homes;

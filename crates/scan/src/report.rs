@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use ducat_capture::{Workspace, Workspaces};
+use ducat_capture::{Form, Workspace, Workspaces};
 use ducat_ledger::{Attributes, Holder, Key, Line, Request, RequestRollup, UnixMs, owner};
 use ducat_prices::PriceTable;
 use ducat_report::{Report, RequestRow};
@@ -18,6 +18,7 @@ use ducat_store::Pricer;
 use crate::cache::{Cache, Stamp};
 use crate::file::{FileFacts, FileRows, RequestSeen, SessionSeen, read_file};
 use crate::homes::{Home, TranscriptFile, find_transcripts};
+use crate::packing::Packing;
 use crate::workspace::WorkspaceResolver;
 
 /// Something that could not be read; the rest was.
@@ -34,12 +35,19 @@ impl Problem {
 
     fn of_lines(path: &Path, rows: &FileRows) -> Option<Self> {
         let unreadable = rows.unreadable.as_ref()?;
-        let (first, lines) = (unreadable.first, unreadable.lines);
-        let reason = match first {
-            0 => unreadable.reason.clone(),
-            _ => format!("line {first}: {}; {lines} of its lines could not be read", unreadable.reason),
+        let form = rows.agent.map_or(Form::Lines, |agent| agent.form(&Packing::strip(path)));
+        let first = format_args!("line {}", unreadable.first);
+        Some(Self::unread(path, form, first, &unreadable.reason, unreadable.lines))
+    }
+
+    /// `first`: where the first of the lines is that could not be read; other forms have none.
+    pub(crate) fn unread(path: &Path, form: Form, first: fmt::Arguments<'_>, reason: &str, count: u64) -> Self {
+        let reason = match form {
+            Form::Lines => format!("{first}: {reason}; {count} of its lines could not be read"),
+            Form::Document => reason.to_owned(),
+            Form::Database => format!("{count} of its rows could not be read: {reason}"),
         };
-        Some(Self { path: path.to_owned(), reason })
+        Self { path: path.to_owned(), reason }
     }
 }
 

@@ -5,6 +5,7 @@ mod codex;
 mod dimensions;
 mod gemini_cli;
 mod genai;
+mod qwen_code;
 mod record;
 mod sums;
 mod telling;
@@ -81,7 +82,7 @@ enum Sender {
     /// `codex_exec`, `codex_cli_rs`, `codex-app-server`, …
     Codex,
     GeminiCli,
-    /// Its telemetry is not read.
+    /// A fork of Gemini CLI.
     QwenCode,
     /// Any other application.
     Application,
@@ -94,7 +95,7 @@ impl Sender {
             Some(Value::StringValue(name)) if name == crate::claude_code::AGENT => Self::ClaudeCode,
             Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
             Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
-            Some(Value::StringValue(name)) if name == "qwen-code" => Self::QwenCode,
+            Some(Value::StringValue(name)) if name == crate::qwen_code::AGENT => Self::QwenCode,
             _ => Self::Application,
         }
     }
@@ -114,7 +115,7 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
                     Sender::ClaudeCode => claude_code::event::decode(&record, around, out),
                     Sender::Codex => codex::decode(&record, around, out),
                     Sender::GeminiCli => gemini_cli::decode(&record, around, out),
-                    Sender::QwenCode => Ok(()),
+                    Sender::QwenCode => qwen_code::decode(&record, around, out),
                     Sender::Application => genai::decode_log(record, log, scope_name(&scope.scope), around, out),
                 };
                 exported.count("log record", told);

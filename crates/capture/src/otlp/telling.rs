@@ -74,8 +74,12 @@ impl Telling<'_> {
     }
 
     pub fn incident(&self, kind: IncidentKind) -> Incident {
-        let id = self.keyless_id(&format!("{}/{}", kind.name(), self.record.identity(&[])));
-        let mut incident = Incident::new(Key::of(KeySpace::Incident, self.agent, &id), self.agent, id);
+        self.incident_of(kind, &self.keyless_id(&format!("{}/{}", kind.name(), self.record.identity(&[]))))
+    }
+
+    /// One of which others tell by this id too.
+    pub fn incident_of(&self, kind: IncidentKind, id: &str) -> Incident {
+        let mut incident = Incident::new(Key::of(KeySpace::Incident, self.agent, id), self.agent, id);
         incident.witnesses = Witnesses::only(self.witness);
         incident.holders = self.holders();
         incident.kind = self.attribution(Some(kind));

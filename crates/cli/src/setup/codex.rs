@@ -242,8 +242,7 @@ fn take_back(document: &mut DocumentMut, record: Option<&Record>) {
 mod tests {
     use super::*;
 
-    const THEIRS: &str =
-        "# mine\nmodel = \"gpt-5.2-codex\"   # the large one\n\n[otel]\nenvironment = 'dev'\n\n[features]\nhooks = true\n";
+    const THEIRS: &str = "# mine\nmodel = \"gpt-5.2-codex\"   # the large one\nnotify = [\"my-bell\", \"-v\"]\n\n[otel]\nenvironment = 'dev'\n\n[features]\nhooks = true\n";
 
     fn install(text: &str, receiver: &Receiver) -> DocumentMut {
         let mut document = parse(text).unwrap();
@@ -268,7 +267,10 @@ mod tests {
         }
         let text = install(THEIRS, &Receiver { url: "http://h:1".to_owned(), key: None }).to_string();
         let line = "exporter = { otlp-http = { endpoint = \"http://h:1/v1/logs\", protocol = \"binary\" } }";
-        assert!(text.contains(line) && text.contains("# the large one"), "{text}");
+        assert!(
+            text.contains(line) && text.contains("# the large one") && text.contains("notify = [\"my-bell\", \"-v\"]"),
+            "{text}"
+        );
     }
 
     #[test]
