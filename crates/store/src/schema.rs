@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 6] = ["
+const MIGRATIONS: [&str; 7] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -158,6 +158,17 @@ ALTER TABLE rollup_requests ADD COLUMN sums INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_requests INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_tokens INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_cost_nano INTEGER NOT NULL DEFAULT 0;
+", "
+-- When witnesses were heard as things happened, by our clock; `session` is all zero for what belongs to none.
+CREATE TABLE spells (
+    tenant INTEGER NOT NULL, agent TEXT NOT NULL, session BLOB NOT NULL, witness INTEGER NOT NULL,
+    began_at INTEGER NOT NULL, heard_at INTEGER NOT NULL, project TEXT,
+    PRIMARY KEY (tenant, agent, session, witness, began_at)) WITHOUT ROWID;
+
+-- Witnesses that somebody took out: their silence is meant.
+CREATE TABLE taken_out (
+    tenant INTEGER NOT NULL, agent TEXT NOT NULL, host TEXT NOT NULL, witness INTEGER NOT NULL,
+    PRIMARY KEY (tenant, agent, host, witness)) WITHOUT ROWID;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
