@@ -21,7 +21,7 @@ fn now() -> UnixMs {
 }
 
 fn open(folder: &Path) -> Store {
-    let (path, pricer) = (folder.join("ledger.db"), Arc::new(PriceTable::builtin()));
+    let (path, pricer) = (folder.join("ledger.db"), Arc::new(PriceTable::embedded()));
     Store::open(StoreOptions { path, durability: Durability::Process, pricer, clock: now, listener: None }).unwrap()
 }
 
