@@ -56,7 +56,7 @@ pub fn remedy(row: &Freshness, own_host: &str) -> String {
             "`ducat doctor` says what is wrong; `ducat setup {name}` writes it anew, for sessions that begin then; where it is to stay away, \
              `ducat setup {name} --remove`."
         ),
-        (_, None) => "see that its exporter runs and still sends here (OTEL_EXPORTER_OTLP_ENDPOINT, docs/otlp.md).".to_owned(),
+        (_, None) => "Its exporter must run and send here (OTEL_EXPORTER_OTLP_ENDPOINT, docs/otlp.md).".to_owned(),
     };
     format!("{place}{words}")
 }

@@ -16,6 +16,7 @@ mod service;
 mod spool;
 mod surroundings;
 mod transcripts;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use clap::ValueHint;
 
 use finding::{Exam, Severity};
+pub use firing::local;
 use machine::Machine;
 pub use machine::{says_version_within, server_address};
 
@@ -65,7 +67,7 @@ pub struct Args {
 
 type Area = (&'static str, fn(&Machine, &mut Exam));
 
-const AREAS: [Area; 10] = [
+const AREAS: [Area; 11] = [
     ("Claude Code", client::look),
     ("hooks", hooks::look),
     ("the last events", firing::look),
@@ -74,6 +76,7 @@ const AREAS: [Area; 10] = [
     ("the data folder", data::look),
     ("the spool", spool::look),
     ("the transcripts", transcripts::look),
+    ("the witnesses", witnesses::look),
     ("the configuration", configuration::look),
     ("the surroundings", surroundings::look),
 ];

@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use ducat_ledger::Witness;
+use ducat_ship::host_name;
 use ducat_spool::data_folder;
+use ducat_store::{DataFolder, TakenOut, TenantId};
 use serde::Serialize;
 
 pub use claude_code::{CLAUDE_CODE, probe_obstacle, write_back};
@@ -44,11 +47,37 @@ enum Agent {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let agent = match &args.agent {
+        Agent::ClaudeCode(_) => ducat_capture::Agent::ClaudeCode,
+        Agent::Codex(_) => ducat_capture::Agent::Codex,
+        Agent::Gemini(_) => ducat_capture::Agent::GeminiCli,
+    };
+    let before = wired(agent).unwrap_or_default();
     match &args.agent {
         Agent::ClaudeCode(args) => claude_code::run(args),
         Agent::Codex(args) => codex::run(args),
         Agent::Gemini(args) => gemini_cli::run(args),
+    }?;
+    // What was done is done: a ledger that cannot be written costs an alarm, which ends after a week.
+    let _ = note_silence(agent, before, wired(agent).unwrap_or_default());
+    Ok(())
+}
+
+/// Tells the ledger which witnesses are meant to be silent from now on, and which are not any more.
+fn note_silence(agent: ducat_capture::Agent, before: Wired, after: Wired) -> anyhow::Result<()> {
+    let Some(database) = data_folder().map(|data| DataFolder::database_in(&data)).filter(|path| path.exists()) else {
+        return Ok(());
+    };
+    let Some(ledger) = TakenOut::open(&database)? else { return Ok(()) };
+    let telemetry = [Witness::OtlpLog, Witness::OtlpSpan, Witness::OtlpMetric];
+    for (was, is, witnesses) in
+        [(before.hooks, after.hooks, &[Witness::Hook][..]), (before.telemetry, after.telemetry, &telemetry)]
+    {
+        for witness in witnesses.iter().filter(|_| was || is) {
+            ledger.note(TenantId::LOCAL, agent.name(), &host_name(), *witness, !is)?;
+        }
     }
+    Ok(())
 }
 
 /// What of a setup stands in an agent's settings.
