@@ -2,13 +2,14 @@
 import { element } from "./dom.js";
 import { ago } from "./figures.js";
 
-const NAMES = {
-  hook: "hooks", transcript: "transcripts", otlp_log: "telemetry logs", otlp_span: "telemetry spans", otlp_metric: "telemetry metrics",
-  status_line: "status line", api: "API calls",
-};
+const NAMES = { hook: "hooks", transcript: "transcripts", status_line: "status line", api: "API calls" };
+const TELEMETRY = { otlp_log: "logs", otlp_span: "spans", otlp_metric: "metrics" };
 
+/** `hooks, telemetry (logs, spans)`. */
 function names(witnesses) {
-  return witnesses.map((witness) => NAMES[witness] ?? witness).join(", ");
+  const signals = witnesses.filter((witness) => witness in TELEMETRY).map((witness) => TELEMETRY[witness]);
+  const others = witnesses.filter((witness) => !(witness in TELEMETRY)).map((witness) => NAMES[witness] ?? witness);
+  return [...others, ...(signals.length ? [`telemetry (${signals.join(", ")})`] : [])].join(", ");
 }
 
 /** Text whose parts between backquotes are commands. */
@@ -36,8 +37,8 @@ export function quietNotices(rows, now) {
     const others = [...new Set(group.flatMap((row) => row.quiet.others))].filter((other) => !silent.includes(other));
     const heard = latest(group.map((row) => row.heard_at));
     const until = latest(group.map((row) => row.quiet.others_heard_at));
-    const what = `No word from the ${names(silent)} of ${agent}${hosts.size > 1 ? ` on ${host}` : ""} (the last ${ago(heard, now)}), `
-      + `while its ${names(others) || "others"} went on (${ago(until, now)}). `;
-    return element("p", { class: "notice bad witness", title: `${heard} to ${until}` }, what, ...words(quiet.remedy));
+    const what = `No word from the ${names(silent)} of ${agent}${hosts.size > 1 ? ` on ${host}` : ""} since ${ago(heard, now)}, `
+      + `while its ${names(others) || "others"} went on until ${ago(until, now)}.`;
+    return element("p", { class: "notice", title: `${heard} to ${until}` }, element("strong", {}, what), " ", ...words(quiet.remedy));
   });
 }

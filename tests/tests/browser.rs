@@ -88,7 +88,7 @@ fn a_quiet_witness_is_a_notice_with_its_remedy() {
     for page in ["desktop-light", "desktop-dark", "phone-light", "phone-dark"] {
         let notices = saw[page]["notices"].as_array().unwrap();
         let notice = notices[0].as_str().unwrap();
-        let begin = "No word from the telemetry logs, telemetry spans of codex (the last 1 h ago), while its hooks went on (";
+        let begin = "No word from the telemetry (logs, spans) of codex since 1 h ago, while its hooks went on until ";
         assert!(notices.len() == 1 && notice.starts_with(begin), "{notices:?}");
         assert!(notice.contains("ducat setup codex writes it anew") && !notice.contains('`'), "{notice}");
         assert_eq!(saw[page]["sideways"], false, "{page} scrolls sideways");
