@@ -1,5 +1,6 @@
 //! `ducat doctor`: what is wrong on this machine, and what to do about each.
 
+mod agents;
 pub mod ask;
 mod client;
 mod configuration;
@@ -67,9 +68,10 @@ pub struct Args {
 
 type Area = (&'static str, fn(&Machine, &mut Exam));
 
-const AREAS: [Area; 11] = [
+const AREAS: [Area; 12] = [
     ("Claude Code", client::look),
     ("hooks", hooks::look),
+    ("the agents' wiring", agents::look),
     ("the last events", firing::look),
     ("the server", server::look),
     ("the service", service::look),

@@ -19,6 +19,7 @@ use super::hooks::{self, Delivery};
 use super::probe::{self, Proof};
 use super::receiver::{self, Receiver};
 use super::settings::{self, Record, Settings};
+use super::wiring::{Hooks, Wiring};
 use super::{Wired, ask, beside_own, retention, say, status_line, telemetry};
 
 /// As records of setups name it.
@@ -149,6 +150,17 @@ pub fn wired(data: &Path) -> anyhow::Result<Wired> {
     let record = place(&settings, data).record();
     let telemetry = telemetry::is_ours(&settings.value, record.as_ref());
     Ok(Wired { hooks: !hooks::ours(&settings.value).is_empty(), telemetry })
+}
+
+/// How it is wired at this moment. Its hooks are looked at with more to say elsewhere.
+pub fn wiring(data: &Path, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Wiring> {
+    let settings = Settings::read(&client::config_folder()?.join("settings.json"))?;
+    let hooks = Hooks::of(CLAUDE_CODE, data, &settings.path, &settings.value, std::iter::empty());
+    let record = place(&settings, data).record();
+    let was_set_up = record.as_ref().is_some_and(|record| telemetry::is_ours(&record.values().1, Some(record)));
+    let telemetry = telemetry::whither(variable);
+    let title = "Claude Code";
+    Ok(Wiring { setup: CLAUDE_CODE, title, program: "claude", hooks, telemetry, telemetry_was_set_up: was_set_up })
 }
 
 /// The settings file as a place of a setup.

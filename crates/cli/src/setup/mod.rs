@@ -12,10 +12,11 @@ mod retention;
 pub mod settings;
 pub mod status_line;
 mod telemetry;
+pub mod wiring;
 
 use std::env;
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -27,6 +28,7 @@ use ducat_store::{DataFolder, TakenOut, TenantId};
 use serde::Serialize;
 
 pub use claude_code::{CLAUDE_CODE, probe_obstacle, write_back};
+use wiring::Wiring;
 
 /// How long a client may take to start: Gemini CLI takes seconds, more the first time.
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
@@ -97,6 +99,15 @@ pub fn wired(agent: ducat_capture::Agent) -> Option<Wired> {
         _ => return None,
     };
     Some(wired.unwrap_or_default())
+}
+
+/// How each agent that a setup is for is wired, or why its settings cannot be read. `variable` is one as Claude Code has it.
+pub fn wirings(data: &Path, variable: &dyn Fn(&str) -> Option<String>) -> [(&'static str, anyhow::Result<Wiring>); 3] {
+    [
+        ("Claude Code", claude_code::wiring(data, variable)),
+        ("Codex", codex::wiring(data)),
+        ("Gemini CLI", gemini_cli::wiring(data)),
+    ]
 }
 
 /// Next to this program, where the build and every package put it.
