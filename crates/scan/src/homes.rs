@@ -52,8 +52,8 @@ pub struct TranscriptFile {
 }
 
 /// Claude Code's homes: `~/.claude/projects`, `~/.config/claude/projects` and `projects` in every folder of the comma-separated
-/// `CLAUDE_CONFIG_DIR`. Those that do not exist are left out.
-pub fn claude_homes() -> Vec<Home> {
+/// `CLAUDE_CONFIG_DIR`.
+fn claude_places() -> Vec<Home> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let mut folders: Vec<PathBuf> = Vec::new();
     if let Some(home) = &home {
@@ -66,43 +66,54 @@ pub fn claude_homes() -> Vec<Home> {
     if let Some(told) = env::var_os("CLAUDE_CONFIG_DIR") {
         folders.extend(told.to_string_lossy().split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
     }
-    folders
-        .into_iter()
-        .map(|folder| Home::of(Agent::ClaudeCode, folder.join("projects")))
-        .filter(|home| home.folder.is_dir())
-        .collect()
+    folders.into_iter().map(|folder| Home::of(Agent::ClaudeCode, folder.join("projects"))).collect()
 }
 
-/// Codex's homes: `sessions` and `archived_sessions` in `CODEX_HOME`, else in `~/.codex`. Those that do not exist are left out.
-pub fn codex_homes() -> Vec<Home> {
+/// Codex's homes: `sessions` and `archived_sessions` in `CODEX_HOME`, else in `~/.codex`.
+fn codex_places() -> Vec<Home> {
     let told = env::var_os("CODEX_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = told.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".codex")));
     let homes = folder
         .into_iter()
         .flat_map(|folder| ["sessions", "archived_sessions"].map(|name| Home::of(Agent::Codex, folder.join(name))));
-    homes.filter(|home| home.folder.is_dir()).collect()
+    homes.collect()
 }
 
 /// Gemini CLI's homes: `tmp` in `GEMINI_DATA_DIR`, else in `.gemini` in `GEMINI_CLI_HOME` (as the client reads it) or in the user's home
-/// folder. Those that do not exist are left out.
-pub fn gemini_homes() -> Vec<Home> {
+/// folder.
+fn gemini_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let home = || told("GEMINI_CLI_HOME").or_else(|| told("HOME")).map(|home| home.join(".gemini"));
     let home = told("GEMINI_DATA_DIR").or_else(home).map(|folder| Home::of(Agent::GeminiCli, folder.join("tmp")));
-    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+    home.into_iter().collect()
 }
 
-/// Pi's and GitHub Copilot CLI's homes, where they exist.
-fn further_homes() -> Vec<Home> {
+/// Pi's and GitHub Copilot CLI's homes.
+fn further_places() -> Vec<Home> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let places = [(Agent::Pi, ".pi/agent/sessions"), (Agent::CopilotCli, ".copilot/session-state")];
     let homes = home.iter().flat_map(|home| places.map(|(agent, folder)| Home::of(agent, home.join(folder))));
-    homes.filter(|home| home.folder.is_dir()).collect()
+    homes.collect()
 }
 
-/// All homes whose transcripts are read.
+/// Where agents would keep their transcripts, there or not.
+pub fn agent_places() -> Vec<Home> {
+    [claude_places(), codex_places(), gemini_places(), further_places()].concat()
+}
+
+/// All homes whose transcripts are read: the places that are there.
 pub fn agent_homes() -> Vec<Home> {
-    [claude_homes(), codex_homes(), gemini_homes(), further_homes()].concat()
+    there(agent_places())
+}
+
+/// Claude Code's homes that are there.
+pub fn claude_homes() -> Vec<Home> {
+    there(claude_places())
+}
+
+fn there(mut places: Vec<Home>) -> Vec<Home> {
+    places.retain(|home| home.folder.is_dir());
+    places
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what
