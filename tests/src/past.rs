@@ -23,6 +23,8 @@ fn then() -> UnixMs {
 pub fn told(machine: &Machine, agent: &str, witnesses: &[(Witness, i64, i64)]) {
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // What takes long comes first: the past is told from now on.
+    crate::program("ducat");
     fs::create_dir_all(machine.data()).unwrap();
     let folder = DataFolder::open(&machine.data()).unwrap();
     let store = Store::open(StoreOptions {

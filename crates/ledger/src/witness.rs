@@ -109,6 +109,14 @@ impl Witnesses {
         Self(1 << witness as u8)
     }
 
+    pub fn without(self, witness: Witness) -> Self {
+        Self(self.0 & !Self::only(witness).0)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub fn contains(self, witness: Witness) -> bool {
         self.0 & (1 << witness as u8) != 0
     }

@@ -52,10 +52,13 @@ pub fn remedy(row: &Freshness, own_host: &str) -> String {
         (Witness::Transcript, _) => "`ducat doctor` says whether they can be read; start `ducat serve` with the same HOME (and \
              CLAUDE_CONFIG_DIR or CODEX_HOME) as the agent, or run `ducat import`."
             .to_owned(),
-        (_, Some(name)) => format!(
-            "`ducat doctor` says what is wrong; `ducat setup {name}` writes it anew, for sessions that begin then; where it is to stay away, \
-             `ducat setup {name} --remove`."
-        ),
+        (witness, Some(name)) => {
+            let out = if witness == Witness::Hook { "--remove" } else { "--no-telemetry" };
+            format!(
+                "`ducat doctor` says what is wrong; `ducat setup {name}` writes it anew, for sessions that begin then; where it is to stay away, \
+                 `ducat setup {name} {out}`."
+            )
+        }
         (_, None) => "Its exporter must run and send here (OTEL_EXPORTER_OTLP_ENDPOINT, docs/otlp.md).".to_owned(),
     };
     format!("{place}{words}")

@@ -27,13 +27,17 @@ impl Voices {
     /// Notes who tells of a request, tool call or turn, if it is happening. Other facts show no work.
     pub fn hear(&mut self, tenant: TenantId, fact: &Fact, now: UnixMs) {
         let (agent, witnesses, holders, times) = match fact {
-            Fact::Request(told) => (&told.agent, told.witnesses, &told.holders, [&told.started_at, &told.ended_at]),
+            // Of requests hooks tell nothing: that word is of `ducat meter`, which looks at one run and at no other.
+            Fact::Request(told) => {
+                let witnesses = told.witnesses.without(Witness::Hook);
+                (&told.agent, witnesses, &told.holders, [&told.started_at, &told.ended_at])
+            }
             Fact::ToolCall(told) => (&told.agent, told.witnesses, &told.holders, [&told.started_at, &told.ended_at]),
             Fact::Turn(told) => (&told.agent, told.witnesses, &told.holders, [&told.started_at, &told.ended_at]),
             Fact::Session(_) | Fact::Incident(_) | Fact::Quota(_) | Fact::Line(_) => return,
         };
         // The latest: something that took an hour is told of at its end.
-        if times.into_iter().filter_map(|time| time.get()).max().is_some_and(|at| is_live(*at, now)) {
+        if !witnesses.is_empty() && times.into_iter().filter_map(|time| time.get()).max().is_some_and(|at| is_live(*at, now)) {
             self.note(tenant, agent, witnesses, holders);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use ducat_ledger::{
-    Fact, FieldClass, Freshness, Holder, Holders, Key, KeySpace, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
+    Fact, FieldClass, Freshness, Holder, Holders, Key, KeySpace, Request, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
 };
 use ducat_prices::PriceTable;
 use ducat_store::{Durability, Lane, Store, StoreOptions, TakenOut, TenantId, Write};
@@ -102,6 +102,18 @@ fn a_witness_that_stops_is_quiet_until_it_is_heard_again() {
     turn.ended_at = Witness::OtlpLog.tells(FieldClass::Timing, now() - MINUTE);
     tell(&store, vec![Fact::Turn(turn)]);
     assert_eq!(fresh(&store).iter().map(|row| row.host.as_str()).collect::<Vec<_>>(), ["here", "laptop", "laptop"]);
+    // `ducat meter` tells of requests in the name of hooks, which tell of none.
+    let mut metered = Request::new(Key::of(KeySpace::Request, "claude-code", "r"), "claude-code", "r");
+    metered.witnesses = Witnesses::only(Witness::Hook);
+    metered.started_at = Witness::Hook.tells(FieldClass::Start, now());
+    tell(&store, vec![Fact::Request(metered.clone())]);
+    assert_eq!(fresh(&store).len(), 3);
+    metered.witnesses.join(Witnesses::only(Witness::OtlpLog));
+    tell(&store, vec![Fact::Request(metered)]);
+    assert_eq!(
+        fresh(&store).iter().filter(|row| row.agent == "claude-code").map(|row| row.witness).collect::<Vec<_>>(),
+        [Witness::OtlpLog]
+    );
     // Forgotten after a week.
     CLOCK.fetch_add(8 * 24 * 60 * MINUTE, Relaxed);
     assert_eq!(fresh(&store), []);

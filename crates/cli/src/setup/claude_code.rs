@@ -42,7 +42,7 @@ pub struct ClaudeCode {
     pub consent: Consent,
     /// Take Ducat's hooks and telemetry out; a file that is as setup left it becomes what it was, to the byte
     #[arg(long, conflicts_with_all = ["http", "url", "socket", "status_line", "no_telemetry"])]
-    remove: bool,
+    pub remove: bool,
     /// Let the client itself post tool, prompt and sub-agent events; they are lost while the server is away
     #[arg(long)]
     http: bool,
@@ -66,7 +66,7 @@ pub struct ClaudeCode {
     pub keep_transcripts: Option<u32>,
     /// Leave OpenTelemetry out, or take out what an earlier setup wrote of it
     #[arg(long)]
-    no_telemetry: bool,
+    pub no_telemetry: bool,
     /// Move the first version's .claude/hooks.json, which no client reads any more, out of the way
     #[arg(long)]
     migrate: bool,

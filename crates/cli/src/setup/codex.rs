@@ -34,16 +34,16 @@ const EXPORTERS: [(&str, &str); 3] = [("exporter", "logs"), ("metrics_exporter",
 #[command(after_help = "Examples:\n  ducat setup codex\n  ducat setup codex --dry-run\n  ducat setup codex --remove")]
 pub struct Codex {
     #[command(flatten)]
-    consent: Consent,
+    pub consent: Consent,
     /// Take Ducat's hooks and telemetry out; a file that is as setup left it becomes what it was, to the byte
     #[arg(long, conflicts_with_all = ["url", "no_telemetry"])]
-    remove: bool,
+    pub remove: bool,
     /// Server to send telemetry to, instead of the one on this machine
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Leave OpenTelemetry out, or take out what an earlier setup wrote of it
     #[arg(long)]
-    no_telemetry: bool,
+    pub no_telemetry: bool,
 }
 
 pub fn run(args: &Codex) -> anyhow::Result<()> {

@@ -49,34 +49,36 @@ enum Agent {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let agent = match &args.agent {
-        Agent::ClaudeCode(_) => ducat_capture::Agent::ClaudeCode,
-        Agent::Codex(_) => ducat_capture::Agent::Codex,
-        Agent::Gemini(_) => ducat_capture::Agent::GeminiCli,
+    let (agent, consent, remove, no_telemetry) = match &args.agent {
+        Agent::ClaudeCode(args) => {
+            (ducat_capture::Agent::ClaudeCode, args.consent, args.remove && !args.project, args.no_telemetry)
+        }
+        Agent::Codex(args) => (ducat_capture::Agent::Codex, args.consent, args.remove, args.no_telemetry),
+        Agent::Gemini(args) => (ducat_capture::Agent::GeminiCli, args.consent, args.remove, args.no_telemetry),
     };
-    let before = wired(agent).unwrap_or_default();
     match &args.agent {
         Agent::ClaudeCode(args) => claude_code::run(args),
         Agent::Codex(args) => codex::run(args),
         Agent::Gemini(args) => gemini_cli::run(args),
     }?;
-    // What was done is done: a ledger that cannot be written costs an alarm, which ends after a week.
-    let _ = note_silence(agent, before, wired(agent).unwrap_or_default());
+    if !consent.dry_run {
+        // What was done is done: a ledger that cannot be written costs an alarm, which ends after a week.
+        let _ = note_silence(agent, remove, remove || no_telemetry);
+    }
     Ok(())
 }
 
-/// Tells the ledger which witnesses are meant to be silent from now on, and which are not any more.
-fn note_silence(agent: ducat_capture::Agent, before: Wired, after: Wired) -> anyhow::Result<()> {
+/// Tells the ledger which witnesses are meant to be silent from now on, because they were asked to be and are, and which are not any more.
+fn note_silence(agent: ducat_capture::Agent, no_hooks: bool, no_telemetry: bool) -> anyhow::Result<()> {
     let Some(database) = data_folder().map(|data| DataFolder::database_in(&data)).filter(|path| path.exists()) else {
         return Ok(());
     };
     let Some(ledger) = TakenOut::open(&database)? else { return Ok(()) };
-    let telemetry = [Witness::OtlpLog, Witness::OtlpSpan, Witness::OtlpMetric];
-    for (was, is, witnesses) in
-        [(before.hooks, after.hooks, &[Witness::Hook][..]), (before.telemetry, after.telemetry, &telemetry)]
-    {
-        for witness in witnesses.iter().filter(|_| was || is) {
-            ledger.note(TenantId::LOCAL, agent.name(), &host_name(), *witness, !is)?;
+    let Wired { hooks, telemetry } = wired(agent).unwrap_or_default();
+    let by_telemetry = [Witness::OtlpLog, Witness::OtlpSpan, Witness::OtlpMetric];
+    for (is_out, is_there, witnesses) in [(no_hooks, hooks, &[Witness::Hook][..]), (no_telemetry, telemetry, &by_telemetry)] {
+        for witness in witnesses.iter().filter(|_| is_out || is_there) {
+            ledger.note(TenantId::LOCAL, agent.name(), &host_name(), *witness, !is_there)?;
         }
     }
     Ok(())
