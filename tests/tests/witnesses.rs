@@ -80,13 +80,12 @@ fn comes_to(server: &Server, expected: Sums, of_requests: &[&str], of_calls: &[&
     eventually(look);
     // What comes late must not count again.
     thread::sleep(Duration::from_secs(3));
+    // Each was heard, of one machine, and none is missed.
+    let heard = server.get_json("/api/v1/witnesses")["rows"].as_array().unwrap().clone();
+    let names: BTreeSet<&str> = heard.iter().map(|row| row["witness"].as_str().unwrap()).collect();
+    assert!(of_requests.iter().chain(of_calls).all(|name| names.contains(name)), "{heard:?}");
+    assert!(heard.iter().all(|row| row["quiet"].is_null() && row["host"] == heard[0]["host"]), "{heard:?}");
     look().unwrap()
-}
-
-/// A server on a machine whose agent was used before: a folder that appears is found within a minute only.
-fn followed(machine: &Machine, folder: &str) -> Server {
-    std::fs::create_dir_all(machine.home().join(folder)).unwrap();
-    machine.serve()
 }
 
 fn runs(command: &mut Command) -> String {
@@ -208,7 +207,7 @@ fn codex_told_by_all_three() {
     let machine = Machine::new();
     let Some(client) = codex::client() else { return };
     let Some(provider) = codex::Provider::start(&machine, &codex_turns()) else { return };
-    let server = followed(&machine, ".codex/sessions");
+    let server = machine.serve();
     let said = machine.set_up((&client, "codex"), &server, &["codex", "--yes"]);
     assert!(said.contains("which answered a probe") && said.contains("trusted them"), "{said}");
     runs(&mut codex::exec(&machine, &client));
@@ -228,7 +227,7 @@ fn gemini_cli_told_by_all_three() {
     let machine = Machine::new();
     let Some(client) = gemini_cli::client() else { return };
     let provider = gemini_cli::Provider::start(&machine, &gemini_turns());
-    let server = followed(&machine, ".gemini/tmp");
+    let server = machine.serve();
     let said = machine.set_up((&client, "gemini"), &server, &["gemini", "--yes"]);
     assert!(said.contains("which answered a probe"), "{said}");
     runs(&mut provider.prompt(&machine, &client));
