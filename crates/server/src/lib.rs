@@ -187,6 +187,7 @@ pub(crate) struct Shared {
     pub machines: Mutex<Machines>,
     /// Names of quotas and of witnesses' agents that `/metrics` has shown.
     pub shown_labels: Mutex<LabelValues>,
+    pub witnesses: witnesses::LastRead,
     /// Places for batches of other machines: on their way, and being believed.
     pub coming: Semaphore,
     pub shipping: Semaphore,
@@ -260,6 +261,7 @@ impl Server {
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),
             shown_labels: Mutex::default(),
+            witnesses: witnesses::LastRead::default(),
             coming: Semaphore::new(ingest::ship::COMING),
             shipping: Semaphore::new(ingest::ship::AT_ONCE),
             own_hosts: parts.own_hosts,

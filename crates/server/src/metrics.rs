@@ -55,7 +55,7 @@ fn read(app: &Shared) -> Result<Reading, StoreError> {
     let spooled = app.config.spool.as_ref().and_then(|spool| spool.waiting().ok()).map_or(0, |waiting| waiting.len());
     let mut machines = reader.machines(TenantId::LOCAL)?;
     machines.truncate(MOST_MACHINES);
-    let witnesses = witnesses::freshness(&reader)?;
+    let witnesses = app.witnesses.freshness(&reader)?;
     Ok(Reading { counters: app.store.counters(), active: sessions, quotas, machines, witnesses, spooled })
 }
 
