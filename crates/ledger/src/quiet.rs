@@ -159,7 +159,9 @@ fn goes_on_without(mut missed: Vec<&Spell>, heard_at: UnixMs, patience: i64) -> 
             _ => stretches.push((from, spell.until)),
         }
     }
-    let is_quiet = stretches.len() >= MOMENTS || stretches.iter().any(|(from, until)| until - from > patience);
+    // One that began at once after its last word is the one that it had told of.
+    let moments = stretches.iter().filter(|(from, _)| from - heard_at > SPELL_PAUSES_MS).count();
+    let is_quiet = moments >= MOMENTS || stretches.iter().any(|(from, until)| until - from > patience);
     let mut others = Witnesses::default();
     for spell in &missed {
         others.join(Witnesses::only(spell.witness));
@@ -238,6 +240,11 @@ mod tests {
         };
         assert_eq!(moments(4), [""; 0]);
         assert_eq!(moments(5), ["hook"]);
+        // What the transcript said of the moment that the hook told of is none without it.
+        let last = spell(0, Transcript, 10 * HOUR, 9 * HOUR - 1);
+        let mut spells = vec![spell(0, Hook, 10 * HOUR, 9 * HOUR), last];
+        spells.extend((1..=4).map(|place| spell(place as u8, Transcript, i64::from(place) * HOUR, i64::from(place) * HOUR - 1)));
+        assert_eq!(quiet(&spells), [""; 0]);
     }
 
     #[test]
