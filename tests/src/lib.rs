@@ -5,6 +5,7 @@ pub mod claude_code;
 pub mod codex;
 pub mod gemini_cli;
 pub mod otlp;
+pub mod past;
 pub mod plan;
 pub mod proxy;
 pub mod qwen_code;

@@ -87,13 +87,12 @@ fn comes_to(server: &Server, expected: Sums, of_requests: &[&str], of_calls: &[&
     eventually(look);
     // What comes late must not count again.
     thread::sleep(Duration::from_secs(3));
+    // Each was heard, of one machine, and none is missed.
+    let heard = server.get_json("/api/v1/witnesses")["rows"].as_array().unwrap().clone();
+    let names: BTreeSet<&str> = heard.iter().map(|row| row["witness"].as_str().unwrap()).collect();
+    assert!(of_requests.iter().chain(of_calls).all(|name| names.contains(name)), "{heard:?}");
+    assert!(heard.iter().all(|row| row["quiet"].is_null() && row["host"] == heard[0]["host"]), "{heard:?}");
     look().unwrap()
-}
-
-/// A server on a machine whose agent was used before: a folder that appears is found within a minute only.
-fn followed(machine: &Machine, folder: &str) -> Server {
-    std::fs::create_dir_all(machine.home().join(folder)).unwrap();
-    machine.serve()
 }
 
 fn runs(command: &mut Command) -> String {
@@ -215,7 +214,7 @@ fn codex_told_by_all_three() {
     let machine = Machine::new();
     let Some(client) = codex::client() else { return };
     let Some(provider) = codex::Provider::start(&machine, &codex_turns()) else { return };
-    let server = followed(&machine, ".codex/sessions");
+    let server = machine.serve();
     let said = machine.set_up((&client, "codex"), &server, &["codex", "--yes"]);
     assert!(said.contains("which answered a probe") && said.contains("trusted them"), "{said}");
     runs(&mut codex::exec(&machine, &client));
@@ -235,7 +234,7 @@ fn gemini_cli_told_by_all_three() {
     let machine = Machine::new();
     let Some(client) = gemini_cli::client() else { return };
     let provider = gemini_cli::Provider::start(&machine, &gemini_turns());
-    let server = followed(&machine, ".gemini/tmp");
+    let server = machine.serve();
     let said = machine.set_up((&client, "gemini"), &server, &["gemini", "--yes"]);
     assert!(said.contains("which answered a probe"), "{said}");
     runs(&mut provider.prompt(&machine, &client));
@@ -258,7 +257,7 @@ fn qwen_code_told_by_chats_and_telemetry() {
     let machine = Machine::new();
     let Some(client) = qwen_code::client() else { return };
     let provider = qwen_code::Provider::start(&machine, &qwen_turns());
-    let server = followed(&machine, ".qwen/projects");
+    let server = machine.serve();
     runs(&mut provider.prompt(&machine, &client, &server));
     let expected = qwen_sums(&provider.answered());
     let session = comes_to(&server, expected, &["transcript", "otlp_log"], &["transcript", "otlp_log"]);

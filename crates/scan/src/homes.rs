@@ -58,8 +58,8 @@ pub struct TranscriptFile {
 }
 
 /// Claude Code's homes: `~/.claude/projects`, `~/.config/claude/projects` and `projects` in every folder of the comma-separated
-/// `CLAUDE_CONFIG_DIR`. Those that do not exist are left out.
-pub fn claude_homes() -> Vec<Home> {
+/// `CLAUDE_CONFIG_DIR`.
+fn claude_places() -> Vec<Home> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let mut folders: Vec<PathBuf> = Vec::new();
     if let Some(home) = &home {
@@ -72,38 +72,33 @@ pub fn claude_homes() -> Vec<Home> {
     if let Some(told) = env::var_os("CLAUDE_CONFIG_DIR") {
         folders.extend(told.to_string_lossy().split(',').map(str::trim).filter(|folder| !folder.is_empty()).map(PathBuf::from));
     }
-    folders
-        .into_iter()
-        .map(|folder| Home::of(Agent::ClaudeCode, folder.join("projects")))
-        .filter(|home| home.folder.is_dir())
-        .collect()
+    folders.into_iter().map(|folder| Home::of(Agent::ClaudeCode, folder.join("projects"))).collect()
 }
 
-/// Codex's homes: `sessions` and `archived_sessions` in `CODEX_HOME`, else in `~/.codex`. Those that do not exist are left out.
-pub fn codex_homes() -> Vec<Home> {
+/// Codex's homes: `sessions` and `archived_sessions` in `CODEX_HOME`, else in `~/.codex`.
+fn codex_places() -> Vec<Home> {
     let told = env::var_os("CODEX_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = told.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".codex")));
     let homes = folder
         .into_iter()
         .flat_map(|folder| ["sessions", "archived_sessions"].map(|name| Home::of(Agent::Codex, folder.join(name))));
-    homes.filter(|home| home.folder.is_dir()).collect()
+    homes.collect()
 }
 
 /// Gemini CLI's homes: `tmp` in `GEMINI_DATA_DIR`, else in `.gemini` in `GEMINI_CLI_HOME` (as the client reads it) or in the user's home
-/// folder. Those that do not exist are left out.
-pub fn gemini_homes() -> Vec<Home> {
+/// folder.
+fn gemini_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let home = || told("GEMINI_CLI_HOME").or_else(|| told("HOME")).map(|home| home.join(".gemini"));
     let home = told("GEMINI_DATA_DIR").or_else(home).map(|folder| Home::of(Agent::GeminiCli, folder.join("tmp")));
-    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+    home.into_iter().collect()
 }
 
-/// Pi's and GitHub Copilot CLI's homes, where they exist.
-fn further_homes() -> Vec<Home> {
+/// Pi's and GitHub Copilot CLI's homes.
+fn further_places() -> Vec<Home> {
     let home = env::var_os("HOME").map(PathBuf::from);
     let places = [(Agent::Pi, ".pi/agent/sessions"), (Agent::CopilotCli, ".copilot/session-state")];
-    let homes = home.iter().flat_map(|home| places.map(|(agent, folder)| Home::of(agent, home.join(folder))));
-    homes.filter(|home| home.folder.is_dir()).collect()
+    home.iter().flat_map(|home| places.map(|(agent, folder)| Home::of(agent, home.join(folder)))).collect()
 }
 
 /// Folders below the user's home in which an editor of VS Code's family keeps `User/globalStorage`.
@@ -132,9 +127,8 @@ const EXTENSIONS: [(Agent, &str); 3] = [
 ];
 
 /// Cline's homes: `tasks` of its extension in every editor, and `tasks` and `sessions` in `CLINE_DATA_DIR`, else in `data` in `CLINE_DIR` or
-/// `~/.cline`; Roo Code's and Kilo Code's: `tasks` of their extensions, and of Kilo Code's first command line. Those that do not exist are
-/// left out.
-pub fn cline_homes() -> Vec<Home> {
+/// `~/.cline`; Roo Code's and Kilo Code's: `tasks` of their extensions, and of Kilo Code's first command line.
+fn cline_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let home = told("HOME");
     let of_editor = |editor: PathBuf| {
@@ -145,13 +139,11 @@ pub fn cline_homes() -> Vec<Home> {
     let data = told("CLINE_DATA_DIR").or_else(|| Some(cline?.join("data")));
     homes.extend(data.iter().flat_map(|data| ["tasks", "sessions"].map(|name| Home::of(Agent::Cline, data.join(name)))));
     homes.extend(home.iter().map(|home| Home::of(Agent::KiloCode, home.join(".kilocode/cli/global/tasks"))));
-    homes.retain(|home| home.folder.is_dir());
     homes
 }
 
-/// Amp's homes: `threads` in every folder of the comma-separated `AMP_DATA_DIR`, else in `amp` in `XDG_DATA_HOME` or `~/.local/share`. Those
-/// that do not exist are left out.
-pub fn amp_homes() -> Vec<Home> {
+/// Amp's homes: `threads` in every folder of the comma-separated `AMP_DATA_DIR`, else in `amp` in `XDG_DATA_HOME` or `~/.local/share`.
+fn amp_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty());
     let folders = match told("AMP_DATA_DIR") {
         Some(told) => told.to_string_lossy().split(',').map(|folder| PathBuf::from(folder.trim())).collect(),
@@ -161,13 +153,11 @@ pub fn amp_homes() -> Vec<Home> {
             data.into_iter().map(|data| data.join("amp")).collect::<Vec<_>>()
         }
     };
-    let homes = folders.into_iter().map(|folder| Home::of(Agent::Amp, folder.join("threads")));
-    homes.filter(|home| home.folder.is_dir()).collect()
+    folders.into_iter().map(|folder| Home::of(Agent::Amp, folder.join("threads"))).collect()
 }
 
 /// Goose's homes: `data/sessions` in `GOOSE_PATH_ROOT`, else `goose/sessions` in `XDG_DATA_HOME` or `~/.local/share`, and where macOS keeps it.
-/// Those that do not exist are left out.
-pub fn goose_homes() -> Vec<Home> {
+fn goose_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folders = match (told("GOOSE_PATH_ROOT"), told("HOME")) {
         (Some(root), _) => vec![root.join("data/sessions")],
@@ -178,43 +168,54 @@ pub fn goose_homes() -> Vec<Home> {
             vec![data.join("goose/sessions"), block.join("sessions"), block.join("data/sessions")]
         }
     };
-    let homes = folders.into_iter().map(|folder| Home::of(Agent::Goose, folder));
-    homes.filter(|home| home.folder.is_dir()).collect()
+    folders.into_iter().map(|folder| Home::of(Agent::Goose, folder)).collect()
 }
 
-/// Droid's home: `.factory/sessions` in `FACTORY_HOME_OVERRIDE` (as the client reads it) or in the user's home folder, where it exists.
-pub fn droid_homes() -> Vec<Home> {
+/// Droid's home: `.factory/sessions` in `FACTORY_HOME_OVERRIDE` (as the client reads it) or in the user's home folder.
+fn droid_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let home = told("FACTORY_HOME_OVERRIDE").or_else(|| told("HOME"));
-    let home = home.map(|home| Home::of(Agent::Droid, home.join(".factory/sessions")));
-    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+    home.map(|home| Home::of(Agent::Droid, home.join(".factory/sessions"))).into_iter().collect()
 }
 
 /// OpenCode's homes: its databases in `opencode` in `XDG_DATA_HOME`, else in `~/.local/share` (on every system, as the client reads it), and
-/// the files that versions before 1.2 kept below `storage` in it. Those that do not exist are left out.
-fn opencode_homes() -> Vec<Home> {
+/// the files that versions before 1.2 kept below `storage` in it.
+fn opencode_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let data = told("XDG_DATA_HOME").or_else(|| Some(told("HOME")?.join(".local/share")));
     let Some(folder) = data.map(|data| data.join("opencode")) else { return Vec::new() };
     // The client keeps copies of whole projects beside its database.
     let databases = Home { agent: Some(Agent::OpenCode), folder: folder.clone(), is_flat: true };
-    let homes = [databases, Home::of(Agent::OpenCode, folder.join("storage"))];
-    homes.into_iter().filter(|home| home.folder.is_dir()).collect()
+    vec![databases, Home::of(Agent::OpenCode, folder.join("storage"))]
 }
 
-/// Qwen Code's homes: `projects` in `QWEN_RUNTIME_DIR`, else in `QWEN_HOME`, else in `~/.qwen`, where it exists.
-fn qwen_homes() -> Vec<Home> {
+/// Qwen Code's homes: `projects` in `QWEN_RUNTIME_DIR`, else in `QWEN_HOME`, else in `~/.qwen`.
+fn qwen_places() -> Vec<Home> {
     let told = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = told("QWEN_RUNTIME_DIR").or_else(|| told("QWEN_HOME")).or_else(|| Some(told("HOME")?.join(".qwen")));
-    let home = folder.map(|folder| Home::of(Agent::QwenCode, folder.join("projects")));
-    home.into_iter().filter(|home| home.folder.is_dir()).collect()
+    folder.map(|folder| Home::of(Agent::QwenCode, folder.join("projects"))).into_iter().collect()
 }
 
-/// All homes whose transcripts are read.
-pub fn agent_homes() -> Vec<Home> {
-    let of_agents = [claude_homes(), codex_homes(), gemini_homes(), opencode_homes(), qwen_homes(), further_homes()];
-    let of_more = [cline_homes(), amp_homes(), goose_homes(), droid_homes()];
+/// Where agents would keep their transcripts, there or not.
+pub fn agent_places() -> Vec<Home> {
+    let of_agents = [claude_places(), codex_places(), gemini_places(), opencode_places(), qwen_places(), further_places()];
+    let of_more = [cline_places(), amp_places(), goose_places(), droid_places()];
     of_agents.into_iter().chain(of_more).flatten().collect()
+}
+
+/// All homes whose transcripts are read: the places that are there.
+pub fn agent_homes() -> Vec<Home> {
+    there(agent_places())
+}
+
+/// Claude Code's homes that are there.
+pub fn claude_homes() -> Vec<Home> {
+    there(claude_places())
+}
+
+fn there(mut places: Vec<Home>) -> Vec<Home> {
+    places.retain(|home| home.folder.is_dir());
+    places
 }
 
 /// Every transcript below the homes, in the order of their paths. Symbolic links are followed, each folder and file is taken once; what

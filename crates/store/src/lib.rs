@@ -20,6 +20,7 @@ mod reconciling;
 mod rollups;
 mod rows;
 mod schema;
+mod spells;
 mod standing;
 mod stirred;
 mod sums;
@@ -38,6 +39,7 @@ pub use folder::{DataFolder, FolderError, ledger_mark, network_file_system};
 pub use keys::{KeyError, KeyRow, Keys, Scope, Shown};
 pub use machines::{Machine, Machines, Sender};
 pub use reader::{Reader, SessionDetail, SessionSummary};
+pub use spells::TakenOut;
 pub use standing::Standing;
 pub use writer::Store;
 

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError, attributes};
 
-const MIGRATIONS: [&str; 7] = ["
+const MIGRATIONS: [&str; 8] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -190,6 +190,17 @@ INSERT INTO rollup_requests_by_set
     AND s.skill = r.skill AND s.mcp_server = r.mcp_server AND s.plugin = '' AND s.query_source = '' AND s.effort = '' AND s.labels = '';
 DROP TABLE rollup_requests;
 ALTER TABLE rollup_requests_by_set RENAME TO rollup_requests;
+", "
+-- When witnesses were heard as things happened, by our clock; `session` is all zero for what belongs to none.
+CREATE TABLE spells (
+    tenant INTEGER NOT NULL, agent TEXT NOT NULL, session BLOB NOT NULL, witness INTEGER NOT NULL,
+    began_at INTEGER NOT NULL, heard_at INTEGER NOT NULL, project TEXT,
+    PRIMARY KEY (tenant, agent, session, witness, began_at)) WITHOUT ROWID;
+
+-- Witnesses that somebody took out: their silence is meant.
+CREATE TABLE taken_out (
+    tenant INTEGER NOT NULL, agent TEXT NOT NULL, host TEXT NOT NULL, witness INTEGER NOT NULL,
+    PRIMARY KEY (tenant, agent, host, witness)) WITHOUT ROWID;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
