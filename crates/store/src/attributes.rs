@@ -8,13 +8,12 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::check::stored;
 use crate::rollups::RollupChanges;
-use crate::rows;
-use crate::{Doing, Reader, StoreError, TenantId};
+use crate::{Doing, Reader, StoreError, TenantId, rows, schema};
 
 /// Values of one name and tenant; later ones are `other`.
-pub(crate) const MOST_VALUES: i64 = 1000;
+const MOST_VALUES: i64 = 1000;
 /// Names of labels a tenant; requests are summed by no later one.
-pub(crate) const MOST_LABELS: i64 = 64;
+const MOST_LABELS: i64 = 64;
 /// How a label's name begins where all names stand beside each other.
 const LABEL: &str = "label:";
 /// Where its names end: `;` comes after `:`.
@@ -216,6 +215,7 @@ impl Reader {
 
     /// Names of the labels that requests are summed by, in order.
     pub fn label_names(&self, tenant: TenantId) -> Result<Vec<String>, StoreError> {
+        schema::require_current(&self.connection)?;
         let sql =
             "SELECT DISTINCT substr(name, ?4) FROM attribute_values WHERE tenant = ?1 AND name >= ?2 AND name < ?3 ORDER BY 1";
         let mut statement = self.connection.prepare_cached(sql).doing(READING)?;

@@ -158,6 +158,10 @@ pub struct StoreOptions {
 pub enum StoreError {
     #[error("the database was written by a newer Ducat (schema {found}, this one knows {known}); update Ducat")]
     Newer { found: i64, known: i64 },
+    #[error(
+        "the ledger is an older Ducat's (schema {found}, this one's is {known}); ducat serve or ducat import brings it up to date"
+    )]
+    Older { found: i64, known: i64 },
     #[error("{what}: {source}")]
     Sqlite { what: &'static str, source: rusqlite::Error },
     #[error("a stored fact cannot be read: {0}")]

@@ -90,16 +90,21 @@ impl Reader {
         (from, until): (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
+        schema::require_current(&self.connection)?;
+        // Rows, and what their numbers stand for, as of one commit.
+        let transaction = self.connection.unchecked_transaction().doing("reading the ledger")?;
         if report.wants_quotas() {
             report.tell_quotas(self.past_quotas(tenant, BLOCK_MINUTES)?);
         }
         let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
         if report.wants_requests() || !is_cut(from) || !is_cut(until) {
-            return self.add_requests_to(tenant, (from, until), report);
+            self.add_requests_to(tenant, (from, until), report)?;
+            return transaction.finish().doing("reading the ledger");
         }
         let until_then = until.map_or(ROLLED_UP_SINCE, |until| until.min(ROLLED_UP_SINCE));
         self.add_requests_to(tenant, (Some(from.unwrap_or(UnixMs::MIN)), Some(until_then)), report)?;
-        self.add_rollups_to(tenant, (from, until), report)
+        self.add_rollups_to(tenant, (from, until), report)?;
+        transaction.finish().doing("reading the ledger")
     }
 
     fn add_rollups_to(

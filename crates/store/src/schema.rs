@@ -228,6 +228,12 @@ pub(crate) fn check(connection: &Connection) -> Result<i64, StoreError> {
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
+/// Fails where the database has another schema than this version's.
+pub(crate) fn require_current(connection: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (check(connection)?, MIGRATIONS.len() as i64);
+    if found < known { Err(StoreError::Older { found, known }) } else { Ok(()) }
+}
+
 /// The database has this version's schema.
 pub(crate) fn is_current(connection: &Connection) -> Result<bool, StoreError> {
     Ok(check(connection)? == MIGRATIONS.len() as i64)

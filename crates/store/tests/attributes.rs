@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ducat_ledger::{Fact, Key, KeySpace, OTHER, Request, Told, UnixMs};
 use ducat_prices::PriceTable;
 use ducat_report::{Document, Grouping, Report, ReportQuery};
-use ducat_store::{Durability, Lane, Store, StoreOptions, TenantId, Write};
+use ducat_store::{Durability, Lane, Reader, Store, StoreError, StoreOptions, TenantId, Write};
 
 const NOW: UnixMs = 1_795_500_000_000;
 /// The bounds that docs/otlp.md tells.
@@ -123,6 +123,18 @@ fn a_flood_of_labels_ends_too() {
     assert_eq!(store.reader().unwrap().label_names(TenantId::LOCAL).unwrap().len(), MOST_LABELS);
     assert_eq!(report(&store, "daily", (None, None)).totals.requests, MOST_LABELS as u64 + 30);
     check(&store);
+}
+
+#[test]
+fn a_ledger_of_before_is_named_and_not_misread() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let path = dir.path().join("ledger.db");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 6).unwrap();
+    let reader = Reader::open(&path).unwrap();
+    let refused = reader.add_to(TenantId::LOCAL, (None, None), &mut Report::new(ReportQuery::default())).unwrap_err();
+    assert!(refused.to_string().contains("ducat serve or ducat import brings it up to date"), "{refused}");
+    assert!(matches!(reader.label_names(TenantId::LOCAL), Err(StoreError::Older { found: 6, .. })));
 }
 
 /// However many labels a request has, it is in one row, and requests that share them share it.
