@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 6] = ["
+const MIGRATIONS: [&str; 7] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -158,6 +158,14 @@ ALTER TABLE rollup_requests ADD COLUMN sums INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_requests INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_tokens INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_cost_nano INTEGER NOT NULL DEFAULT 0;
+", "
+-- Turns and incidents are told under several ids too, and have their columns as requests do.
+ALTER TABLE turns ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE turns ADD COLUMN pair_group BLOB;
+ALTER TABLE turns ADD COLUMN base TEXT;
+ALTER TABLE incidents ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE incidents ADD COLUMN pair_group BLOB;
+ALTER TABLE incidents ADD COLUMN base TEXT;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
