@@ -11,7 +11,7 @@ use ducat_capture::Agent;
 use ducat_end_to_end::heard::{Collector, Heard, Observation};
 use ducat_end_to_end::proxy::Dice;
 use ducat_end_to_end::{Machine, claude_code, codex, eventually, gemini_cli, stand_in};
-use ducat_ledger::{IncidentKind, Outcome, Request};
+use ducat_ledger::{Fact, IncidentKind, Outcome, Request};
 use ducat_prices::PriceTable;
 use ducat_report::{Grouping, Report, ReportQuery};
 use ducat_store::{Durability, Lane, SessionDetail, Store, StoreOptions, TenantId, Write};
@@ -171,6 +171,10 @@ fn calls(session: &SessionDetail) -> Vec<(&str, Option<Outcome>)> {
     calls
 }
 
+fn last_at(fact: &Fact) -> Option<i64> {
+    if let Fact::Session(session) = fact { session.last_at.get().copied() } else { None }
+}
+
 fn errors(session: &SessionDetail) -> usize {
     session.incidents.iter().filter(|incident| incident.kind.get() == Some(&IncidentKind::ApiError)).count()
 }
@@ -194,6 +198,9 @@ fn prove(run: &Run, expected: &Expected<'_>) {
             let requests: Vec<_> = session.requests.iter().map(|(request, ..)| request.clone()).collect();
             (expected.fields)(set, &requests);
         }
+        // The last sign of life of any witness.
+        let last = run.told(set).iter().flatten().filter_map(last_at).max();
+        assert_eq!(session.session.last_at.get().copied(), last, "{what}");
         assert_eq!(session.turns.len(), usize::from(set & expected.tell_turns != 0), "{what}");
         assert_eq!(errors(&session), usize::from(set & expected.tell_errors != 0), "{what}");
     }
@@ -225,7 +232,11 @@ fn unknown_by_hooks(run: &Run, agent: &str) {
     let metrics = server.get("/metrics");
     let of_agent = |line: &&str| line.contains(&format!("agent=\"{agent}\""));
     assert!(metrics.lines().filter(of_agent).any(|line| line.starts_with("ducat_turns_total")), "{metrics}");
-    let of_requests = |line: &&str| ["ducat_requests", "ducat_tokens", "ducat_cost"].iter().any(|name| line.starts_with(name));
+    let of_requests = |line: &&str| {
+        ["ducat_requests", "ducat_tokens", "ducat_cost", "ai_operational_cost", "ai_token"]
+            .iter()
+            .any(|name| line.starts_with(name))
+    };
     assert_eq!(metrics.lines().filter(of_requests).collect::<Vec<_>>(), Vec::<&str>::new());
     let id = row["session"].as_str().unwrap();
     let listed = machine.prints(&["sessions"]);
