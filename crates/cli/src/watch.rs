@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ducat_scan::Home;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -17,13 +17,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A session writes many lines at once; they are read together.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// Device, inode and birth: a folder made anew may get the inode of the one that went.
+type Identity = (u64, u64, Option<SystemTime>);
+
 /// Notices of changes below some folders, and of their coming into being.
 pub struct Watch {
     watcher: Option<RecommendedWatcher>,
     tell: Sender<()>,
     told: Receiver<()>,
-    /// With device and inode, as a folder that was made anew is watched anew, and whether with all below it.
-    watched: HashMap<PathBuf, ((u64, u64), bool)>,
+    /// With what a folder is known by, as one that was made anew is watched anew, and whether with all below it.
+    watched: HashMap<PathBuf, (Identity, bool)>,
     wanted: Arc<RwLock<Vec<PathBuf>>>,
 }
 
@@ -87,8 +90,8 @@ impl Watch {
 
     fn watch(&mut self, folder: &Path, with_all: bool) {
         let Ok(meta) = fs::metadata(folder) else { return };
-        let identity = (meta.dev(), meta.ino());
-        let is_watched = |(known, all): &((u64, u64), bool)| *known == identity && (*all || !with_all);
+        let identity = (meta.dev(), meta.ino(), meta.created().ok());
+        let is_watched = |(known, all): &(Identity, bool)| *known == identity && (*all || !with_all);
         if self.watched.get(folder).is_some_and(is_watched) {
             return;
         }
@@ -113,9 +116,9 @@ impl Watch {
 mod tests {
     use super::*;
 
-    /// Whether something is told within a second.
-    fn is_told(watch: &Watch) -> bool {
-        let told = watch.told.recv_timeout(Duration::from_secs(1)).is_ok();
+    /// Whether something is told; what is expected is waited for.
+    fn is_told(watch: &Watch, expected: bool) -> bool {
+        let told = watch.told.recv_timeout(Duration::from_secs(if expected { 20 } else { 1 })).is_ok();
         thread::sleep(SETTLE);
         while watch.told.try_recv().is_ok() {}
         told
@@ -129,7 +132,7 @@ mod tests {
         let mut step = |what: &dyn Fn(), told: bool, name: &str| {
             watch.add(&place);
             what();
-            assert_eq!(is_told(&watch), told, "{name}");
+            assert_eq!(is_told(&watch, told), told, "{name}");
         };
         step(&|| fs::write(home.path().join(".history"), "x").unwrap(), false, "another file");
         step(&|| fs::create_dir(home.path().join(".other")).unwrap(), false, "another folder");
