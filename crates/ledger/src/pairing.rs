@@ -5,8 +5,8 @@
 
 use crate::{Key, KeySpace, Request, ToolCall, Witness, Witnesses};
 
-/// Agents some of whose witnesses tell no ids.
-const KEYLESS_AGENTS: [&str; 3] = ["codex", "gemini-cli", "qwen-code"];
+/// Agents some of whose witnesses tell no ids. Claude Code's logs tell those of requests and calls in newer versions only.
+const KEYLESS_AGENTS: [&str; 4] = [CLAUDE_CODE, "codex", "gemini-cli", "qwen-code"];
 const CLAUDE_CODE: &str = "claude-code";
 
 /// How a row of the ledger counts; the number is stored and never reused.
@@ -61,12 +61,7 @@ fn group(agent: &str, owner: Option<Key>, same: &str) -> Key {
 impl Request {
     /// Whether another witness may have told it under another id, or without one.
     pub fn may_pair(&self) -> bool {
-        !self.is_sum.or_default() && (KEYLESS_AGENTS.contains(&self.agent.as_str()) || self.is_without_request_id())
-    }
-
-    /// Claude Code's requests have an id where the provider gives one, for all its witnesses; else logs tell none, and transcripts the message's.
-    fn is_without_request_id(&self) -> bool {
-        self.agent == CLAUDE_CODE && (self.keyless.or_default() || !self.id.starts_with("req_"))
+        !self.is_sum.or_default() && KEYLESS_AGENTS.contains(&self.agent.as_str())
     }
 
     /// What must be the same for two rows to be one request: its session, canonical model, and the counts that all witnesses tell.

@@ -1,5 +1,6 @@
 //! Which rows are one fact told twice: those of one place in the lanes of a group, see [`ducat_ledger::Request::pair_group`].
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use ducat_ledger::{Key, Request, Role, ToolCall};
@@ -12,6 +13,7 @@ use crate::{Doing, Pricer, StoreError, TenantId};
 /// A fact that may be told without its id.
 pub(crate) trait Paired: Owned {
     fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key>;
+    fn is_keyless(&self) -> bool;
     fn lane(&self) -> u8;
     fn borrow_from(&mut self, twin: &Self, owner: Option<Key>);
     /// How it counts where nobody else tells it.
@@ -25,6 +27,9 @@ impl Paired for Request {
             return None;
         }
         Request::pair_group(self, owner, &pricer.price(self).model)
+    }
+    fn is_keyless(&self) -> bool {
+        self.keyless.or_default()
     }
     fn lane(&self) -> u8 {
         Request::lane(self)
@@ -40,6 +45,9 @@ impl Paired for Request {
 impl Paired for ToolCall {
     fn pair_group(&self, owner: Option<Key>, _: &dyn Pricer) -> Option<Key> {
         ToolCall::pair_group(self, owner)
+    }
+    fn is_keyless(&self) -> bool {
+        self.keyless.or_default()
     }
     fn lane(&self) -> u8 {
         ToolCall::lane(self)
@@ -79,6 +87,7 @@ pub(crate) fn pair<F: Paired>(
     pricer: &dyn Pricer,
     settled: &mut Settled<F>,
 ) -> Result<(), StoreError> {
+    enter(connection, births, pricer, settled)?;
     for (tenant, group, place) in clusters(connection, settled)? {
         let members = members(connection, tenant, group, place)?;
         for key in &members {
@@ -107,6 +116,56 @@ pub(crate) fn pair<F: Paired>(
         }
         if let Some((_, after)) = settled.get_mut(&(tenant, *leader)) {
             *after = lead;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves rows with an id out of the groups while their session holds none without: most sessions never do, and would pay for each row.
+/// With the first one all rows of the session come in.
+fn enter<F: Paired>(
+    connection: &Connection,
+    births: &mut Births,
+    pricer: &dyn Pricer,
+    settled: &mut Settled<F>,
+) -> Result<(), StoreError> {
+    let owners = |is_asked: fn(&F) -> bool| -> BTreeSet<(TenantId, Key)> {
+        let asked = settled.iter().filter(|(_, (_, after))| after.group.is_some() && is_asked(after.base()));
+        asked.filter_map(|((tenant, _), (_, after))| Some((*tenant, after.owner?))).collect()
+    };
+    let mut open = BTreeSet::new();
+    let mut begun = Vec::new();
+    for (tenant, owner) in owners(|base| base.is_keyless()) {
+        let mut insert =
+            connection.prepare_cached("INSERT OR IGNORE INTO keyless_sessions VALUES (?1, ?2, ?3)").doing("pairing")?;
+        if insert.execute(params![tenant.0, F::TABLE, owner.0]).doing("pairing")? > 0 {
+            begun.push((tenant, owner));
+        }
+        open.insert((tenant, owner));
+    }
+    for (tenant, owner) in owners(|base| !base.is_keyless()) {
+        let sql = "SELECT 1 FROM keyless_sessions WHERE tenant = ?1 AND kind = ?2 AND session = ?3";
+        let mut known = connection.prepare_cached(sql).doing("pairing")?;
+        if !open.contains(&(tenant, owner)) && known.exists(params![tenant.0, F::TABLE, owner.0]).doing("pairing")? {
+            open.insert((tenant, owner));
+        }
+    }
+    for (tenant, owner) in begun {
+        let sql = format!("SELECT key FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2", F::TABLE);
+        let mut owned = connection.prepare_cached(&sql).doing("pairing")?;
+        let keys = owned.query_map(params![tenant.0, owner.0], |row| row.get(0).map(Key)).doing("pairing")?;
+        for key in keys.collect::<Result<Vec<_>, _>>().doing("pairing")? {
+            if let Entry::Vacant(place) = settled.entry((tenant, key))
+                && let Some(before) = rows::load::<F>(connection, tenant, key)?
+            {
+                let after = rows::own(connection, births, pricer, tenant, Some(&before), before.base().clone())?;
+                place.insert((Some(before), after));
+            }
+        }
+    }
+    for ((tenant, _), (_, after)) in settled.iter_mut() {
+        if after.owner.is_some_and(|owner| !open.contains(&(*tenant, owner))) {
+            after.group = None;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError};
 
-const MIGRATIONS: [&str; 6] = ["
+const MIGRATIONS: [&str; 7] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -158,6 +158,11 @@ ALTER TABLE rollup_requests ADD COLUMN sums INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_requests INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_tokens INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_cost_nano INTEGER NOT NULL DEFAULT 0;
+", "
+-- Sessions that hold a row without an id, by the table of the row: only their rows are in `pairs`.
+CREATE TABLE keyless_sessions (
+    tenant INTEGER NOT NULL, kind TEXT NOT NULL, session BLOB NOT NULL,
+    PRIMARY KEY (tenant, kind, session)) WITHOUT ROWID;
 "];
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.

@@ -130,6 +130,43 @@ fn a_keyless_telling_lends_to_the_keyed_and_counts_once() {
     assert_eq!(totals(&store), (2, 21, 21));
 }
 
+/// Logs of Claude Code before 2.1.112 tell no request's id, where transcripts do.
+#[test]
+fn older_claude_code_counts_once_whichever_came_first() {
+    let logs =
+        |at: i64| Fact::Request(keyless(request("claude-code", "s", &format!("log/{at}"), Witness::OtlpLog, NOW + at + 3, 10)));
+    let line = |at: i64| Fact::Request(request("claude-code", "s", &format!("req_{at}"), Witness::Transcript, NOW + at, 9));
+    for log_first in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        tell(&store, vec![session("claude-code", "s")]);
+        for at in [0, 5_000] {
+            let told = if log_first { [logs(at), line(at)] } else { [line(at), logs(at)] };
+            told.into_iter().for_each(|fact| tell(&store, vec![fact]));
+        }
+        assert_eq!(totals(&store), (2, 20, 20));
+        let shown = store.reader().unwrap().session(TenantId::LOCAL, "s").unwrap().unwrap().requests;
+        assert!(shown.iter().all(|(request, ..)| request.id.starts_with("req_") && request.duration_ms.is_told()));
+    }
+}
+
+/// A row for each request of every session would cost an import dearly.
+#[test]
+fn what_has_an_id_everywhere_is_in_no_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    tell(
+        &store,
+        vec![session("claude-code", "s"), Fact::Request(request("claude-code", "s", "req_1", Witness::Transcript, NOW, 9))],
+    );
+    let database = rusqlite::Connection::open(dir.path().join("ledger.db")).unwrap();
+    let of = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(of("SELECT COUNT(*) FROM pairs"), 0);
+    tell(&store, vec![Fact::Request(keyless(request("claude-code", "s", "log", Witness::OtlpLog, NOW + 3, 10)))]);
+    assert_eq!(of("SELECT COUNT(*) FROM pairs"), 2);
+    assert_eq!(totals(&store), (1, 10, 10));
+}
+
 #[test]
 fn sums_count_until_a_request_is_told() {
     let dir = tempfile::tempdir().unwrap();
