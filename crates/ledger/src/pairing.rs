@@ -3,7 +3,7 @@
 //! Rows of one session that tell the same (model and tokens, or a tool's name) form a group. Each lane of it, in the order of `(time, key)`,
 //! counts from the first: the k-th of every lane are one fact. A function of the set, whatever came first.
 
-use crate::{Key, KeySpace, Request, ToolCall, Witness, Witnesses};
+use crate::{Key, KeySpace, Request, ToolCall, UnixMs, Witness, Witnesses};
 
 /// Agents some of whose witnesses tell no ids. Claude Code's logs tell those of requests and calls in newer versions only.
 const KEYLESS_AGENTS: [&str; 4] = [CLAUDE_CODE, "codex", "gemini-cli", "qwen-code"];
@@ -81,6 +81,11 @@ impl Request {
         lane(self.keyless.or_default(), self.witnesses)
     }
 
+    /// Where it stands in its lane. What nobody dated comes after all else, so that it moves nothing.
+    pub fn pairs_at(&self) -> UnixMs {
+        self.started_at.get().or(self.ended_at.get()).copied().unwrap_or(UnixMs::MAX)
+    }
+
     /// Believes what a twin tells, but for what tells the two apart: key, time, and being without an id.
     pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
         let mut lent = twin.clone();
@@ -113,6 +118,11 @@ impl ToolCall {
 
     pub fn lane(&self) -> u8 {
         lane(self.keyless.or_default(), self.witnesses)
+    }
+
+    /// Like [`Request::pairs_at`], but by the end: some hooks are there only then, and all others know it.
+    pub fn pairs_at(&self) -> UnixMs {
+        self.ended_at.get().or(self.started_at.get()).copied().unwrap_or(UnixMs::MAX)
     }
 
     /// Like [`Request::borrow_from`].

@@ -3,11 +3,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
-use ducat_ledger::{Key, Request, Role, ToolCall};
+use ducat_ledger::{Key, Request, Role, ToolCall, UnixMs};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::births::Births;
-use crate::rows::{self, Owned, Stored, UNDATED};
+use crate::rows::{self, Owned, Stored};
 use crate::{Doing, Pricer, StoreError, TenantId};
 
 /// A fact that may be told without its id.
@@ -15,6 +15,7 @@ pub(crate) trait Paired: Owned {
     fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key>;
     fn is_keyless(&self) -> bool;
     fn lane(&self) -> u8;
+    fn pairs_at(&self) -> UnixMs;
     fn borrow_from(&mut self, twin: &Self, owner: Option<Key>);
     /// How it counts where nobody else tells it.
     fn role(&self) -> Role;
@@ -34,6 +35,9 @@ impl Paired for Request {
     fn lane(&self) -> u8 {
         Request::lane(self)
     }
+    fn pairs_at(&self) -> UnixMs {
+        Request::pairs_at(self)
+    }
     fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
         Request::borrow_from(self, twin, owner);
     }
@@ -51,6 +55,9 @@ impl Paired for ToolCall {
     }
     fn lane(&self) -> u8 {
         ToolCall::lane(self)
+    }
+    fn pairs_at(&self) -> UnixMs {
+        ToolCall::pairs_at(self)
     }
     fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
         ToolCall::borrow_from(self, twin, owner);
@@ -74,7 +81,7 @@ struct Spot {
 
 fn spot<F: Paired>(stored: &Stored<F>) -> Option<Spot> {
     let base = stored.base();
-    Some(Spot { group: stored.group?, lane: base.lane(), at: base.at().unwrap_or(UNDATED), key: base.key() })
+    Some(Spot { group: stored.group?, lane: base.lane(), at: base.pairs_at(), key: base.key() })
 }
 
 /// A cluster: the rows at one place of a group.

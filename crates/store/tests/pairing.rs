@@ -150,6 +150,36 @@ fn older_claude_code_counts_once_whichever_came_first() {
     }
 }
 
+fn call(id: &str, witness: Witness, times: (Option<i64>, Option<i64>), target: &str) -> Fact {
+    let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, "gemini-cli", id), "gemini-cli", id);
+    call.holders = held("gemini-cli", "s");
+    call.witnesses = Witnesses::only(witness);
+    call.name = Told::by(1, "write_file".to_owned());
+    call.outcome = witness.tells(FieldClass::Outcome, Outcome::Ok);
+    let timing = witness.rank(FieldClass::Timing);
+    (call.started_at, call.ended_at) = (Told::maybe(timing, times.0), Told::maybe(timing, times.1));
+    call.target = Told::maybe(1, (!target.is_empty()).then(|| target.to_owned()));
+    call.keyless = Told::maybe(1, (witness != Witness::Transcript).then_some(true));
+    Fact::ToolCall(call)
+}
+
+/// Gemini's AfterTool knows only when a call ended.
+#[test]
+fn a_hook_that_tells_only_the_end_is_the_call_that_ended_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    tell(&store, vec![session("gemini-cli", "s")]);
+    for n in 0..6 {
+        let (start, end) = (Some(NOW + n * 60_000), Some(NOW + n * 60_000 + 1000));
+        tell(&store, vec![call(&format!("c{n}"), Witness::Transcript, (start, end), "")]);
+        tell(&store, vec![call(&format!("hook/{n}"), Witness::Hook, (None, end), &format!("file{n}"))]);
+    }
+    let calls = store.reader().unwrap().session(TenantId::LOCAL, "s").unwrap().unwrap().tool_calls;
+    let of = |call: &ToolCall| (call.id.clone(), call.target.get().cloned().unwrap(), call.duration_ms().unwrap());
+    let expected: Vec<_> = (0..6).map(|n| (format!("c{n}"), format!("file{n}"), 1000)).collect();
+    assert_eq!(calls.iter().map(of).collect::<Vec<_>>(), expected);
+}
+
 /// A row for each request of every session would cost an import dearly.
 #[test]
 fn what_has_an_id_everywhere_is_in_no_group() {
