@@ -64,16 +64,17 @@ impl Request {
         !self.is_sum.or_default() && KEYLESS_AGENTS.contains(&self.agent.as_str())
     }
 
-    /// What must be the same for two rows to be one request: its session, canonical model, and the counts that all witnesses tell.
-    pub fn pair_group(&self, owner: Option<Key>, model: &str) -> Option<Key> {
+    /// What must be the same for two rows to be one request: its session, and the counts that all witnesses tell. Not the model: witnesses have
+    /// names of their own for it, and which names are the same changes with the table of prices.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let usage = self.usage();
-        let same = if self.agent == CLAUDE_CODE {
-            // Some of its transcripts tell too little output, and providers have names of their own for a model; what was sent is the same, and grows.
-            let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
-            format!("request\n{} {} {written}", usage.input, usage.cache_read)
+        // Some of Claude Code's transcripts tell too little output; what was sent is the same, and grows.
+        let last = if self.agent == CLAUDE_CODE {
+            usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit)
         } else {
-            format!("request\n{model}\n{} {} {}", usage.input, usage.cache_read, usage.output)
+            usage.output
         };
+        let same = format!("request\n{} {} {last}", usage.input, usage.cache_read);
         self.may_pair().then(|| group(&self.agent, owner, &same))
     }
 

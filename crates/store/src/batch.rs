@@ -143,9 +143,9 @@ impl<'c> Batch<'c> {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
         };
-        let mut requests = own_all(connection, &mut births, pricer, requests)?;
-        pairs::pair(connection, &mut births, pricer, &mut requests)?;
-        sums::cover(connection, &mut births, pricer, &mut requests)?;
+        let mut requests = own_all(connection, &mut births, requests)?;
+        pairs::pair(connection, &mut births, &mut requests)?;
+        sums::cover(connection, &mut births, &mut requests)?;
         let mut stirred = Vec::new();
         for ((tenant, key), (before, after)) in requests {
             let known = if before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
@@ -173,8 +173,8 @@ impl<'c> Batch<'c> {
             (Some((before, _)), None) => heard.hear(tenant, &Change::Ceased { fact: "request", at: before.fact.at() }, None),
             (None, None) => {}
         });
-        let mut tool_calls = own_all(connection, &mut births, pricer, tool_calls)?;
-        pairs::pair(connection, &mut births, pricer, &mut tool_calls)?;
+        let mut tool_calls = own_all(connection, &mut births, tool_calls)?;
+        pairs::pair(connection, &mut births, &mut tool_calls)?;
         let mut stirred = Vec::new();
         for ((tenant, _), (before, after)) in tool_calls {
             if before.as_ref() != Some(&after) {
@@ -313,14 +313,9 @@ fn touch_found(
     Ok(())
 }
 
-fn own_all<F: Paired>(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    touched: Touched<F>,
-) -> Result<Settled<F>, StoreError> {
+fn own_all<F: Paired>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<Settled<F>, StoreError> {
     let own = |((tenant, key), Touch { before, after })| {
-        let after = rows::own(connection, births, pricer, tenant, before.as_ref(), after)?;
+        let after = rows::own(connection, births, tenant, before.as_ref(), after)?;
         Ok(((tenant, key), (before, after)))
     };
     touched.into_iter().map(own).collect()

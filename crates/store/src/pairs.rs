@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::births::Births;
 use crate::rows::{self, Owned, Stored};
-use crate::{Doing, Pricer, StoreError, TenantId};
+use crate::{Doing, StoreError, TenantId};
 
 /// A fact that may be told without its id.
 pub(crate) trait Paired: Owned {
-    fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key>;
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key>;
     fn is_keyless(&self) -> bool;
     fn lane(&self) -> u8;
     fn pairs_at(&self) -> UnixMs;
@@ -22,12 +22,8 @@ pub(crate) trait Paired: Owned {
 }
 
 impl Paired for Request {
-    fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key> {
-        // A model's name costs a search in the table.
-        if !self.may_pair() {
-            return None;
-        }
-        Request::pair_group(self, owner, &pricer.price(self).model)
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        Request::pair_group(self, owner)
     }
     fn is_keyless(&self) -> bool {
         self.keyless.or_default()
@@ -47,7 +43,7 @@ impl Paired for Request {
 }
 
 impl Paired for ToolCall {
-    fn pair_group(&self, owner: Option<Key>, _: &dyn Pricer) -> Option<Key> {
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         ToolCall::pair_group(self, owner)
     }
     fn is_keyless(&self) -> bool {
@@ -88,13 +84,8 @@ fn spot<F: Paired>(stored: &Stored<F>) -> Option<Spot> {
 type Clusters = BTreeSet<(TenantId, Key, i64)>;
 
 /// Lets each cluster that changed have one row that counts and knows what the others tell.
-pub(crate) fn pair<F: Paired>(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    settled: &mut Settled<F>,
-) -> Result<(), StoreError> {
-    enter(connection, births, pricer, settled)?;
+pub(crate) fn pair<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
+    enter(connection, births, settled)?;
     for (tenant, group, place) in clusters(connection, settled)? {
         let members = members(connection, tenant, group, place)?;
         for key in &members {
@@ -102,7 +93,7 @@ pub(crate) fn pair<F: Paired>(
             if !settled.contains_key(&(tenant, *key))
                 && let Some(before) = rows::load::<F>(connection, tenant, *key)?
             {
-                let after = rows::own(connection, births, pricer, tenant, Some(&before), before.base().clone())?;
+                let after = before.clone();
                 settled.insert((tenant, *key), (Some(before), after));
             }
         }
@@ -130,12 +121,7 @@ pub(crate) fn pair<F: Paired>(
 
 /// Leaves rows with an id out of the groups while their session holds none without: most sessions never do, and would pay for each row.
 /// With the first one all rows of the session come in.
-fn enter<F: Paired>(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    settled: &mut Settled<F>,
-) -> Result<(), StoreError> {
+fn enter<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
     let owners = |is_asked: fn(&F) -> bool| -> BTreeSet<(TenantId, Key)> {
         let asked = settled.iter().filter(|(_, (_, after))| after.group.is_some() && is_asked(after.base()));
         asked.filter_map(|((tenant, _), (_, after))| Some((*tenant, after.owner?))).collect()
@@ -165,7 +151,7 @@ fn enter<F: Paired>(
             if let Entry::Vacant(place) = settled.entry((tenant, key))
                 && let Some(before) = rows::load::<F>(connection, tenant, key)?
             {
-                let after = rows::own(connection, births, pricer, tenant, Some(&before), before.base().clone())?;
+                let after = rows::own(connection, births, tenant, Some(&before), before.base().clone())?;
                 place.insert((Some(before), after));
             }
         }

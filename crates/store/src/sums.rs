@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use crate::births::Births;
 use crate::pairs::Settled;
 use crate::rows::{self, Stored};
-use crate::{Doing, Pricer, StoreError, TenantId};
+use crate::{Doing, StoreError, TenantId};
 
 /// Whose requests are the same as those of a sum: a session's, or those of an agent without one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,12 +39,7 @@ struct Touched {
 }
 
 /// Gives every sum whose session (or, without one, agent) may have changed its role.
-pub(crate) fn cover(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    settled: &mut Settled<Request>,
-) -> Result<(), StoreError> {
+pub(crate) fn cover(connection: &Connection, births: &mut Births, settled: &mut Settled<Request>) -> Result<(), StoreError> {
     let mut scopes: BTreeMap<(TenantId, Scope), Touched> = BTreeMap::new();
     let mut told: BTreeSet<(TenantId, &str)> = BTreeSet::new();
     for ((tenant, key), (before, after)) in settled.iter() {
@@ -88,7 +83,7 @@ pub(crate) fn cover(
                 if let Entry::Vacant(place) = settled.entry((tenant, key))
                     && let Some(before) = rows::load::<Request>(connection, tenant, key)?
                 {
-                    let after = rows::own(connection, births, pricer, tenant, Some(&before), before.base().clone())?;
+                    let after = rows::own(connection, births, tenant, Some(&before), before.base().clone())?;
                     place.insert((Some(before), after));
                     sums.push(key);
                 }

@@ -28,14 +28,22 @@ impl Pricer for Flat {
     }
 }
 
+/// After the user gave a model another name.
+struct Renamed;
+
+impl Pricer for Renamed {
+    fn price(&self, request: &Request) -> Priced {
+        Priced { model: "n".to_owned(), ..Flat.price(request) }
+    }
+}
+
 fn open(folder: &Path) -> Store {
-    let options = StoreOptions {
-        path: folder.join("ledger.db"),
-        durability: Durability::Process,
-        pricer: Arc::new(Flat),
-        clock: || NOW,
-        listener: None,
-    };
+    open_priced(folder, Arc::new(Flat))
+}
+
+fn open_priced(folder: &Path, pricer: Arc<dyn Pricer>) -> Store {
+    let options =
+        StoreOptions { path: folder.join("ledger.db"), durability: Durability::Process, pricer, clock: || NOW, listener: None };
     Store::open(options).unwrap()
 }
 
@@ -179,6 +187,21 @@ fn a_hook_that_tells_only_the_end_is_the_call_that_ended_then() {
     let of = |call: &ToolCall| (call.id.clone(), call.target.get().cloned().unwrap(), call.duration_ms().unwrap());
     let expected: Vec<_> = (0..6).map(|n| (format!("c{n}"), format!("file{n}"), 1000)).collect();
     assert_eq!(calls.iter().map(of).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn another_name_of_the_model_splits_no_twins() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = || Fact::Request(keyless(request("codex", "s", "o1", Witness::OtlpLog, NOW + 3, 10)));
+    let line = || Fact::Request(request("codex", "s", "resp_1", Witness::Transcript, NOW, 10));
+    let store = open(dir.path());
+    tell(&store, vec![session("codex", "s"), log(), line()]);
+    drop(store);
+    let store = open_priced(dir.path(), Arc::new(Renamed));
+    for again in [line(), log()] {
+        tell(&store, vec![again]);
+        assert_eq!(totals(&store), (1, 10, 10));
+    }
 }
 
 /// A row for each request of every session would cost an import dearly.
