@@ -1,7 +1,7 @@
 //! Requests and tool calls that a witness told without their id, paired with what others told of the same ones.
 //!
-//! Rows of one session that tell the same (model and tokens, or a tool's name) form a group. Each lane of it, in the order of `(time, key)`,
-//! counts from the first: the k-th of every lane are one fact. A function of the set, whatever came first.
+//! Rows of one session that tell the same (tokens, or a tool's name) form a group. All in the order of time, those of different lanes that are near each
+//! other are one fact, each lane's in its order. A function of the set, whatever came first.
 
 use crate::{Key, KeySpace, Request, ToolCall, UnixMs, Witness, Witnesses};
 
@@ -59,6 +59,10 @@ fn group(agent: &str, owner: Option<Key>, same: &str) -> Key {
 }
 
 impl Request {
+    /// Milliseconds that two tellings of one may be apart: some witnesses tell when it was asked, others when it was answered. Two of equal counts
+    /// within that time are rare, and a request told twice is worse.
+    pub const PAIRS_WITHIN: UnixMs = 15 * 60_000;
+
     /// Whether another witness may have told it under another id, or without one.
     pub fn may_pair(&self) -> bool {
         !self.is_sum.or_default() && KEYLESS_AGENTS.contains(&self.agent.as_str())
@@ -111,6 +115,9 @@ impl Request {
 }
 
 impl ToolCall {
+    /// Like [`Request::PAIRS_WITHIN`]: all tell the end, but some only when the calls beside it have ended too.
+    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
+
     /// Like [`Request::pair_group`]: its session and the tool's name.
     pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let same = format!("tool_call\n{}", self.name.get().map_or("", String::as_str));

@@ -164,6 +164,17 @@ CREATE TABLE keyless_sessions (
     tenant INTEGER NOT NULL, kind TEXT NOT NULL, session BLOB NOT NULL,
     PRIMARY KEY (tenant, kind, session)) WITHOUT ROWID;
 
+-- Rows in the order of `spot` (time, lane, key); `cluster` is the spot of the first of those that are one fact.
+DROP TABLE pairs;
+CREATE TABLE pairs (
+    tenant INTEGER NOT NULL, pair_group BLOB NOT NULL, lane INTEGER NOT NULL, spot BLOB NOT NULL, cluster BLOB,
+    PRIMARY KEY (tenant, pair_group, lane, spot)) WITHOUT ROWID;
+CREATE INDEX pairs_by_cluster ON pairs (tenant, pair_group, cluster);
+CREATE INDEX pairs_begun ON pairs (tenant, pair_group, spot) WHERE cluster = spot;
+-- They are paired anew when the session's next row without an id comes.
+UPDATE requests SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE tool_calls SET pair_group = NULL WHERE pair_group IS NOT NULL;
+
 -- By agent too, as thousands of sums may be of no session.
 DROP INDEX requests_sums;
 CREATE INDEX requests_sums ON requests (tenant, owner, role, json_extract(fact, '$.agent')) WHERE role IN (2, 3);

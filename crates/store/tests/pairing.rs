@@ -204,6 +204,25 @@ fn another_name_of_the_model_splits_no_twins() {
     }
 }
 
+/// Telemetry that was switched on in the middle tells of the last, not of the first.
+#[test]
+fn a_late_witness_lends_to_what_it_saw() {
+    const HOUR: i64 = 3_600_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    tell(&store, vec![session("gemini-cli", "s")]);
+    let times = |n: i64| (Some(NOW + n * HOUR), Some(NOW + n * HOUR + 1000));
+    tell(&store, (0..3).map(|n| call(&format!("c{n}"), Witness::Transcript, times(n), "")).collect());
+    tell(&store, vec![call("log", Witness::OtlpLog, times(2), "f")]);
+    let calls = store.reader().unwrap().session(TenantId::LOCAL, "s").unwrap().unwrap().tool_calls;
+    let told: Vec<_> = calls.iter().map(|call| (call.id.as_str(), call.target.get().map(String::as_str))).collect();
+    assert_eq!(told, [("c0", None), ("c1", None), ("c2", Some("f"))]);
+    // Two requests of equal counts, each of which one witness alone saw, are two.
+    tell(&store, vec![session("codex", "t"), Fact::Request(request("codex", "t", "r", Witness::Transcript, NOW, 10))]);
+    tell(&store, vec![Fact::Request(keyless(request("codex", "t", "l", Witness::OtlpLog, NOW + HOUR, 10)))]);
+    assert_eq!(totals(&store).0, 2);
+}
+
 /// A row for each request of every session would cost an import dearly.
 #[test]
 fn what_has_an_id_everywhere_is_in_no_group() {
