@@ -28,6 +28,7 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
     const HAS_ROLE: bool = false;
 
     fn key(&self) -> Key;
+    fn agent(&self) -> &str;
     fn holders(&self) -> &Holders;
     fn at(&self) -> Option<UnixMs>;
     fn join(&mut self, other: &Self) -> bool;
@@ -58,6 +59,9 @@ macro_rules! owned {
 
             fn key(&self) -> Key {
                 self.key
+            }
+            fn agent(&self) -> &str {
+                &self.agent
             }
             fn holders(&self) -> &Holders {
                 &self.holders

@@ -327,6 +327,27 @@ fn a_point_costs_no_more_among_many() {
     assert_eq!(totals(&store), (1, 501 * 5 + 5, 501 * 5 + 5));
 }
 
+/// What a sum of one agent was is no "before" of another agent's request, though no session tells them apart.
+#[test]
+fn counters_take_no_agents_sum_for_anothers_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let told = |agent: &str, id: &str, at: i64, output: u64| {
+        let mut one = request(agent, "x", id, Witness::OtlpSpan, NOW + at, output);
+        one.holders = Holders::default();
+        one
+    };
+    tell(&store, vec![Fact::Request(sum(told("a", "m", 0, 50)))]);
+    // B's comes first in time, but it is A's that covers.
+    tell(&store, vec![Fact::Request(told("b", "1", 1, 7)), Fact::Request(told("a", "2", 2, 60))]);
+    let counters = store.counters();
+    let of = |family, agent: &str| -> u64 {
+        let all = counters.series.sums(1, family);
+        all.iter().filter(|(labels, ..)| labels.iter().any(|label| label == agent)).map(|(_, sum, _)| sum).sum()
+    };
+    assert_eq!([of(Family::Tokens, "a"), of(Family::Tokens, "b")], [60, 7]);
+}
+
 #[test]
 fn estimates_are_apart() {
     let dir = tempfile::tempdir().unwrap();
