@@ -23,7 +23,7 @@ pub enum Fact {
 }
 
 /// Declares a fact: its plain identity, then the told fields with how they join: the highest rank's
-/// `largest` or `smallest` value, or `each` rank's largest.
+/// `largest` or `smallest` value, or its `lines` by name, or `each` rank's largest.
 macro_rules! fact {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty , $mode:ident ;)* }) => {
         $(#[$doc])*
@@ -73,6 +73,7 @@ macro_rules! fact {
     };
     (@largest $ours:expr, $theirs:expr) => { $ours.join(&$theirs) };
     (@each $ours:expr, $theirs:expr) => { $ours.join_each(&$theirs) };
+    (@lines $ours:expr, $theirs:expr) => { $ours.join_lines(&$theirs) };
     (@smallest $ours:expr, $theirs:expr) => { $ours.join_smallest(&$theirs) };
 }
 
@@ -175,7 +176,7 @@ fact! {
         team: String, largest;
         host: String, largest;
         /// Further dimensions as `name=value`, sorted by name, one a line; see the configuration's `otlp.labels`.
-        labels: String, largest;
+        labels: String, lines;
         /// It was told without an id of the request, which may be told elsewhere with one; see [`Request::pair_group`].
         keyless: bool, largest;
         /// It is no request but the sum of several, which count only where nobody told of them one by one.
