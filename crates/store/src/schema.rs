@@ -252,4 +252,48 @@ mod tests {
         assert_eq!(of("SELECT requests + sums + estimated_tokens + cost_nano FROM rollup_requests"), 8);
         assert_eq!(of("SELECT COUNT(*) FROM told_singly WHERE agent = 'claude-code'"), 1);
     }
+
+    /// A ledger of before, whose requests are in no group: what tells no id finds its twin all the same.
+    #[test]
+    fn what_was_stored_before_groups_pairs_with_what_comes() {
+        use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, Request, Told, Witness, Witnesses};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let told = |id: &str, witness| {
+            let mut request = Request::new(Key::of(KeySpace::Request, "claude-code", id), "claude-code", id);
+            let session = Key::of(KeySpace::Session, "claude-code", "s");
+            request.holders = Holders::one(Holder { session, live: false, project: None, branch: None });
+            request.witnesses = Witnesses::only(witness);
+            (request.input_tokens, request.started_at) = (Told::by(3, 7), Told::by(3, 1_790_000_000_000));
+            request.keyless = Told::maybe(1, (witness == Witness::OtlpLog).then_some(true));
+            request
+        };
+        let connection = Connection::open(&path).unwrap();
+        for sql in &MIGRATIONS[..5] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        for id in ["msg_1", "req_2"] {
+            let request = told(id, Witness::Transcript);
+            let owner = request.holders.iter().next().unwrap().session.0;
+            let sql = "INSERT INTO requests VALUES (1, ?1, ?2, 1790000000000, '', NULL, ?3, NULL)";
+            connection.execute(sql, rusqlite::params![request.key.0, owner, serde_json::to_string(&request).unwrap()]).unwrap();
+        }
+        drop(connection);
+        let store = crate::Store::open(crate::StoreOptions {
+            path: path.clone(),
+            durability: crate::Durability::Process,
+            pricer: std::sync::Arc::new(ducat_prices::PriceTable::embedded()),
+            clock: || 1_790_000_000_000,
+            listener: None,
+        })
+        .unwrap();
+        let facts = ["a", "b"].map(|id| Fact::Request(told(id, Witness::OtlpLog))).to_vec();
+        let (lane, tenant) = (crate::Lane::Live, crate::TenantId::LOCAL);
+        store.write(crate::Write { lane, tenant, facts, event: None, cursors: Vec::new() }).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let sql = "SELECT group_concat(role) FROM (SELECT role FROM requests ORDER BY json_extract(fact, '$.id'))";
+        let roles: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(roles, "0,0,1,1", "the logs a and b are told by msg_1 and req_2");
+    }
 }
