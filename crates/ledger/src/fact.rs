@@ -181,8 +181,8 @@ fact! {
         keyless: bool, largest;
         /// It is no request but the sum of several, which count only where nobody told of them one by one.
         is_sum: bool, largest;
-        /// Its tokens were counted by an estimate; they are in no exact sum.
-        estimated: bool, largest;
+        /// The tokens that the witness of a rank tells are an estimate, told at the rank of usage; see [`Request::is_estimated`].
+        estimated: bool, each;
     }
 }
 
@@ -311,6 +311,13 @@ impl Request {
         let counts = [&self.input_tokens, &self.output_tokens, &self.cache_read_tokens, &self.cache_write_tokens];
         let parts = [&self.cache_write_5m_tokens, &self.cache_write_1h_tokens, &self.web_search_requests];
         counts.into_iter().chain(parts).any(Told::is_told)
+    }
+
+    /// Whether the tokens that are believed were counted by an estimate; they are in no exact sum. What another witness guessed is no matter.
+    pub fn is_estimated(&self) -> bool {
+        let counts = [&self.input_tokens, &self.output_tokens, &self.cache_read_tokens, &self.cache_write_tokens];
+        let believed = counts.into_iter().map(Told::rank).max().unwrap_or_default();
+        self.estimated.claims().any(|(rank, is)| *is && rank == believed)
     }
 
     /// Token counts as priced. Cache writes above their told parts are `cache_write_unsplit`.

@@ -106,7 +106,7 @@ impl Request {
     }
 
     pub fn role(&self) -> Role {
-        match (self.is_sum.or_default(), self.estimated.or_default()) {
+        match (self.is_sum.or_default(), self.is_estimated()) {
             (true, _) => Role::Sum,
             (false, true) => Role::Estimate,
             (false, false) => Role::One,

@@ -102,7 +102,8 @@ pub(crate) fn pair<F: Paired>(connection: &Connection, births: &mut Births, sett
             shown.borrow_from(twin.base(), lead.owner);
         }
         lead.show(shown);
-        lead.role = lead.base().role();
+        // By what is believed: a twin may have counted what the leader guessed.
+        lead.role = lead.fact.role();
         for key in twins {
             if let Some((_, twin)) = settled.get_mut(&(tenant, *key)) {
                 twin.show(twin.base().clone());

@@ -92,7 +92,7 @@ pub(crate) fn cover(connection: &Connection, births: &mut Births, settled: &mut 
         for key in sums {
             if let Some((_, after)) = settled.get_mut(&(tenant, key)) {
                 // Of estimates a sum tells nothing that could stand for requests.
-                let covered = is_covered || after.base().estimated.or_default();
+                let covered = is_covered || after.base().is_estimated();
                 after.role = if covered { Role::CoveredSum } else { Role::Sum };
             }
         }

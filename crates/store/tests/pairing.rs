@@ -310,6 +310,30 @@ fn written(store: &Store, folder: &Path, fact: Fact) -> i64 {
     database.query_row("SELECT COUNT(*) FROM written", [], |row| row.get(0)).unwrap()
 }
 
+/// An estimate is one while nobody counted better, under the same key or without one.
+#[test]
+fn the_believed_claim_says_whether_it_is_an_estimate() {
+    for (id, is_keyless) in [("g", false), ("log", true)] {
+        for exact_first in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = open(dir.path());
+            tell(&store, vec![session("codex", "s")]);
+            let mut guess = request("codex", "s", "g", Witness::Transcript, NOW, 500);
+            guess.estimated = Witness::Transcript.tells(FieldClass::Usage, true);
+            let exact = request("codex", "s", id, Witness::OtlpLog, NOW, 500);
+            let mut told = [Fact::Request(guess), Fact::Request(if is_keyless { keyless(exact) } else { exact })];
+            if exact_first {
+                told.reverse();
+            }
+            told.into_iter().for_each(|fact| tell(&store, vec![fact]));
+            assert_eq!(totals(&store), (1, 500, 500));
+            assert_eq!(report(&store).totals.estimated_requests, 0);
+            let counted = |family| store.counters().series.sums(1, family).iter().map(|(_, sum, _)| sum).sum::<u64>();
+            assert_eq!([Family::Requests, Family::Tokens].map(counted), [1, 500]);
+        }
+    }
+}
+
 /// Thousands of points may lie there already, also of other agents.
 #[test]
 fn a_point_costs_no_more_among_many() {
@@ -353,7 +377,7 @@ fn estimates_are_apart() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let mut guess = request("cursor", "s", "g", Witness::Transcript, NOW, 500);
-    guess.estimated = Told::by(1, true);
+    guess.estimated = Witness::Transcript.tells(FieldClass::Usage, true);
     tell(
         &store,
         vec![
