@@ -31,7 +31,7 @@ pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;
 pub use owner::owner;
-pub use pairing::Role;
+pub use pairing::{Role, lanes};
 pub use quota::{Pace, Quota};
 pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};
 pub use told::Told;

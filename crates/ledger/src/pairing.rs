@@ -45,6 +45,11 @@ const LANES: [Witness; 7] = [
     Witness::OtlpMetric,
 ];
 
+/// All that a row's lane may be.
+pub fn lanes() -> impl Iterator<Item = u8> {
+    (0..=LANES.len() as u8).chain([u8::MAX])
+}
+
 /// Rows with an id are one lane whoever told them, because their keys join them already; keyless ones are a lane a witness.
 fn lane(keyless: bool, witnesses: Witnesses) -> u8 {
     if !keyless {

@@ -4,13 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use ducat_ledger::{Key, UnixMs};
+use ducat_ledger::{Key, UnixMs, lanes};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{Doing, StoreError, TenantId};
 
-/// Lanes in use, see [`ducat_ledger::Request::lane`].
-const LANES: [u8; 9] = [0, 1, 2, 3, 4, 5, 6, 7, u8::MAX];
 const SIGN: u64 = 1 << 63;
 
 /// Where a row stands in its group: its time, lane and key, in bytes that sort like these.
@@ -137,7 +135,7 @@ impl Group<'_> {
     /// The rows of other lanes that would join a cluster which begins here: the first that joined none before.
     fn reached(&self, spot: Spot, todo: &mut BTreeSet<Spot>) -> Result<(), StoreError> {
         let sql = "SELECT spot FROM pairs WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND spot > ?4 AND cluster >= ?5 ORDER BY spot LIMIT 1";
-        for lane in LANES.into_iter().filter(|lane| *lane != spot.lane()) {
+        for lane in lanes().filter(|lane| *lane != spot.lane()) {
             todo.extend(self.spot(sql, lane, spot, spot)?);
         }
         Ok(())
