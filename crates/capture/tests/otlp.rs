@@ -235,6 +235,27 @@ fn a_request_without_an_id_is_keyless_and_one_without_counts_is_rejected_by_name
     }
 }
 
+/// As clients before 2.1.112 tell it.
+#[test]
+fn a_call_without_an_id_is_keyless_and_no_fault_of_the_sender() {
+    let result = json!({ "session.id": "s", "tool_name": "Bash", "success": "true", "duration_ms": "40" });
+    let unnamed = json!({ "session.id": "s", "tool_name": "mcp_tool", "success": "true" });
+    let refused = json!({ "session.id": "s", "tool_name": "Bash", "decision": "reject" });
+    let mut told = Told::default();
+    for export in [
+        log("tool_result", result.clone()),
+        log("tool_result", result),
+        log("tool_result", unnamed),
+        log("tool_decision", refused),
+    ] {
+        let done = export.decode(&mut told);
+        assert_eq!(done.rejected, 0, "{:?}", done.reason);
+    }
+    let calls: Vec<_> = told.calls.values().collect();
+    assert_eq!(calls.len(), 1);
+    assert_eq!((calls[0].keyless.get(), calls[0].duration_ms()), (Some(&true), Some(40)));
+}
+
 #[test]
 fn attributes_become_user_team_host_and_labels() {
     let mut attributes = api_request();

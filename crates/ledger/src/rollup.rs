@@ -66,7 +66,7 @@ impl RequestRollup {
     pub fn of(request: &Request, cost: Option<NanoUsd>) -> Self {
         let (usage, is_sum) = (request.usage(), request.is_sum.or_default());
         let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-        if request.estimated.or_default() {
+        if request.is_estimated() {
             return Self {
                 estimated_requests: i64::from(!is_sum),
                 estimated_tokens: signed(usage.tokens()),

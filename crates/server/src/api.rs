@@ -222,7 +222,7 @@ pub fn session_json(found: &SessionDetail) -> Value {
         let about = json!({
             "request": request.id, "model": model, "turn": request.turn.get(), "subagent": request.subagent.get(),
             "started_at": time(&request.started_at), "duration_ms": request.duration_ms.get(), "unconfirmed": request.is_unconfirmed(),
-            "is_sum": request.is_sum.or_default(), "estimated": request.estimated.or_default(), "witnesses": request.witnesses.names(), "stop_reason": request.stop_reason.get(),
+            "is_sum": request.is_sum.or_default(), "estimated": request.is_estimated(), "witnesses": request.witnesses.names(), "stop_reason": request.stop_reason.get(),
             "input_tokens": usage.input, "output_tokens": usage.output, "cache_read_tokens": usage.cache_read,
             "cache_write_5m_tokens": usage.cache_write_5m + usage.cache_write_unsplit, "cache_write_1h_tokens": usage.cache_write_1h,
         });

@@ -152,9 +152,9 @@ impl<'c> Batch<'c> {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
         };
-        let mut requests = own_all(connection, &mut births, pricer, requests)?;
-        pairs::pair(connection, &mut births, pricer, &mut requests)?;
-        sums::cover(connection, &mut births, pricer, &mut requests)?;
+        let mut requests = own_all(connection, &mut births, requests)?;
+        pairs::pair(connection, &mut births, &mut requests)?;
+        sums::cover(connection, &mut births, &mut requests)?;
         let mut stirred = Vec::new();
         for ((tenant, key), (before, after)) in requests {
             let known = if before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
@@ -182,18 +182,18 @@ impl<'c> Batch<'c> {
             (Some((before, _)), None) => heard.hear(tenant, &Change::Ceased { fact: "request", at: before.fact.at() }, None),
             (None, None) => {}
         });
-        let touched = own_all(connection, &mut births, pricer, tool_calls)?;
-        let stirred = write_paired(connection, &mut births, pricer, touched, |tenant, before, after| {
+        let touched = own_all(connection, &mut births, tool_calls)?;
+        let stirred = write_paired(connection, &mut births, touched, |tenant, before, after| {
             rollups.tool(tenant, before.and_then(rows::tool_rollup), rows::tool_rollup(after));
         })?;
         let mut hear =
             |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
         tell_plain(stirred, "tool_call", &mut hear, |before, after, owner| Change::ToolCall { before, after, owner });
-        let touched = own_all(connection, &mut births, pricer, turns)?;
-        let stirred = write_paired(connection, &mut births, pricer, touched, |_, _, _| {})?;
+        let touched = own_all(connection, &mut births, turns)?;
+        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
         tell_plain(stirred, "turn", &mut hear, |before, after, owner| Change::Turn { before, after, owner });
-        let touched = own_all(connection, &mut births, pricer, incidents)?;
-        let stirred = write_paired(connection, &mut births, pricer, touched, |_, _, _| {})?;
+        let touched = own_all(connection, &mut births, incidents)?;
+        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
         tell_plain(stirred, "incident", &mut hear, |before, after, owner| Change::Incident { before, after, owner });
         for ((tenant, _), (before, after)) in &sessions {
             if before.as_ref() != Some(after) {
@@ -311,14 +311,9 @@ fn touch_found(
     Ok(())
 }
 
-fn own_all<F: Paired>(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    touched: Touched<F>,
-) -> Result<Settled<F>, StoreError> {
+fn own_all<F: Paired>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<Settled<F>, StoreError> {
     let own = |((tenant, key), Touch { before, after })| {
-        let after = rows::own(connection, births, pricer, tenant, before.as_ref(), after)?;
+        let after = rows::own(connection, births, tenant, before.as_ref(), after)?;
         Ok(((tenant, key), (before, after)))
     };
     touched.into_iter().map(own).collect()
@@ -328,11 +323,10 @@ fn own_all<F: Paired>(
 fn write_paired<F: Paired>(
     connection: &Connection,
     births: &mut Births,
-    pricer: &dyn Pricer,
     mut settled: Settled<F>,
     mut derive: impl FnMut(TenantId, Option<&Stored<F>>, &Stored<F>),
 ) -> Result<Vec<Stirred<F, ()>>, StoreError> {
-    pairs::pair(connection, births, pricer, &mut settled)?;
+    pairs::pair(connection, births, &mut settled)?;
     let mut stirred = Vec::new();
     for ((tenant, _), (before, after)) in settled {
         if before.as_ref() != Some(&after) {

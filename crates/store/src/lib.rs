@@ -9,6 +9,7 @@ mod batch;
 mod billings;
 mod births;
 mod check;
+mod clusters;
 mod counters;
 mod folder;
 mod heard;

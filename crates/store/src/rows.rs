@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::births::Births;
 use crate::pairs::Paired;
-use crate::{Doing, Pricer, StoreError, TenantId};
+use crate::{Doing, StoreError, TenantId};
 
 /// Bucket of facts that tell no time.
 pub const UNDATED: i64 = i64::MIN;
@@ -26,6 +26,7 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
     const SAVE: &'static str;
 
     fn key(&self) -> Key;
+    fn agent(&self) -> &str;
     fn holders(&self) -> &Holders;
     fn at(&self) -> Option<UnixMs>;
     fn join(&mut self, other: &Self) -> bool;
@@ -45,6 +46,9 @@ macro_rules! owned {
 
             fn key(&self) -> Key {
                 self.key
+            }
+            fn agent(&self) -> &str {
+                &self.agent
             }
             fn holders(&self) -> &Holders {
                 &self.holders
@@ -127,13 +131,12 @@ pub(crate) fn save<F: Owned>(connection: &Connection, tenant: TenantId, stored: 
 pub(crate) fn own<F: Paired>(
     connection: &Connection,
     births: &mut Births,
-    pricer: &dyn Pricer,
     tenant: TenantId,
     before: Option<&Stored<F>>,
     base: F,
 ) -> Result<Stored<F>, StoreError> {
     let owner = owner_of(connection, births, tenant, before, &base)?;
-    let group = base.pair_group(owner, pricer);
+    let group = base.pair_group(owner);
     Ok(match before {
         Some(before) if group.is_some() && before.group == group && *before.base() == base => Stored { owner, ..before.clone() },
         _ => Stored { role: base.role(), fact: base, base: None, owner, group },

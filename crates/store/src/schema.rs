@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError, attributes};
 
-const MIGRATIONS: [&str; 9] = ["
+const MIGRATIONS: [&str; 10] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -209,6 +209,34 @@ ALTER TABLE turns ADD COLUMN base TEXT;
 ALTER TABLE incidents ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE incidents ADD COLUMN pair_group BLOB;
 ALTER TABLE incidents ADD COLUMN base TEXT;
+", "
+-- Sessions that hold a row without an id, by the table of the row: only their rows are in `pairs`.
+CREATE TABLE keyless_sessions (
+    tenant INTEGER NOT NULL, kind TEXT NOT NULL, session BLOB NOT NULL,
+    PRIMARY KEY (tenant, kind, session)) WITHOUT ROWID;
+
+-- Rows in the order of `spot` (time, lane, key); `cluster` is the spot of the first of those that are one fact.
+DROP TABLE pairs;
+CREATE TABLE pairs (
+    tenant INTEGER NOT NULL, pair_group BLOB NOT NULL, lane INTEGER NOT NULL, spot BLOB NOT NULL, cluster BLOB,
+    PRIMARY KEY (tenant, pair_group, lane, spot)) WITHOUT ROWID;
+CREATE INDEX pairs_by_cluster ON pairs (tenant, pair_group, cluster);
+CREATE INDEX pairs_begun ON pairs (tenant, pair_group, spot) WHERE cluster = spot;
+-- They are paired anew when the session's next row without an id comes.
+UPDATE requests SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE tool_calls SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE turns SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE incidents SET pair_group = NULL WHERE pair_group IS NOT NULL;
+
+-- By agent too, as thousands of sums may be of no session.
+DROP INDEX requests_sums;
+CREATE INDEX requests_sums ON requests (tenant, owner, role, json_extract(fact, '$.agent')) WHERE role IN (2, 3);
+-- Requests whose tokens nobody told do not stand for a sum; what is left out here is put in when it is told again.
+DELETE FROM told_singly;
+INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FROM requests WHERE role = 1 AND coalesce(
+    json_extract(fact, '$.input_tokens'), json_extract(fact, '$.output_tokens'), json_extract(fact, '$.cache_read_tokens'),
+    json_extract(fact, '$.cache_write_tokens'), json_extract(fact, '$.cache_write_5m_tokens'), json_extract(fact, '$.cache_write_1h_tokens'),
+    json_extract(fact, '$.web_search_requests')) IS NOT NULL;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
@@ -315,7 +343,7 @@ mod tests {
         connection.pragma_update(None, "user_version", 5).unwrap();
         connection
             .execute_batch(
-                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code"}', NULL);
+                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code","input_tokens":[3,2]}', NULL);
                    INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0);"#,
             )
             .unwrap();
@@ -327,5 +355,49 @@ mod tests {
         );
         assert_eq!(of("SELECT requests + sums + estimated_tokens + cost_nano FROM rollup_requests"), 8);
         assert_eq!(of("SELECT COUNT(*) FROM told_singly WHERE agent = 'claude-code'"), 1);
+    }
+
+    /// A ledger of before, whose requests are in no group: what tells no id finds its twin all the same.
+    #[test]
+    fn what_was_stored_before_groups_pairs_with_what_comes() {
+        use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, Request, Told, Witness, Witnesses};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let told = |id: &str, witness| {
+            let mut request = Request::new(Key::of(KeySpace::Request, "claude-code", id), "claude-code", id);
+            let session = Key::of(KeySpace::Session, "claude-code", "s");
+            request.holders = Holders::one(Holder { session, live: false, project: None, branch: None });
+            request.witnesses = Witnesses::only(witness);
+            (request.input_tokens, request.started_at) = (Told::by(3, 7), Told::by(3, 1_790_000_000_000));
+            request.keyless = Told::maybe(1, (witness == Witness::OtlpLog).then_some(true));
+            request
+        };
+        let connection = Connection::open(&path).unwrap();
+        for sql in &MIGRATIONS[..5] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        for id in ["msg_1", "req_2"] {
+            let request = told(id, Witness::Transcript);
+            let owner = request.holders.iter().next().unwrap().session.0;
+            let sql = "INSERT INTO requests VALUES (1, ?1, ?2, 1790000000000, '', NULL, ?3, NULL)";
+            connection.execute(sql, rusqlite::params![request.key.0, owner, serde_json::to_string(&request).unwrap()]).unwrap();
+        }
+        drop(connection);
+        let store = crate::Store::open(crate::StoreOptions {
+            path: path.clone(),
+            durability: crate::Durability::Process,
+            pricer: std::sync::Arc::new(ducat_prices::PriceTable::embedded()),
+            clock: || 1_790_000_000_000,
+            listener: None,
+        })
+        .unwrap();
+        let facts = ["a", "b"].map(|id| Fact::Request(told(id, Witness::OtlpLog))).to_vec();
+        let (lane, tenant) = (crate::Lane::Live, crate::TenantId::LOCAL);
+        store.write(crate::Write { lane, tenant, facts, event: None, cursors: Vec::new() }).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let sql = "SELECT group_concat(role) FROM (SELECT role FROM requests ORDER BY json_extract(fact, '$.id'))";
+        let roles: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(roles, "0,0,1,1", "the logs a and b are told by msg_1 and req_2");
     }
 }
