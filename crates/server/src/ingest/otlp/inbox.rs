@@ -18,7 +18,7 @@ use super::frame;
 /// Bytes of a segment after which a new one begins; what is applied is deleted by the segment.
 const SEGMENT: u64 = 64 << 20;
 /// Bytes that may wait for the ledger; more are not taken.
-pub(super) const LARGEST_BACKLOG: u64 = 1 << 30;
+const LARGEST_BACKLOG: u64 = 1 << 30;
 /// Facts that are applied at once.
 const TOGETHER: usize = 2048;
 /// Bytes that are kept of what cannot be read.
@@ -113,10 +113,17 @@ impl Inbox {
         self.state().backlog()
     }
 
-    /// Appends an export's facts; after it they survive the end of our process, and the loss of power where the ledger's facts do.
-    pub fn append(&self, tenant: TenantId, facts: &[Fact]) -> io::Result<()> {
-        let frame = frame::encode(tenant, facts)?;
+    pub fn is_full(&self) -> bool {
+        self.backlog() > LARGEST_BACKLOG
+    }
+
+    /// Appends an export's frames; after it they survive the end of our process, and the loss of power where the ledger's facts do.
+    pub(super) fn append(&self, frames: &[u8]) -> Result<(), Unwritten> {
         let mut state = self.state();
+        // Asked before each body too; many bodies may have come since.
+        if state.backlog() > LARGEST_BACKLOG {
+            return Err(Unwritten::Full);
+        }
         if state.written >= SEGMENT {
             state.begin_next();
         }
@@ -128,14 +135,14 @@ impl Inbox {
                 file
             }
         };
-        if let Err(cause) = (&*file).write_all(&frame) {
+        if let Err(cause) = (&*file).write_all(frames) {
             // Half a frame must not stand before whole ones.
             if file.set_len(state.written).is_err() {
                 state.begin_next();
             }
-            return Err(cause);
+            return Err(cause.into());
         }
-        state.written += frame.len() as u64;
+        state.written += frames.len() as u64;
         state.appended_at = Some(Instant::now());
         drop(state);
         self.grown.notify_one();
@@ -268,6 +275,15 @@ impl Inbox {
     }
 }
 
+/// Why an export was not appended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritten {
+    #[error("full")]
+    Full,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(transparent)]
@@ -311,6 +327,12 @@ mod tests {
         Fact::Session(session)
     }
 
+    fn append(inbox: &Inbox, facts: &[Fact]) {
+        let mut frame = Vec::new();
+        frame::encode(TenantId::LOCAL, facts, &mut frame).unwrap();
+        inbox.append(&frame).unwrap();
+    }
+
     /// Applies all that waits; what was said of it.
     fn apply_all(inbox: &Inbox, store: &Store) -> Vec<String> {
         let said = Mutex::new(Vec::new());
@@ -337,7 +359,7 @@ mod tests {
         let store = store(folder.path());
         let inbox = Inbox::open(&store).unwrap();
         for number in 0..50 {
-            inbox.append(TenantId::LOCAL, &[session(2 * number), session(2 * number + 1)]).unwrap();
+            append(&inbox, &[session(2 * number), session(2 * number + 1)]);
         }
         let (path, waiting) = (inbox.path(1), inbox.backlog());
         drop(inbox);
@@ -361,7 +383,7 @@ mod tests {
         let inbox = Inbox::open(&store).unwrap();
         let mut ends = Vec::new();
         for number in 0..6 {
-            inbox.append(TenantId::LOCAL, &[session(number)]).unwrap();
+            append(&inbox, &[session(number)]);
             ends.push(inbox.backlog() as usize);
         }
         let path = inbox.path(1);
@@ -373,7 +395,8 @@ mod tests {
         let mut foreign = vec![0; frame::HEAD];
         foreign.extend(br#"[{"planet":{"name":"Mars"}}]"#);
         bytes.truncate(ends[4]);
-        bytes.extend(frame::seal(TenantId::LOCAL, foreign.clone()).unwrap());
+        frame::seal(TenantId::LOCAL, &mut foreign).unwrap();
+        bytes.extend(&foreign);
         fs::write(&path, &bytes).unwrap();
 
         let inbox = Inbox::open(&store).unwrap();
@@ -386,5 +409,16 @@ mod tests {
         drop(inbox);
         let inbox = Inbox::open(&store).unwrap();
         assert_eq!((inbox.backlog(), inbox.kept_aside.load(Ordering::Relaxed)), (0, aside));
+    }
+
+    /// Exports that were let in while there was room find out when they are written.
+    #[test]
+    fn a_full_inbox_takes_no_more() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let inbox = Inbox::open(&store(folder.path())).unwrap();
+        inbox.state().before.push_back((0, LARGEST_BACKLOG));
+        append(&inbox, &[session(1)]);
+        assert!(matches!(inbox.append(b"frame"), Err(Unwritten::Full)));
+        assert!(inbox.is_full());
     }
 }

@@ -1,4 +1,4 @@
-//! How many attributes an export's parts may have; telemetry has ten to thirty.
+//! How many records an export may have, and their parts how many attributes; telemetry has ten to thirty.
 
 use axum::http::StatusCode;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -12,19 +12,40 @@ use crate::ingest::body::Refused;
 
 /// Attributes of a resource, a scope, a record; as the protocol has it, what is beyond is dropped and the rest is taken.
 const MOST_ATTRIBUTES: usize = 256;
+/// Log records, spans or data points of an export. Only empty ones are so many in so few bytes.
+const MOST_RECORDS: usize = 200_000;
 /// Attributes that all records of an export inherit together: each record is looked at with its resource's and scope's.
 const MOST_INHERITED: usize = 16_000_000;
 
+/// What reading an export asks for beyond its bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    records: usize,
+    /// Attributes that the records inherit together.
+    inherited: usize,
+}
+
+impl Load {
+    fn add(&mut self, records: usize, outer: usize) {
+        self.records += records;
+        self.inherited += records * outer;
+    }
+}
+
 pub(super) trait Bounded {
-    /// Drops attributes beyond what is read; how many the records inherit together.
-    fn drop_excess(&mut self) -> usize;
+    /// Drops attributes beyond what is read.
+    fn drop_excess(&mut self) -> Load;
 
     fn is_bounded(&mut self) -> Result<(), Refused> {
-        if self.drop_excess() <= MOST_INHERITED {
+        let load = self.drop_excess();
+        let beyond = if load.records > MOST_RECORDS {
+            format!("more than {MOST_RECORDS} records")
+        } else if load.inherited > MOST_INHERITED {
+            format!("records inherit more than {MOST_INHERITED} attributes")
+        } else {
             return Ok(());
-        }
-        let what = format!("body: records inherit more than {MOST_INHERITED} attributes; send them in smaller batches");
-        Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, what))
+        };
+        Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("body: {beyond}; send them in smaller batches")))
     }
 }
 
@@ -42,26 +63,26 @@ fn of_scope(scope: &mut Option<InstrumentationScope>) -> usize {
 }
 
 impl Bounded for ExportLogsServiceRequest {
-    fn drop_excess(&mut self) -> usize {
-        let mut inherited = 0;
+    fn drop_excess(&mut self) -> Load {
+        let mut load = Load::default();
         for resource in &mut self.resource_logs {
             let outer = of_resource(&mut resource.resource);
             for scope in &mut resource.scope_logs {
-                inherited += scope.log_records.len() * (outer + of_scope(&mut scope.scope));
+                load.add(scope.log_records.len(), outer + of_scope(&mut scope.scope));
                 scope.log_records.iter_mut().for_each(|record| _ = cut(&mut record.attributes));
             }
         }
-        inherited
+        load
     }
 }
 
 impl Bounded for ExportTraceServiceRequest {
-    fn drop_excess(&mut self) -> usize {
-        let mut inherited = 0;
+    fn drop_excess(&mut self) -> Load {
+        let mut load = Load::default();
         for resource in &mut self.resource_spans {
             let outer = of_resource(&mut resource.resource);
             for scope in &mut resource.scope_spans {
-                inherited += scope.spans.len() * (outer + of_scope(&mut scope.scope));
+                load.add(scope.spans.len(), outer + of_scope(&mut scope.scope));
                 for span in &mut scope.spans {
                     cut(&mut span.attributes);
                     span.events.truncate(MOST_ATTRIBUTES);
@@ -69,13 +90,13 @@ impl Bounded for ExportTraceServiceRequest {
                 }
             }
         }
-        inherited
+        load
     }
 }
 
 impl Bounded for ExportMetricsServiceRequest {
-    fn drop_excess(&mut self) -> usize {
-        let mut inherited = 0;
+    fn drop_excess(&mut self) -> Load {
+        let mut load = Load::default();
         for resource in &mut self.resource_metrics {
             let outer = of_resource(&mut resource.resource);
             for scope in &mut resource.scope_metrics {
@@ -90,12 +111,12 @@ impl Bounded for ExportMetricsServiceRequest {
                         }
                         Data::Summary(data) => data.data_points.iter_mut().map(|point| &mut point.attributes).collect(),
                     };
-                    inherited += points.len() * outer;
+                    load.add(points.len(), outer);
                     points.into_iter().for_each(|attributes| _ = cut(attributes));
                 }
             }
         }
-        inherited
+        load
     }
 }
 
@@ -116,9 +137,11 @@ mod tests {
     #[test]
     fn attributes_beyond_are_dropped_and_what_all_inherit_is_bounded() {
         let mut large = export(100_000, 2, 100_000);
-        assert_eq!(large.drop_excess(), 2 * MOST_ATTRIBUTES);
+        assert_eq!(large.drop_excess(), Load { records: 2, inherited: 2 * MOST_ATTRIBUTES });
         assert_eq!(large, export(MOST_ATTRIBUTES, 2, MOST_ATTRIBUTES));
         assert!(export(10, 10_000, 1).is_bounded().is_ok());
         assert!(export(200, 100_000, 0).is_bounded().is_err());
+        assert!(export(0, MOST_RECORDS, 0).is_bounded().is_ok());
+        assert!(export(0, MOST_RECORDS + 1, 0).is_bounded().is_err());
     }
 }
