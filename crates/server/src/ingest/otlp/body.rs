@@ -95,21 +95,29 @@ pub(super) fn parse<M: Message + Default + Bounded + serde::de::DeserializeOwned
 #[derive(Clone, Copy)]
 struct Shape(&'static [(u32, &'static Shape)]);
 
+/// A message of leaves, each of which is counted.
+static LEAVES: Shape = Shape(&[]);
 static ANY_VALUE: Shape = Shape(&[(5, &ARRAY), (6, &KEY_VALUES)]);
 static ARRAY: Shape = Shape(&[(1, &ANY_VALUE)]);
 static KEY_VALUE: Shape = Shape(&[(2, &ANY_VALUE)]);
 static KEY_VALUES: Shape = Shape(&[(1, &KEY_VALUE)]);
-static RESOURCE: Shape = Shape(&[(1, &KEY_VALUE)]);
+/// Field 3 are references to entities, which name keys.
+static RESOURCE: Shape = Shape(&[(1, &KEY_VALUE), (3, &LEAVES)]);
 static SCOPE: Shape = Shape(&[(3, &KEY_VALUE)]);
 static LOG_RECORD: Shape = Shape(&[(5, &ANY_VALUE), (6, &KEY_VALUE)]);
 static LOGS: Shape = Shape(&[(1, &Shape(&[(1, &RESOURCE), (2, &Shape(&[(1, &SCOPE), (2, &LOG_RECORD)]))]))]);
-static PART: Shape = Shape(&[(3, &KEY_VALUE), (4, &KEY_VALUE)]);
-static SPAN: Shape = Shape(&[(9, &KEY_VALUE), (11, &PART), (13, &PART)]);
+static EVENT: Shape = Shape(&[(3, &KEY_VALUE)]);
+static LINK: Shape = Shape(&[(4, &KEY_VALUE)]);
+static SPAN: Shape = Shape(&[(9, &KEY_VALUE), (11, &EVENT), (13, &LINK)]);
 static TRACES: Shape = Shape(&[(1, &Shape(&[(1, &RESOURCE), (2, &Shape(&[(1, &SCOPE), (2, &SPAN)]))]))]);
-/// Data points of every kind: attributes are 7 (1 of an exponential histogram, 9 of a histogram).
-static POINT: Shape = Shape(&[(1, &KEY_VALUE), (7, &KEY_VALUE), (9, &KEY_VALUE)]);
-static DATA: Shape = Shape(&[(1, &POINT)]);
-static METRIC: Shape = Shape(&[(5, &DATA), (7, &DATA), (9, &DATA), (10, &DATA), (11, &DATA), (12, &KEY_VALUE)]);
+static EXEMPLAR: Shape = Shape(&[(7, &KEY_VALUE)]);
+/// Of gauges and sums.
+static NUMBERS: Shape = Shape(&[(1, &Shape(&[(5, &EXEMPLAR), (7, &KEY_VALUE)]))]);
+static HISTOGRAM: Shape = Shape(&[(1, &Shape(&[(8, &EXEMPLAR), (9, &KEY_VALUE)]))]);
+static EXPONENTIAL: Shape = Shape(&[(1, &Shape(&[(1, &KEY_VALUE), (11, &EXEMPLAR)]))]);
+static SUMMARY: Shape = Shape(&[(1, &Shape(&[(7, &KEY_VALUE)]))]);
+static METRIC: Shape =
+    Shape(&[(5, &NUMBERS), (7, &NUMBERS), (9, &HISTOGRAM), (10, &EXPONENTIAL), (11, &SUMMARY), (12, &KEY_VALUE)]);
 static METRICS: Shape = Shape(&[(1, &Shape(&[(1, &RESOURCE), (2, &Shape(&[(1, &SCOPE), (2, &METRIC)]))]))]);
 
 impl Shape {
@@ -142,7 +150,10 @@ fn count(shape: &Shape, mut body: &[u8], depth: usize, left: &mut usize) -> Resu
                 Ok(length) => length,
                 Err(_) => return Ok(()),
             },
-            WireType::StartGroup | WireType::EndGroup => return Ok(()),
+            // The decoder would skip one that it does not know, and go on to what was not counted.
+            WireType::StartGroup | WireType::EndGroup => {
+                return Err(refused(StatusCode::BAD_REQUEST, "body: has a group, which no message of OpenTelemetry has"));
+            }
         };
         let Some(inner) = usize::try_from(length).ok().and_then(|length| body.split_off(..length)) else { return Ok(()) };
         if wire == WireType::LengthDelimited {
@@ -182,4 +193,105 @@ fn is_bounded(body: &[u8]) -> Result<(), Refused> {
         return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, format!("body: more than {MOST_PARTS} messages and values")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest as Logs;
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest as Metrics;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Traces;
+    use opentelemetry_proto::tonic::common::v1::{EntityRef, KeyValue};
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+        NumberDataPoint, ResourceMetrics, ScopeMetrics, Summary, SummaryDataPoint,
+    };
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+    use super::*;
+
+    fn counted(signal: Signal, body: &[u8]) -> usize {
+        let mut left = MOST_PARTS;
+        assert!(count(Shape::of(signal), body, 0, &mut left).is_ok());
+        MOST_PARTS - left
+    }
+
+    fn status<M: Message + Default + Bounded + serde::de::DeserializeOwned>(signal: Signal, body: &[u8]) -> Option<StatusCode> {
+        parse::<M>(signal, Encoding::Protobuf, body).err().map(|refused| refused.0)
+    }
+
+    /// A group that nobody knows ends no counting: what stands behind it would be decoded.
+    #[test]
+    fn groups_are_refused() {
+        let mut body = vec![0x7b, 0x7c];
+        assert_eq!(status::<Logs>(Signal::Logs, &body), Some(StatusCode::BAD_REQUEST));
+        body.extend([0x0a, 0].repeat(MOST_PARTS + 1));
+        assert_eq!(status::<Logs>(Signal::Logs, &body), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status::<Logs>(Signal::Logs, &body[2..]), Some(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+
+    fn metrics(of: Vec<Data>) -> Metrics {
+        let metrics = of.into_iter().map(|data| Metric { data: Some(data), ..Metric::default() }).collect();
+        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+        Metrics { resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }] }
+    }
+
+    /// Every kind of data point with so many attributes and exemplars.
+    fn points(attributes: usize, of_exemplar: usize) -> Metrics {
+        let attributes = || vec![KeyValue::default(); attributes];
+        let exemplars = || vec![Exemplar { filtered_attributes: vec![KeyValue::default(); of_exemplar], ..Exemplar::default() }];
+        let number = NumberDataPoint { attributes: attributes(), exemplars: exemplars(), ..NumberDataPoint::default() };
+        let histogram = HistogramDataPoint {
+            attributes: attributes(),
+            exemplars: exemplars(),
+            // What is no message is not looked into: these bytes are the key of a group.
+            explicit_bounds: vec![f64::from_le_bytes([0x13; 8])],
+            ..HistogramDataPoint::default()
+        };
+        let exponential =
+            ExponentialHistogramDataPoint { attributes: attributes(), exemplars: exemplars(), ..Default::default() };
+        let summary = SummaryDataPoint { attributes: attributes(), ..SummaryDataPoint::default() };
+        metrics(vec![
+            Data::Gauge(Gauge { data_points: vec![number] }),
+            Data::Histogram(Histogram { data_points: vec![histogram], aggregation_temporality: 0 }),
+            Data::ExponentialHistogram(ExponentialHistogram { data_points: vec![exponential], aggregation_temporality: 0 }),
+            Data::Summary(Summary { data_points: vec![summary] }),
+        ])
+    }
+
+    #[test]
+    fn attributes_and_exemplars_of_all_points_are_counted() {
+        let of = |attributes, of_exemplar| counted(Signal::Metrics, &points(attributes, of_exemplar).encode_to_vec());
+        assert_eq!(of(1000, 0) - of(0, 0), 4000);
+        assert_eq!(of(0, 1000) - of(0, 0), 3000);
+    }
+
+    #[test]
+    fn keys_of_entities_are_counted() {
+        let of = |keys| {
+            let entity_refs = vec![EntityRef { id_keys: vec![String::new(); keys], ..EntityRef::default() }];
+            let resource = Some(Resource { entity_refs, ..Resource::default() });
+            let resource_metrics = vec![ResourceMetrics { resource, ..ResourceMetrics::default() }];
+            counted(Signal::Metrics, &Metrics { resource_metrics }.encode_to_vec())
+        };
+        assert_eq!(of(1000) - of(0), 1000);
+    }
+
+    #[test]
+    fn events_and_links_are_counted_and_texts_are_not_looked_into() {
+        let of = |attributes| {
+            let attributes = || vec![KeyValue::default(); attributes];
+            let link = Link { attributes: attributes(), trace_state: "key=value".to_owned(), ..Link::default() };
+            let event = Event { attributes: attributes(), name: "key".to_owned(), ..Event::default() };
+            let span = Span { events: vec![event], links: vec![link], ..Span::default() };
+            let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+            let export = Traces { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] };
+            let body = export.encode_to_vec();
+            assert_eq!(status::<Traces>(Signal::Traces, &body), None);
+            counted(Signal::Traces, &body)
+        };
+        assert_eq!(of(1000) - of(0), 2000);
+    }
 }
