@@ -4,9 +4,10 @@ use std::io::Read;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::limits::Bounded;
@@ -47,26 +48,50 @@ pub(super) fn unpack(route: Route, headers: &HeaderMap, body: Bytes) -> Result<B
 
 fn unpack_as(coding: &str, body: Bytes) -> Result<Bytes, Refused> {
     let unreadable = |cause: String| refused(StatusCode::BAD_REQUEST, format!("body: cannot be unpacked as {coding}: {cause}"));
-    let source: Box<dyn Read> = match coding.trim().to_ascii_lowercase().as_str() {
+    let mut plain = Vec::with_capacity(body.len().saturating_mul(4).min(LARGEST_EXPORT));
+    match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => return Ok(body),
-        "gzip" | "x-gzip" => Box::new(MultiGzDecoder::new(&body[..])),
-        "deflate" => Box::new(ZlibDecoder::new(&body[..])),
-        "zstd" => {
-            let mut decoder = FrameDecoder::new();
-            decoder.set_max_window_size(LARGEST_WINDOW);
-            Box::new(StreamingDecoder::new_with_decoder(&body[..], decoder).map_err(|cause| unreadable(cause.to_string()))?)
+        "gzip" | "x-gzip" => read_within(MultiGzDecoder::new(&body[..]), &mut plain),
+        "deflate" => {
+            let mut stream = ZlibDecoder::new(&body[..]);
+            read_within(&mut stream, &mut plain).and_then(|()| match stream.into_inner() {
+                [] => Ok(()),
+                rest => Err(format!("{} bytes stand behind its end", rest.len())),
+            })
         }
+        "zstd" => unpack_zstd(&body, &mut plain),
         other => {
             let what = format!("content encoding {other:?} is not known; there are gzip, zstd, deflate, identity");
             return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, what));
         }
-    };
-    let mut plain = Vec::with_capacity(body.len().saturating_mul(4).min(LARGEST_EXPORT));
-    source.take(LARGEST_EXPORT as u64 + 1).read_to_end(&mut plain).map_err(|cause| unreadable(cause.to_string()))?;
+    }
+    .map_err(unreadable)?;
     if plain.len() > LARGEST_EXPORT {
         return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, format!("body: larger than {LARGEST_EXPORT} bytes unpacked")));
     }
     Ok(plain.into())
+}
+
+/// Reads to the end, or until more is there than an export may have.
+fn read_within(source: impl Read, plain: &mut Vec<u8>) -> Result<(), String> {
+    let left = (LARGEST_EXPORT + 1).saturating_sub(plain.len());
+    source.take(left as u64).read_to_end(plain).map(|_| ()).map_err(|cause| cause.to_string())
+}
+
+/// All frames, of which packers that work in parallel write several.
+fn unpack_zstd(mut packed: &[u8], plain: &mut Vec<u8>) -> Result<(), String> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(LARGEST_WINDOW);
+    while !packed.is_empty() && plain.len() <= LARGEST_EXPORT {
+        match StreamingDecoder::new_with_decoder(&mut packed, &mut decoder) {
+            Ok(frame) => read_within(frame, plain)?,
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                packed = packed.get(length as usize..).ok_or("ends within a frame")?;
+            }
+            Err(cause) => return Err(cause.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// The message that a body holds.
@@ -293,5 +318,48 @@ mod tests {
             counted(Signal::Traces, &body)
         };
         assert_eq!(of(1000) - of(0), 2000);
+    }
+
+    fn unpacked(coding: &str, body: &[u8]) -> Result<Vec<u8>, (StatusCode, String)> {
+        let plain = unpack_as(coding, Bytes::copy_from_slice(body));
+        plain.map(|plain| plain.to_vec()).map_err(|refused| (refused.0, refused.1))
+    }
+
+    fn zstd(plain: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(plain, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    /// Packed in several pieces it is all read; what is no packing behind it, or cut off, is refused and not acknowledged.
+    #[test]
+    fn all_of_a_packed_body_is_unpacked() {
+        use flate2::read::{GzEncoder, ZlibEncoder};
+        let (first, second) = (b"first ".repeat(1000), b"second ".repeat(1000));
+        let mut all = Vec::new();
+        let gzip = |plain: &[u8]| {
+            let mut packed = Vec::new();
+            GzEncoder::new(plain, flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+            packed
+        };
+        ZlibEncoder::new(&first[..], flate2::Compression::fast()).read_to_end(&mut all).unwrap();
+        assert_eq!(unpacked("deflate", &all).unwrap(), first);
+        let (whole, skipped) = ([&first[..], &second].concat(), [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat());
+        let several_gzip = [gzip(&first), gzip(&second)].concat();
+        let several_zstd = [skipped.clone(), zstd(&first), skipped, zstd(&second)].concat();
+        assert_eq!(unpacked("gzip", &several_gzip).unwrap(), whole);
+        assert_eq!(unpacked("zstd", &several_zstd).unwrap(), whole);
+        for (coding, packed) in [("deflate", all), ("gzip", several_gzip), ("zstd", several_zstd)] {
+            let with_rest = [&packed[..], b"rest"].concat();
+            assert_eq!(unpacked(coding, &with_rest).unwrap_err().0, StatusCode::BAD_REQUEST, "{coding}");
+            for end in [packed.len() - 1, packed.len() - 6, packed.len() - 20] {
+                assert_eq!(unpacked(coding, &packed[..end]).unwrap_err().0, StatusCode::BAD_REQUEST, "{coding} {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_together_are_no_larger_than_one() {
+        let frame = zstd(&vec![0; LARGEST_EXPORT / 2]);
+        assert_eq!(unpacked("zstd", &frame.repeat(2)).unwrap().len(), LARGEST_EXPORT);
+        assert_eq!(unpacked("zstd", &frame.repeat(3)).unwrap_err().0, StatusCode::PAYLOAD_TOO_LARGE);
     }
 }
