@@ -241,8 +241,7 @@ impl Server {
             let log = log.clone();
             move |what| log.say(what)
         });
-        let own: Vec<u16> =
-            std::iter::once(address).chain(otlp_ports.iter().map(|port| port.address)).map(|at| at.port()).collect();
+        let own: Vec<SocketAddr> = std::iter::once(address).chain(listened_on(&otlp_ports)).collect();
         let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
@@ -354,6 +353,11 @@ async fn listen_for_otlp(
     (listeners, ports)
 }
 
+/// Without those that could not be had: a collector may listen there, to which telemetry is passed on.
+fn listened_on(ports: &[OtlpPort]) -> impl Iterator<Item = SocketAddr> {
+    ports.iter().filter(|port| port.problem.is_none()).map(|port| port.address)
+}
+
 /// What OpenTelemetry's own ports answer.
 fn otlp_router(app: &App, transport: Transport) -> Router {
     ingest::otlp::routes(transport)
@@ -405,4 +409,20 @@ fn first_version_routes() -> Router<App> {
         .route("/metrics/business/revenue", post(first::revenue))
         .route("/metrics/revenue", post(first::revenue))
         .layer(DefaultBodyLimit::max(LARGEST_CALL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_another_has_is_none_of_ours() {
+        let port = |port, problem: Option<&str>| OtlpPort {
+            transport: Transport::Http,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            problem: problem.map(str::to_owned),
+        };
+        let ports = [port(4318, Some("taken")), port(4317, None)];
+        assert_eq!(listened_on(&ports).map(|at| at.port()).collect::<Vec<_>>(), [4317]);
+    }
 }

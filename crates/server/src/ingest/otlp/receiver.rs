@@ -182,7 +182,7 @@ impl Receiver {
             }
         }
         if let Some(forwarder) = &self.forwarder {
-            forwarder.pass(Forwarded { signal: route.signal, encoding, body });
+            forwarder.pass(Forwarded::new(route.signal, encoding, &export.headers, body));
         }
         Ok(exported)
     }
