@@ -16,6 +16,8 @@ use super::{Encoding, Signal};
 
 /// Bytes that may wait; then the oldest are dropped.
 const LARGEST_QUEUE: usize = 32 << 20;
+/// What an export takes beside its body.
+const AROUND: usize = 128;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -58,6 +60,11 @@ impl Forwarded {
     pub fn new(signal: Signal, encoding: Encoding, headers: &HeaderMap, body: Bytes) -> Self {
         let through = headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
         Self { signal, encoding, body, through }
+    }
+
+    /// Bytes that it takes in the queue.
+    fn size(&self) -> usize {
+        self.body.len() + self.through.len() + AROUND
     }
 
     fn went_through(&self, server: &str) -> bool {
@@ -129,11 +136,11 @@ impl Forwarder {
             return;
         }
         let mut queue = self.0.queue();
-        queue.bytes += export.body.len();
+        queue.bytes += export.size();
         queue.exports.push_back(export);
         while queue.bytes > LARGEST_QUEUE {
             let Some(oldest) = queue.exports.pop_front() else { break };
-            queue.bytes -= oldest.body.len();
+            queue.bytes -= oldest.size();
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
         drop(queue);
@@ -205,7 +212,7 @@ impl Shared {
                 return None;
             }
             if let Some(export) = queue.exports.pop_front() {
-                queue.bytes -= export.body.len();
+                queue.bytes -= export.size();
                 return Some(export);
             }
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -316,5 +323,14 @@ mod tests {
         assert_eq!(waiting(&["you, me"]), 0);
         assert_eq!(waiting(&["you", "me"]), 0);
         assert_eq!(waiting(&["1,2,3,4,5,6,7,8,9"]), 0);
+    }
+
+    /// Also of bodies of nothing.
+    #[test]
+    fn what_waits_is_bounded() {
+        let forwarder = forwarder();
+        (0..LARGEST_QUEUE / AROUND + 100).for_each(|_| forwarder.pass(export(&[], 0)));
+        let (counts, waiting) = forwarder.counts();
+        assert_eq!((counts[2], waiting), (("dropped", 100), LARGEST_QUEUE / AROUND));
     }
 }

@@ -181,7 +181,9 @@ impl Receiver {
                 Err(Unwritten::Io(cause)) => return Err(unwritten(cause)),
             }
         }
-        if let Some(forwarder) = &self.forwarder {
+        if let Some(forwarder) = &self.forwarder
+            && exported.accepted + exported.rejected > 0
+        {
             forwarder.pass(Forwarded::new(route.signal, encoding, &export.headers, body));
         }
         Ok(exported)
