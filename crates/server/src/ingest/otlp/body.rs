@@ -32,7 +32,7 @@ fn refused(status: StatusCode, what: impl Into<String>) -> Refused {
 pub(super) fn unpack(route: Route, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refused> {
     let coding = |name: &str| headers.get(name).map_or("identity".into(), |value| String::from_utf8_lossy(value.as_bytes()));
     match route.transport {
-        Transport::Http => unpack_as(&coding(header::CONTENT_ENCODING.as_str()), body),
+        Transport::Http => unpack_as(&coding(header::CONTENT_ENCODING.as_str()), body, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         Transport::Grpc => {
             let too_short = || refused(StatusCode::BAD_REQUEST, "message: ends within its prefix");
             let (is_packed, rest) = body.split_first().ok_or_else(too_short)?;
@@ -41,12 +41,13 @@ pub(super) fn unpack(route: Route, headers: &HeaderMap, body: Bytes) -> Result<B
                 return Err(refused(StatusCode::BAD_REQUEST, "message: is not as long as its prefix says, or not the only one"));
             }
             let message = body.slice(5..);
-            if *is_packed == 0 { Ok(message) } else { unpack_as(&coding("grpc-encoding"), message) }
+            if *is_packed == 0 { Ok(message) } else { unpack_as(&coding("grpc-encoding"), message, StatusCode::NOT_IMPLEMENTED) }
         }
     }
 }
 
-fn unpack_as(coding: &str, body: Bytes) -> Result<Bytes, Refused> {
+/// `unknown` is how a coding that is not known is refused.
+fn unpack_as(coding: &str, body: Bytes, unknown: StatusCode) -> Result<Bytes, Refused> {
     let unreadable = |cause: String| refused(StatusCode::BAD_REQUEST, format!("body: cannot be unpacked as {coding}: {cause}"));
     let mut plain = Vec::with_capacity(body.len().saturating_mul(4).min(LARGEST_EXPORT));
     match coding.trim().to_ascii_lowercase().as_str() {
@@ -62,7 +63,7 @@ fn unpack_as(coding: &str, body: Bytes) -> Result<Bytes, Refused> {
         "zstd" => unpack_zstd(&body, &mut plain),
         other => {
             let what = format!("content encoding {other:?} is not known; there are gzip, zstd, deflate, identity");
-            return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, what));
+            return Err(refused(unknown, what));
         }
     }
     .map_err(unreadable)?;
@@ -321,7 +322,7 @@ mod tests {
     }
 
     fn unpacked(coding: &str, body: &[u8]) -> Result<Vec<u8>, (StatusCode, String)> {
-        let plain = unpack_as(coding, Bytes::copy_from_slice(body));
+        let plain = unpack_as(coding, Bytes::copy_from_slice(body), StatusCode::UNSUPPORTED_MEDIA_TYPE);
         plain.map(|plain| plain.to_vec()).map_err(|refused| (refused.0, refused.1))
     }
 
@@ -361,5 +362,16 @@ mod tests {
         let frame = zstd(&vec![0; LARGEST_EXPORT / 2]);
         assert_eq!(unpacked("zstd", &frame.repeat(2)).unwrap().len(), LARGEST_EXPORT);
         assert_eq!(unpacked("zstd", &frame.repeat(3)).unwrap_err().0, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn unknown_packing_is_refused_as_the_transport_has_it() {
+        let refused = |path: &str, name: &'static str, body: &'static [u8]| {
+            let headers = HeaderMap::from_iter([(header::HeaderName::from_static(name), "lzma".parse().unwrap())]);
+            unpack(Route::of(path).unwrap(), &headers, Bytes::from_static(body)).err().map(|refused| refused.0)
+        };
+        assert_eq!(refused("/v1/logs", "content-encoding", b"x"), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        let service = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+        assert_eq!(refused(service, "grpc-encoding", &[1, 0, 0, 0, 1, 0]), Some(StatusCode::NOT_IMPLEMENTED));
     }
 }
