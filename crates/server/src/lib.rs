@@ -363,6 +363,7 @@ fn otlp_router(app: &App, transport: Transport) -> Router {
     ingest::otlp::routes(transport)
         .fallback(api::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
+        .layer(axum::Extension(security::OtlpOnly))
         .layer(axum::middleware::from_fn(ingest::otlp::in_their_form))
         .with_state(app.clone())
 }
