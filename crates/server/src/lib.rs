@@ -139,6 +139,8 @@ pub enum ServeError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("reading the ledger: {0}")]
     Ledger(#[from] StoreError),
+    #[error("telemetry that waits in {path}: {source}")]
+    Inbox { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]

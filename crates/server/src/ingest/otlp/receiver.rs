@@ -19,9 +19,9 @@ use super::forward::{Forwarded, Forwarder};
 use super::frame::{Frames, LARGEST_TOLD};
 use super::inbox::{Inbox, Unwritten};
 use super::{Encoding, Route, Signal};
-use crate::failpoint;
 use crate::ingest::body::Refused;
 use crate::ingest::hooks::{MakeWorkspaces, Resolved};
+use crate::{ServeError, failpoint};
 
 /// Threads that decode; the sender and the ledger want the processors too.
 const DECODERS: usize = 2;
@@ -75,7 +75,7 @@ impl Receiver {
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Result<Arc<Self>, StoreError> {
+    ) -> Result<Arc<Self>, ServeError> {
         let receiver = Arc::new(Self {
             queue: Mutex::default(),
             work: Condvar::new(),
