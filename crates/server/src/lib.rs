@@ -42,7 +42,7 @@ use ingest::otlp::{Forwarder, Receiver, Transport};
 use ingest::running::Running;
 use ingest::socket::Socket;
 use listen::Protocol;
-use log::Log;
+use log::{Log, Source};
 
 pub use api::{session_json, sessions_json};
 pub use holder::{Holder, port_holder};
@@ -239,12 +239,9 @@ impl Server {
         }
         let (otlp, otlp_ports) = listen_for_otlp(&config.otlp, address, &*log).await;
         let log = Arc::new(Log::new(log));
-        let say: Arc<dyn Fn(&str) + Send + Sync> = Arc::new({
-            let log = log.clone();
-            move |what| log.say(what)
-        });
         let own: Vec<SocketAddr> = std::iter::once(address).chain(listened_on(&otlp_ports)).collect();
-        let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
+        let forwarder =
+            config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, log.of(Source::Forwarding))).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
             otlp: Receiver::start(
@@ -253,7 +250,7 @@ impl Server {
                 config.otlp.labels.clone(),
                 parts.workspaces.clone(),
                 forwarder,
-                say,
+                log.of(Source::Inbox),
             )?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
