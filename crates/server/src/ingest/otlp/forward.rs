@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
+use ducat_ship::ReceiverError;
 
 use super::{Encoding, Signal};
 
@@ -40,10 +41,17 @@ pub struct ForwardConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
-    #[error("otlp.forward_url: {0:?} must be http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path")]
-    Url(String),
+    // It is not repeated: a password may be in it.
+    #[error(
+        "otlp.forward_url: must be http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path; a user and password go into otlp.forward_headers"
+    )]
+    Url,
     #[error("otlp.forward_url: {0} is this server itself")]
     Loop(String),
+    #[error(
+        "otlp.forward_url: no certificate authority is known to this system; install its certificates (package ca-certificates)"
+    )]
+    NoAuthority,
     #[error("cannot start passing on: {0}")]
     Thread(std::io::Error),
 }
@@ -105,10 +113,13 @@ impl Forwarder {
     /// Starts passing on; `own` are the addresses that this server listens on.
     pub fn start(config: ForwardConfig, own: &[SocketAddr], say: Arc<dyn Fn(&str) + Send + Sync>) -> Result<Self, ForwardError> {
         let config = ForwardConfig { url: config.url.trim_end_matches('/').to_owned(), ..config };
+        let agent = ducat_ship::agent(&config.url, None, TIMEOUT).map_err(|error| match error {
+            ReceiverError::NoAuthority => ForwardError::NoAuthority,
+            ReceiverError::Url(_) | ReceiverError::Certificates { .. } => ForwardError::Url,
+        })?;
         if is_own(&config.url, own)? {
             return Err(ForwardError::Loop(config.url));
         }
-        let agent = ducat_ship::agent(&config.url, None, TIMEOUT).map_err(|_| ForwardError::Url(config.url.clone()))?;
         let shared = Arc::new(Shared {
             config,
             id: format!("{:016x}", RandomState::new().build_hasher().finish()),
@@ -247,14 +258,13 @@ impl Shared {
 
 /// Whether a URL leads back to where we listen. Of names only those of loopback are known; what they hide, [`FORWARDED`] shows.
 fn is_own(url: &str, own: &[SocketAddr]) -> Result<bool, ForwardError> {
-    let wrong = || ForwardError::Url(url.to_owned());
-    let parsed: axum::http::Uri = url.parse().map_err(|_| wrong())?;
+    let parsed: axum::http::Uri = url.parse().map_err(|_| ForwardError::Url)?;
     let default = match parsed.scheme_str() {
         Some("http") => 80,
         Some("https") => 443,
-        _ => return Err(wrong()),
+        _ => return Err(ForwardError::Url),
     };
-    let host = parsed.host().ok_or_else(wrong)?.trim_matches(['[', ']']).to_ascii_lowercase();
+    let host = parsed.host().ok_or(ForwardError::Url)?.trim_matches(['[', ']']).to_ascii_lowercase();
     let port = parsed.port_u16().unwrap_or(default);
     let is_loopback_name = host == "localhost" || host.ends_with(".localhost");
     let address = if is_loopback_name { Some(IpAddr::V4(Ipv4Addr::LOCALHOST)) } else { host.parse().ok() };
@@ -289,6 +299,18 @@ mod tests {
             ("http://127.0.0.1", "127.0.0.1:80", true),
         ] {
             assert_eq!(is_own(url, &at(own)).unwrap(), expected, "{url} {own}");
+        }
+    }
+
+    /// A password in a URL is not said again.
+    #[test]
+    fn a_url_that_is_wrong_is_not_repeated() {
+        for url in ["https://me:secret@collector.example.org", "http://me:secret@localhost:9090", "secret", "http://secret path"]
+        {
+            let config = ForwardConfig { url: url.to_owned(), headers: Vec::new() };
+            let own = [SocketAddr::from(([127, 0, 0, 1], 9090))];
+            let error = Forwarder::start(config, &own, Arc::new(|_| {})).err().unwrap().to_string();
+            assert!(error.contains("otlp.forward_headers") && !error.contains("secret"), "{error}");
         }
     }
 
