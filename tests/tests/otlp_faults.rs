@@ -102,7 +102,7 @@ fn a_full_server_says_when_to_try_again() {
             stream
         })
         .collect();
-    let body = logs(300_000);
+    let body = logs(200_000);
     let head = eventually(|| match post(server.port, LOGS, &[PROTOBUF], &body) {
         (429, head, _) => Ok(head),
         (status, ..) => Err(format!("{status} of a full server")),
