@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn a_long_resource_is_read_once() {
         let begun = Instant::now();
-        let long = [attribute("long", &"x".repeat(1 << 20))];
-        assert_eq!(streams(&long, "lib", &[], 3_000).len(), 3_000);
+        let long = [attribute("long", &"x".repeat(4 << 20))];
+        assert_eq!(streams(&long, "lib", &[], 10_000).len(), 10_000);
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }
