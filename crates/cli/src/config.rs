@@ -108,8 +108,14 @@ impl Otlp {
     }
 
     fn validate(&self) -> anyhow::Result<()> {
-        if let Some(url) = self.forward_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            bail!("otlp.forward_url: {url:?} must begin with http:// or https://");
+        if let Some(url) = &self.forward_url {
+            let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            if authority.is_none_or(|authority| authority.contains('@')) {
+                // It may hold a password.
+                bail!("otlp.forward_url: must begin with http:// or https://; a user and password go into otlp.forward_headers");
+            }
+        } else if !self.forward_headers.is_empty() {
+            bail!("otlp.forward_headers: nothing is passed on without otlp.forward_url");
         }
         for header in &self.forward_headers {
             let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -383,5 +389,16 @@ mod tests {
         ] {
             assert!(format!("{:#}", Config::parse(text).unwrap_err()).contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn passing_on_is_checked_and_no_secret_repeated() {
+        let wrong = |text: &str| toml::from_str::<Config>(text).unwrap().otlp.validate().unwrap_err().to_string();
+        for url in ["https://me:secret@collector.example.org", "me:secret@collector.example.org"] {
+            let said = wrong(&format!("[otlp]\nforward_url = {url:?}\n"));
+            assert!(said.starts_with("otlp.forward_url: must begin") && !said.contains("secret"), "{said}");
+        }
+        let said = wrong("[otlp]\nforward_headers = [\"authorization: secret\"]\n");
+        assert_eq!(said, "otlp.forward_headers: nothing is passed on without otlp.forward_url");
     }
 }

@@ -43,7 +43,7 @@ use ingest::otlp::{Forwarder, Receiver, Transport};
 use ingest::running::Running;
 use ingest::socket::Socket;
 use listen::Protocol;
-use log::Log;
+use log::{Log, Source};
 
 pub use api::{session_json, sessions_json};
 pub use holder::{Holder, port_holder};
@@ -141,6 +141,8 @@ pub enum ServeError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("reading the ledger: {0}")]
     Ledger(#[from] StoreError),
+    #[error("telemetry that waits in {path}: {source}")]
+    Inbox { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]
@@ -240,13 +242,9 @@ impl Server {
         }
         let (otlp, otlp_ports) = listen_for_otlp(&config.otlp, address, &*log).await;
         let log = Arc::new(Log::new(log));
-        let say: Arc<dyn Fn(&str) + Send + Sync> = Arc::new({
-            let log = log.clone();
-            move |what| log.say(what)
-        });
-        let own: Vec<u16> =
-            std::iter::once(address).chain(otlp_ports.iter().map(|port| port.address)).map(|at| at.port()).collect();
-        let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
+        let own: Vec<SocketAddr> = std::iter::once(address).chain(listened_on(&otlp_ports)).collect();
+        let forwarder =
+            config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, log.of(Source::Forwarding))).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
             otlp: Receiver::start(
@@ -255,7 +253,7 @@ impl Server {
                 config.otlp.dimensions.clone(),
                 parts.workspaces.clone(),
                 forwarder,
-                say,
+                log.of(Source::Inbox),
             )?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
@@ -358,11 +356,17 @@ async fn listen_for_otlp(
     (listeners, ports)
 }
 
+/// Without those that could not be had: a collector may listen there, to which telemetry is passed on.
+fn listened_on(ports: &[OtlpPort]) -> impl Iterator<Item = SocketAddr> {
+    ports.iter().filter(|port| port.problem.is_none()).map(|port| port.address)
+}
+
 /// What OpenTelemetry's own ports answer.
 fn otlp_router(app: &App, transport: Transport) -> Router {
     ingest::otlp::routes(transport)
         .fallback(api::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
+        .layer(axum::Extension(security::OtlpOnly))
         .layer(axum::middleware::from_fn(ingest::otlp::in_their_form))
         .with_state(app.clone())
 }
@@ -410,4 +414,20 @@ fn first_version_routes() -> Router<App> {
         .route("/metrics/business/revenue", post(first::revenue))
         .route("/metrics/revenue", post(first::revenue))
         .layer(DefaultBodyLimit::max(LARGEST_CALL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_another_has_is_none_of_ours() {
+        let port = |port, problem: Option<&str>| OtlpPort {
+            transport: Transport::Http,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            problem: problem.map(str::to_owned),
+        };
+        let ports = [port(4318, Some("taken")), port(4317, None)];
+        assert_eq!(listened_on(&ports).map(|at| at.port()).collect::<Vec<_>>(), [4317]);
+    }
 }

@@ -5,6 +5,7 @@ mod codex;
 mod dimensions;
 mod gemini_cli;
 mod genai;
+mod outer;
 mod qwen_code;
 mod record;
 mod sums;
@@ -19,6 +20,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
 pub use self::dimensions::Dimensions;
+use self::outer::{Outer, Process};
 use self::record::Record;
 use crate::Workspaces;
 
@@ -155,17 +157,16 @@ pub fn decode_metrics(
 ) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_metrics {
-        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
-        let sender = Sender::of(of_resource);
+        let process = Process::of(resource.resource.as_ref());
+        let sender = Sender::of(process.attributes);
         for scope in &resource.scope_metrics {
-            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+            let outer = Outer::of(&process, scope.scope.as_ref());
             for metric in &scope.metrics {
-                let outer = [of_resource, of_scope];
                 if sender != Sender::Application {
-                    sums::decode(sender, metric, &outer, around, &mut exported, out);
+                    sums::decode(sender, metric, &outer.attributes, around, &mut exported, out);
                     continue;
                 }
-                let told = genai::decode_metric(metric, &outer, scope_name(&scope.scope), around, out);
+                let told = genai::decode_metric(metric, &outer, around, out);
                 told.into_iter().for_each(|told| exported.count("data point", told));
             }
         }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Way, status_line};
 use crate::api::error;
+use crate::log::Source;
 use crate::security::Caller;
 use crate::{App, Shared};
 
@@ -61,7 +62,7 @@ pub(crate) async fn take(app: &Shared, tenant: TenantId, frame: &Frame, way: Way
     }
     app.events.count(way, taken.status);
     if let Some(fault) = &taken.fault {
-        app.log.say(&format!("an event of {} over {} cannot be read: {fault}", frame.agent, way.name()));
+        app.log.say(Source::Hooks, &format!("an event of {} over {} cannot be read: {fault}", frame.agent, way.name()));
     }
     taken
 }
