@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{
-    CacheWrites, Exported, Labels, SplitCacheWrites, Surroundings, decode_logs, decode_metrics, decode_traces,
-};
+use ducat_capture::otlp::{CacheSplits, Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Billing, Fact, IncidentKind, Key, Outcome, Request, Session, ToolCall, Turn, Witness};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -18,14 +16,6 @@ use serde_json::{Value, json};
 /// After the captures.
 const NOW: i64 = 1_795_700_000_000;
 const CONVENTIONS: [&str; 3] = ["opentelemetry", "openinference", "openllmetry"];
-
-struct Unsplit;
-
-impl SplitCacheWrites for Unsplit {
-    fn split(&self, _: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        None
-    }
-}
 
 /// What is believed of all facts that were told.
 #[derive(Debug, Default, PartialEq)]
@@ -75,7 +65,8 @@ fn answered(convention: &str) -> Vec<Value> {
 }
 
 fn decode_all(traces: &[ExportTraceServiceRequest], metrics: &[ExportMetricsServiceRequest]) -> (Believed, Exported) {
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &Unsplit, labels: &Labels::default(), now: NOW };
+    let mut around =
+        Surroundings { workspaces: &mut AsTold, cache_splits: &CacheSplits::default(), labels: &Labels::default(), now: NOW };
     let (mut believed, mut exported) = (Believed::default(), Exported::default());
     for metrics in metrics {
         exported = decode_metrics(metrics, &mut around, &mut |fact| believed.hear(fact));
@@ -401,7 +392,8 @@ fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
         "resource": first["resourceSpans"][0]["resource"], "scopeLogs": [{ "scope": { "name": "one" }, "logRecords": [log] }]
     }] });
     let (mut believed, _) = decode_all(&[first, second].map(|span| serde_json::from_value(span).unwrap()), &[]);
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &Unsplit, labels: &Labels::default(), now: NOW };
+    let mut around =
+        Surroundings { workspaces: &mut AsTold, cache_splits: &CacheSplits::default(), labels: &Labels::default(), now: NOW };
     let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
     assert_eq!((told.accepted, told.reason), (1, None));
     let request = believed.only();

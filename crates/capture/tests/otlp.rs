@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{CacheSplits, Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
-use ducat_prices::PriceTable;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -50,8 +49,12 @@ impl Export {
     }
 
     fn decode(&self, told: &mut Told) -> Exported {
-        let (prices, labels) = (PriceTable::embedded(), Labels::default());
-        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
+        self.decode_with(&CacheSplits::default(), told)
+    }
+
+    fn decode_with(&self, cache_splits: &CacheSplits, told: &mut Told) -> Exported {
+        let labels = Labels::default();
+        let mut around = Surroundings { workspaces: &mut AsTold, cache_splits, labels: &labels, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {
@@ -87,9 +90,9 @@ fn exports(name: &str, signals: &[&str]) -> Vec<Export> {
 }
 
 fn decode<'a>(exports: impl IntoIterator<Item = &'a Export>) -> Told {
-    let mut told = Told::default();
+    let (mut told, splits) = (Told::default(), CacheSplits::default());
     for export in exports {
-        let exported = export.decode(&mut told);
+        let exported = export.decode_with(&splits, &mut told);
         assert_eq!((exported.rejected, exported.reason), (0, None));
     }
     told

@@ -246,14 +246,7 @@ impl Server {
         let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
-            otlp: Receiver::start(
-                &parts.store,
-                parts.pricer.clone(),
-                config.otlp.labels.clone(),
-                parts.workspaces.clone(),
-                forwarder,
-                say,
-            )?,
+            otlp: Receiver::start(&parts.store, config.otlp.labels.clone(), parts.workspaces.clone(), forwarder, say)?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),

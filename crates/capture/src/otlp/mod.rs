@@ -6,11 +6,11 @@ mod gemini_cli;
 mod genai;
 mod labels;
 mod record;
+mod splits;
 mod sums;
 mod telling;
 
 use ducat_ledger::{Fact, UnixMs};
-use ducat_prices::{PriceQuery, PriceTable, Usage};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -19,49 +19,19 @@ use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
 pub use self::labels::Labels;
 use self::record::Record;
+pub use self::splits::CacheSplits;
 use crate::Workspaces;
 
 /// What decoding asks of its surroundings.
 pub struct Surroundings<'a> {
     /// Resolves working directories, where telemetry tells one.
     pub workspaces: &'a mut dyn Workspaces,
-    pub split_cache_writes: &'a dyn SplitCacheWrites,
+    /// Solves the parts of cache writes.
+    pub cache_splits: &'a CacheSplits,
     /// Which attributes become labels of requests.
     pub labels: &'a Labels,
     /// When the export came in; no record is later.
     pub now: UnixMs,
-}
-
-/// Solves how many of a request's cache writes were for five minutes and for an hour, from what the client says it cost.
-pub trait SplitCacheWrites {
-    /// `None` where it cannot be told. Counts are tokens; the cost is in nano-USD.
-    fn split(&self, usage: &CacheWrites<'_>) -> Option<(u64, u64)>;
-}
-
-/// A request of which only the sum of its cache writes is known.
-pub struct CacheWrites<'a> {
-    pub model: &'a str,
-    pub speed: Option<&'a str>,
-    pub at: UnixMs,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub cache_read_tokens: u64,
-    pub cache_write_tokens: u64,
-    pub cost_nano: i64,
-}
-
-impl SplitCacheWrites for PriceTable {
-    fn split(&self, writes: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        let query = PriceQuery { model: writes.model, speed: writes.speed, at_unix_ms: writes.at, ..PriceQuery::default() };
-        let usage = Usage {
-            input: writes.input_tokens,
-            output: writes.output_tokens,
-            cache_read: writes.cache_read_tokens,
-            cache_write_unsplit: writes.cache_write_tokens,
-            ..Usage::default()
-        };
-        self.split_cache_writes(&query, &usage, writes.cost_nano)
-    }
 }
 
 /// What became of an export's records (log records, spans, or data points).

@@ -7,9 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{CacheSplits, Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Fact, Key, Session};
-use ducat_prices::PriceTable;
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -46,7 +45,8 @@ pub(crate) struct Receiver {
     work: Condvar,
     pub inbox: Inbox,
     pub counts: Counts,
-    prices: Arc<PriceTable>,
+    /// Whose prices were proven, by tenant.
+    cache_splits: Mutex<BTreeMap<TenantId, Arc<CacheSplits>>>,
     labels: Labels,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
@@ -66,7 +66,6 @@ pub(super) fn full(what: &str) -> Refused {
 impl Receiver {
     pub fn start(
         store: &Store,
-        prices: Arc<PriceTable>,
         labels: Labels,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
@@ -77,7 +76,7 @@ impl Receiver {
             work: Condvar::new(),
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
-            prices,
+            cache_splits: Mutex::default(),
             labels,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
@@ -157,8 +156,9 @@ impl Receiver {
         let body = unpack(route, &export.headers, export.body.clone())?;
         let (mut facts, mut sessions) = (Vec::new(), BTreeMap::<Key, Session>::new());
         let now = Timestamp::now().as_millisecond();
-        let mut around =
-            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, labels: &self.labels, now };
+        let cache_splits =
+            self.cache_splits.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
+        let mut around = Surroundings { workspaces: resolved.current(), cache_splits: &cache_splits, labels: &self.labels, now };
         // Every record tells of its session; joined here, the ledger hears of it once an export.
         let out: &mut dyn FnMut(Fact) = &mut |fact| match fact {
             Fact::Session(session) => match sessions.entry(session.key) {
