@@ -409,7 +409,7 @@ fn services_become_agents_and_never_another_one() {
     for (service, agent) in [
         ("My Shop (prod)", "my-shop-prod"),
         ("Claude Code", "otlp-claude-code"),
-        ("pi", "otlp-pi"),
+        ("amp", "otlp-amp"),
         ("", "unknown-service"),
         ("買い物", "unknown-service"),
         ("unknown_service:python", "unknown-service-python"),
@@ -420,7 +420,8 @@ fn services_become_agents_and_never_another_one() {
         assert!(believed.only().input_tokens.is_untold());
     }
     assert_eq!(decode_span(span(&"x".repeat(200), "", &kind)).0.only().agent, "x".repeat(64));
-    for service in ["claude-code", "codex_exec", "gemini-cli", "qwen-code"] {
+    // Those of agents are decoded as theirs, or repeat what their transcripts tell under other ids.
+    for service in ["claude-code", "codex_exec", "gemini-cli", "qwen-code", "github-copilot", "copilot-cli", "opencode", "pi"] {
         assert_eq!(decode_span(span(service, "", &kind)).0, Believed::default(), "{service}");
     }
 }

@@ -44,6 +44,9 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
+/// As what they call themselves; `github-copilot` is Copilot CLI.
+const TRANSCRIBED: [&str; 5] = ["copilot-cli", "github-copilot", "opencode", "pi", "qwen-code"];
+
 /// Whose telemetry it is, by the resource's `service.name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sender {
@@ -51,8 +54,8 @@ enum Sender {
     /// `codex_exec`, `codex_cli_rs`, `codex-app-server`, …
     Codex,
     GeminiCli,
-    /// Its telemetry is not read.
-    QwenCode,
+    /// Another agent, whose transcripts tell the same requests under other ids: its telemetry is not read, for it would count them twice.
+    Transcribed,
     /// Any other application.
     Application,
 }
@@ -64,7 +67,7 @@ impl Sender {
             Some(Value::StringValue(name)) if name == crate::claude_code::AGENT => Self::ClaudeCode,
             Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
             Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
-            Some(Value::StringValue(name)) if name == "qwen-code" => Self::QwenCode,
+            Some(Value::StringValue(name)) if TRANSCRIBED.contains(&name.as_str()) => Self::Transcribed,
             _ => Self::Application,
         }
     }
@@ -84,7 +87,7 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
                     Sender::ClaudeCode => claude_code::event::decode(&record, around, out),
                     Sender::Codex => codex::decode(&record, around, out),
                     Sender::GeminiCli => gemini_cli::decode(&record, around, out),
-                    Sender::QwenCode => Ok(()),
+                    Sender::Transcribed => Ok(()),
                     Sender::Application => genai::decode_log(record, log, scope_name(&scope.scope), around, out),
                 };
                 exported.count("log record", told);
@@ -107,7 +110,7 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
                 let told = match sender {
                     Sender::ClaudeCode => claude_code::span::decode(span, &record, around, out),
                     Sender::Application => genai::decode_span(record, span, scope_name(&scope.scope), around, out),
-                    Sender::Codex | Sender::GeminiCli | Sender::QwenCode => Ok(()),
+                    Sender::Codex | Sender::GeminiCli | Sender::Transcribed => Ok(()),
                 };
                 exported.count("span", told);
             }
