@@ -376,7 +376,7 @@ fn a_parent_counts_nothing_whatever_it_sums_up() {
 fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
     let attributes = [
         ("gen_ai.operation.name", json!("chat")),
-        ("gen_ai.response.id", json!("chatcmpl-1")),
+        ("gen_ai.response.id", json!("chatcmpl-BQ3f9x2Lq7")),
         ("gen_ai.response.model", json!("gpt-5.4")),
         ("gen_ai.usage.input_tokens", json!(10)),
         ("gen_ai.usage.output_tokens", json!(3)),
@@ -397,10 +397,22 @@ fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
     let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
     assert_eq!((told.accepted, told.reason), (1, None));
     let request = believed.only();
-    assert_eq!(request.id, "chatcmpl-1");
+    assert_eq!(request.id, "chatcmpl-BQ3f9x2Lq7");
     assert_eq!(request.reported_cost_nano.get(), Some(&250_000_000));
     assert_eq!(request.started_at.get(), Some(&1_795_600_000_000));
     assert_eq!(request.witnesses.names(), ["otlp_log", "otlp_span"]);
+}
+
+/// Ollama draws its ids from 999.
+#[test]
+fn a_short_response_id_names_one_request_of_its_trace_only() {
+    let attributes = [("gen_ai.operation.name", json!("chat")), ("gen_ai.response.id", json!("chatcmpl-417"))];
+    let first = span("shop", "one", &attributes);
+    let (mut twice, mut later) = (first.clone(), first.clone());
+    twice["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["spanId"] = json!("eee19b7ec3c1b175");
+    later["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] = json!("5b8efff798038103d269b633813fc60d");
+    let believed = decode_all(&[first, twice, later].map(|span| serde_json::from_value(span).unwrap()), &[]).0;
+    assert_eq!(believed.requests.len(), 2);
 }
 
 #[test]

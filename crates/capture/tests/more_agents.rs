@@ -162,6 +162,19 @@ fn pi_tells_input_without_cache_and_output_with_reasoning() {
     assert_eq!(outcomes, [(Outcome::Ok, None), (Outcome::Error, kind("not_found")), (Outcome::Error, kind("exit_code"))]);
 }
 
+/// Ollama draws its ids from 999.
+#[test]
+fn a_short_response_id_of_pi_names_one_request_of_its_entry_only() {
+    let line = |entry: &str| {
+        format!(
+            r#"{{"type":"message","id":"{entry}","timestamp":"2026-11-24T10:00:00.000Z","message":{{"role":"assistant","responseId":"chatcmpl-417","provider":"ollama","model":"m","usage":{{"input":1,"output":1,"cacheRead":0,"cacheWrite":0}},"timestamp":1795514400000}}}}"#
+        )
+    };
+    let facts = lines(Agent::Pi, [line("a1"), line("b2"), line("a1")].join("\n").as_bytes(), &mut AsTold);
+    let ids: Vec<_> = requests(&facts).into_iter().map(|request| request.id).collect();
+    assert_eq!(ids, ["a1/1795514400000/chatcmpl-417", "b2/1795514400000/chatcmpl-417"]);
+}
+
 #[test]
 fn copilot_tells_every_request_by_its_record_and_nothing_twice() {
     let facts = lines(Agent::CopilotCli, &fixture("copilot-cli/events-1.0.102.jsonl").1, &mut AsTold);
