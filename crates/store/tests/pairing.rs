@@ -152,6 +152,18 @@ fn sums_count_until_a_request_is_told() {
     assert_eq!(totals(&store), (2, 147, 147));
 }
 
+/// Copilot CLI told sums at shutdown; a session that a newer version resumes tells every request from then on.
+#[test]
+fn a_transcripts_sum_counts_beside_its_later_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let shutdown = || Fact::Request(sum(request("copilot-cli", "s", "e1/m", Witness::Transcript, NOW, 100)));
+    let single = Fact::Request(request("copilot-cli", "s", "call", Witness::Transcript, NOW, 40));
+    tell(&store, vec![session("copilot-cli", "s"), shutdown()]);
+    tell(&store, vec![single, shutdown()]);
+    assert_eq!(totals(&store), (1, 140, 140));
+}
+
 #[test]
 fn estimates_are_apart() {
     let dir = tempfile::tempdir().unwrap();
