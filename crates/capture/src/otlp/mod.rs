@@ -24,7 +24,7 @@ use crate::Workspaces;
 
 /// What decoding asks of its surroundings.
 pub struct Surroundings<'a> {
-    /// Resolves working directories, where telemetry tells one.
+    /// Resolves working directories. No agent's telemetry tells one yet, so nothing of it is excluded (docs/otlp.md).
     pub workspaces: &'a mut dyn Workspaces,
     /// Solves the parts of cache writes.
     pub cache_splits: &'a CacheSplits,
