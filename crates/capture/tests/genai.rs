@@ -403,6 +403,31 @@ fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
     assert_eq!(request.witnesses.names(), ["otlp_log", "otlp_span"]);
 }
 
+#[test]
+fn an_event_without_a_span_is_known_by_its_answers_id() {
+    let decode_event = |id: &str, session: Option<&str>| {
+        let text = |key: &str, text: &str| json!({ "key": key, "value": { "stringValue": text } });
+        let mut attributes = vec![text("gen_ai.operation.name", "chat"), text("gen_ai.response.id", id)];
+        attributes.extend(session.map(|session| text("session.id", session)));
+        attributes.push(json!({ "key": "gen_ai.usage.output_tokens", "value": { "intValue": "7" } }));
+        let log = json!({ "timeUnixNano": "1795600000000000000", "eventName": "gen_ai.client.inference.operation.details", "attributes": attributes });
+        let logs = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [log] }] }] });
+        let (mut believed, labels, splits) = (Believed::default(), Labels::default(), CacheSplits::default());
+        let mut around = Surroundings { workspaces: &mut AsTold, cache_splits: &splits, labels: &labels, now: NOW };
+        let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
+        (believed, told)
+    };
+    let (believed, told) = decode_event("chatcmpl-BQ3f9x2Lq7", None);
+    assert_eq!((told.accepted, told.reason), (1, None));
+    let request = believed.only();
+    assert_eq!((request.id.as_str(), request.usage().output), ("chatcmpl-BQ3f9x2Lq7", 7));
+    assert!(request.holders.is_empty() && request.turn.is_untold() && believed.turns.is_empty() && believed.sessions.is_empty());
+    assert_eq!(decode_event("chatcmpl-BQ3f9x2Lq7", Some("s")).0.sessions.len(), 1);
+    let (believed, told) = decode_event("chatcmpl-417", Some("s"));
+    assert_eq!((believed, told.rejected), (Believed::default(), 1));
+    assert_eq!(told.reason.unwrap(), "log record 1: trace_id: not 16 bytes, or all zero");
+}
+
 /// Ollama draws its ids from 999.
 #[test]
 fn a_short_response_id_names_one_request_of_its_trace_only() {

@@ -56,7 +56,7 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     request.ended_at = operation.tell(FieldClass::Timing, Some(operation.ended_at));
     request.duration_ms = operation.duration_ms();
     request.ttft_ms = operation.tell(FieldClass::Timing, operation.ttft_ms);
-    request.turn = operation.tell(FieldClass::Attribution, Some(operation.turn()));
+    request.turn = operation.tell(FieldClass::Attribution, operation.turn());
     request.provider = operation.attribution(&PROVIDER);
     let billing = request.provider.get().and_then(|provider| telling::billing(provider));
     request.billing = operation.tell(FieldClass::Usage, billing);
