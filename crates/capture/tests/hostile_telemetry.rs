@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{CacheSplits, Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Exported, Labels, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn value() -> impl Strategy<Value = Value> {
 fn is_counted(decode: impl FnOnce(&mut Surroundings<'_>) -> Exported) -> bool {
     let told = decode(&mut Surroundings {
         workspaces: &mut AsTold,
-        cache_splits: &CacheSplits::default(),
+        memory: &Memory::default(),
         labels: &Labels::default(),
         now: 1_795_700_000_000,
     });

@@ -2,6 +2,7 @@
 
 mod claude_code;
 mod codex;
+mod counters;
 mod gemini_cli;
 mod genai;
 mod labels;
@@ -17,21 +18,29 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
+use self::counters::Counters;
 pub use self::labels::Labels;
 use self::record::Record;
-pub use self::splits::CacheSplits;
+use self::splits::CacheSplits;
 use crate::Workspaces;
 
 /// What decoding asks of its surroundings.
 pub struct Surroundings<'a> {
     /// Resolves working directories. No agent's telemetry tells one yet, so nothing of it is excluded (docs/otlp.md).
     pub workspaces: &'a mut dyn Workspaces,
-    /// Solves the parts of cache writes.
-    pub cache_splits: &'a CacheSplits,
+    /// What earlier exports told.
+    pub memory: &'a Memory,
     /// Which attributes become labels of requests.
     pub labels: &'a Labels,
     /// When the export came in; no record is later.
     pub now: UnixMs,
+}
+
+/// What decoding remembers of one tenant's exports, in bounds: records alone do not tell it.
+#[derive(Default)]
+pub struct Memory {
+    cache_splits: CacheSplits,
+    counters: Counters,
 }
 
 /// What became of an export's records (log records, spans, or data points).

@@ -15,7 +15,7 @@ const LEAST_PROOF_NANO: i64 = 1_000_000;
 
 /// Solves by the list prices, for the client's own are those, whatever the user pays. Only where it is sure: all writes of one kind, or a
 /// client of which a request without writes cost what the list says. Until then its requests wait here, and are told again when solved.
-pub struct CacheSplits {
+pub(super) struct CacheSplits {
     prices: PriceTable,
     known: Mutex<Known>,
 }

@@ -27,7 +27,7 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
     let (fact, from) = match event {
         "api_request" => {
             let mut request = request(&telling)?;
-            around.cache_splits.solve(&mut request).into_iter().map(Fact::Request).for_each(&mut *out);
+            around.memory.cache_splits.solve(&mut request).into_iter().map(Fact::Request).for_each(&mut *out);
             (Fact::Request(request), record.began())
         }
         "tool_result" => (Fact::ToolCall(tool_call(&telling)?), record.began()),

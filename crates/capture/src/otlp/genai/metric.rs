@@ -70,6 +70,9 @@ fn sum(
     };
     let agent = agent(record.text("service.name"));
     let id = stream(point, delta, outer, scope, &agent);
+    if !delta {
+        around.memory.counters.note(&id, point.nanos, tokens).map_err(|reason| format!("{TOKEN_USAGE}: {reason}"))?;
+    }
     let mut request = Request::new(Key::of(KeySpace::Request, &agent, &id), agent, id);
     request.witnesses = Witnesses::only(METRIC);
     let usage = |count| Told::maybe(METRIC.rank(FieldClass::Usage), count);

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{CacheSplits, Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Exported, Labels, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Fact, Key, Session};
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
@@ -45,8 +45,8 @@ pub(crate) struct Receiver {
     work: Condvar,
     pub inbox: Inbox,
     pub counts: Counts,
-    /// Whose prices were proven, by tenant.
-    cache_splits: Mutex<BTreeMap<TenantId, Arc<CacheSplits>>>,
+    /// By tenant.
+    memories: Mutex<BTreeMap<TenantId, Arc<Memory>>>,
     labels: Labels,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
@@ -76,7 +76,7 @@ impl Receiver {
             work: Condvar::new(),
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
-            cache_splits: Mutex::default(),
+            memories: Mutex::default(),
             labels,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
@@ -156,9 +156,8 @@ impl Receiver {
         let body = unpack(route, &export.headers, export.body.clone())?;
         let (mut facts, mut sessions) = (Vec::new(), BTreeMap::<Key, Session>::new());
         let now = Timestamp::now().as_millisecond();
-        let cache_splits =
-            self.cache_splits.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
-        let mut around = Surroundings { workspaces: resolved.current(), cache_splits: &cache_splits, labels: &self.labels, now };
+        let memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
+        let mut around = Surroundings { workspaces: resolved.current(), memory: &memory, labels: &self.labels, now };
         // Every record tells of its session; joined here, the ledger hears of it once an export.
         let out: &mut dyn FnMut(Fact) = &mut |fact| match fact {
             Fact::Session(session) => match sessions.entry(session.key) {
