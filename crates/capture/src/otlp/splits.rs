@@ -8,8 +8,9 @@ use ducat_prices::{PriceQuery, PriceTable};
 
 /// Clients that are remembered; each is a model in a session.
 const MOST_CLIENTS: usize = 4096;
-/// Requests that wait for their client's prices to be proven; each takes about 2 KiB.
+/// Requests that wait for their client's prices to be proven; each takes about 2 KiB. One client, whose prices may never be, keeps a few of them.
 const MOST_WAITING: usize = 1024;
+const MOST_OF_CLIENT: usize = 32;
 /// What a request must cost to prove prices: one micro-USD of rounding is then a thousandth at most.
 const LEAST_PROOF_NANO: i64 = 1_000_000;
 
@@ -84,8 +85,11 @@ impl CacheSplits {
     fn wait(&self, client: Client, request: &Request) {
         let known = &mut *self.lock();
         known.remember(&client);
+        if known.waiting >= MOST_WAITING {
+            known.forget_oldest();
+        }
         if let Some(Proof::Open(waiting)) = known.clients.get_mut(&client)
-            && known.waiting < MOST_WAITING
+            && waiting.len() < MOST_OF_CLIENT
             && waiting.insert(request.key, request.clone()).is_none()
         {
             known.waiting += 1;
@@ -115,14 +119,19 @@ impl Known {
         if self.clients.contains_key(client) {
             return;
         }
-        if self.clients.len() >= MOST_CLIENTS
-            && let Some(oldest) = self.order.pop_front()
+        if self.clients.len() >= MOST_CLIENTS {
+            self.forget_oldest();
+        }
+        self.order.push_back(client.clone());
+        self.clients.insert(client.clone(), Proof::Open(BTreeMap::new()));
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front()
             && let Some(Proof::Open(waiting)) = self.clients.remove(&oldest)
         {
             self.waiting -= waiting.len();
         }
-        self.order.push_back(client.clone());
-        self.clients.insert(client.clone(), Proof::Open(BTreeMap::new()));
     }
 }
 
@@ -139,5 +148,58 @@ fn query(request: &Request) -> PriceQuery<'_> {
         speed: request.speed.get().map(String::as_str),
         at_unix_ms,
         ..PriceQuery::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ducat_ledger::{Holder, Holders, KeySpace};
+
+    use super::*;
+
+    /// 2,000 of 14,000 tokens for five minutes, of `claude-opus-4-8`; or, with nothing written, one that proves its prices.
+    fn request(session: &str, id: u64, written: u64, cost_micros: i64) -> Request {
+        let key = |space, id: &str| Key::of(space, "claude-code", id);
+        let mut request = Request::new(key(KeySpace::Request, &id.to_string()), "claude-code", id.to_string());
+        let holder = Holder { session: key(KeySpace::Session, session), live: true, project: None, branch: None };
+        request.holders = Holders::one(holder);
+        request.model = Told::by(9, "claude-opus-4-8".to_owned());
+        (request.input_tokens, request.output_tokens) = (Told::by(9, 4), Told::by(9, 90));
+        request.cache_write_tokens = Told::by(9, written);
+        request.reported_cost_nano = Told::by(9, cost_micros * 1000);
+        request.started_at = Told::by(9, 1_795_000_000_000);
+        request
+    }
+
+    const MIXED: (u64, i64) = (14_000, 134_770);
+    const PROOF: (u64, i64) = (0, 2_270);
+
+    #[test]
+    fn what_waits_is_solved_when_its_own_session_proves_prices() {
+        let splits = CacheSplits::default();
+        let tell = |session: &str, id, (written, cost)| {
+            let mut request = request(session, id, written, cost);
+            let earlier = splits.solve(&mut request);
+            (request.cache_write_1h_tokens.get().copied(), earlier)
+        };
+        assert_eq!(tell("a", 1, MIXED), (None, vec![]));
+        assert_eq!(tell("b", 2, PROOF), (None, vec![]));
+        // At 1.5 times the price nothing is proven.
+        assert_eq!(tell("a", 3, (0, 3_405)), (None, vec![]));
+        let (_, earlier) = tell("a", 4, PROOF);
+        assert_eq!((earlier.len(), earlier[0].cache_write_5m_tokens.get()), (1, Some(&2000)));
+        assert_eq!(tell("a", 5, MIXED), (Some(12_000), vec![]));
+        assert_eq!(tell("a", 6, PROOF).1, vec![]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let splits = CacheSplits::default();
+        for id in 0..10_000 {
+            splits.solve(&mut request(&(id / 40).to_string(), id, MIXED.0, MIXED.1));
+        }
+        assert!((MOST_WAITING - MOST_OF_CLIENT..=MOST_WAITING).contains(&splits.lock().waiting));
+        assert_eq!(splits.solve(&mut request("0", 1, PROOF.0, PROOF.1)), vec![], "forgotten");
+        assert_eq!(splits.solve(&mut request("249", 1, PROOF.0, PROOF.1)).len(), MOST_OF_CLIENT);
     }
 }

@@ -90,11 +90,9 @@ impl Billed {
                 billed.other_cost = billed.other_cost.saturating_add(line.cost.unwrap_or_default());
                 continue;
             };
-            let row = row(
-                &mut rows,
-                line.day,
-                if line.model.is_some() { undated(&canonical(&dashed(model))) } else { model.to_owned() },
-            );
+            let is_named = line.model.is_some();
+            let model = if is_named { undated(&canonical(&dashed(model))) } else { model.to_owned() };
+            let row = row(&mut rows, line.day, model);
             row.is_billed |= line.count.unwrap_or(0) > 0 || line.cost.is_some_and(|cost| cost != NanoUsd::ZERO);
             if let (Some(kind), Some(count)) = (line.kind, line.count) {
                 let sum = row.billed.entry(kind).or_default();
