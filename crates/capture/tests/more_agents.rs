@@ -192,7 +192,7 @@ fn older_copilots_tell_sums_at_shutdown_each_in_its_way() {
         let requests = requests(&facts);
         let sum = [6084, 22216, 183, 41];
         assert_eq!(requests.iter().map(tokens).collect::<Vec<_>>(), [sum, sum], "{version}");
-        assert!(requests.iter().all(|request| request.is_sum.get() == Some(&true)));
+        assert!(requests.iter().all(|request| request.is_sum.get() == Some(&true) && request.is_unlogged()));
         assert_eq!(requests[0].billing.get(), Some(&Billing::Credits));
         assert_eq!(calls(&facts).len(), 6);
     }

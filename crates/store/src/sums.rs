@@ -1,10 +1,10 @@
-//! Sums of requests, which count only where nobody told of the requests one by one. A transcript's sum always counts: what tells it knows what
-//! the same file tells one by one, and leaves that out.
+//! Sums of requests, which count only where nobody told of the requests one by one. One of what a transcript did not
+//! log singly counts always: what tells it left out what the same file tells one by one.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 
-use ducat_ledger::{Key, Request, Role, Witness};
+use ducat_ledger::{Key, Request, Role};
 use rusqlite::{Connection, params};
 
 use crate::births::Births;
@@ -74,9 +74,8 @@ pub(crate) fn cover(
         };
         for ((of, _), (_, after)) in settled.iter_mut() {
             if after.base().is_sum.or_default() && is_of(of, after) {
-                let is_disjoint = after.base().witnesses.contains(Witness::Transcript);
                 // Of estimates a sum tells nothing that could stand for requests.
-                let covered = (is_covered && !is_disjoint) || after.base().estimated.or_default();
+                let covered = (is_covered && !after.base().is_unlogged()) || after.base().estimated.or_default();
                 after.role = if covered { Role::CoveredSum } else { Role::Sum };
             }
         }

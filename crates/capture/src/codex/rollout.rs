@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ducat_ledger::{
-    Fact, FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Request, Session, Told, Turn, UnixMs, Witness,
-    Witnesses,
+    Fact, FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Request, Session, Told, Turn, UNLOGGED, UnixMs,
+    Witness, Witnesses,
 };
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,7 @@ pub fn decode_line(
                     out(Fact::Request(context.request(file, &id, &call)));
                     if let Some(unlogged) = growth.unlogged {
                         let mut request = context.request(file, &format!("{id}:unlogged"), &unlogged);
-                        request.query_source = Witness::Transcript.tells(FieldClass::Attribution, "unlogged".to_owned());
+                        request.query_source = Witness::Transcript.tells(FieldClass::Attribution, UNLOGGED.to_owned());
                         out(Fact::Request(request));
                     }
                 }
