@@ -6,6 +6,7 @@ import { notices } from "./history.js";
 import { machineTable } from "./machines.js";
 import { gauge } from "./quota.js";
 import { ticker } from "./ticker.js";
+import { quietNotices } from "./witnesses.js";
 
 const EVERY_MS = 15000;
 /** What happens at once is read once. */
@@ -127,7 +128,7 @@ async function refresh() {
   const dated = spans(now);
   const today = dated[0][1];
   const month = dated[2][1];
-  const [reports, models, projects, sessions, quota, history, machines] = await Promise.all([
+  const [reports, models, projects, sessions, quota, history, machines, witnesses] = await Promise.all([
     Promise.all(dated.map(([, since]) => ask("report", { by: "billing", since, until: today, timezone: zone }))),
     ask("report", { by: "model", since: month, until: today, timezone: zone }),
     ask("report", { by: "project", since: month, until: today, timezone: zone }),
@@ -135,10 +136,11 @@ async function refresh() {
     ask("quota"),
     ask("history"),
     ask("machines"),
+    ask("witnesses"),
   ]);
   show("spans", ...dated.map(([title], place) => tile(title, reports[place])));
   show("quotas", ...quota.quotas.map((quota) => gauge(quota, now)));
-  show("notices", ...notices(history.rows, now));
+  show("notices", ...quietNotices(witnesses.rows, now), ...notices(history.rows, now));
   show("tokens", ...tokensByKind(reports[2].totals));
   show("models", ...ranking(models.rows, "model"));
   show("projects", ...ranking(projects.rows, "project"));

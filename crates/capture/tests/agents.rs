@@ -23,6 +23,15 @@ const CHAT: [&str; 3] = [
     r#"{"id":"m1","timestamp":"2026-11-24T02:47:33.149Z","type":"gemini","content":"x","tokens":{"input":7000,"output":40,"cached":1000,"thoughts":100,"tool":5,"total":7145},"model":"gemini-2.5-pro","toolCalls":[{"id":"c","name":"read_file","args":{},"result":[],"status":"cancelled","timestamp":"2026-11-24T02:47:33.220Z"}]}"#,
 ];
 
+#[test]
+fn whose_a_file_is_says_its_head_and_no_words_in_it() {
+    let of = |head: &str| Agent::of_file(Path::new("/from/some.jsonl"), head.as_bytes());
+    assert_eq!(of(&CHAT.join("\n")), Some(Agent::GeminiCli));
+    assert_eq!(of(r#"{"sessionId":"g","projectHash":"bb97","messages":[{"id":"cut off"#), Some(Agent::GeminiCli));
+    let told = r#"{"sessionId":"s","type":"assistant","message":{"content":[{"type":"tool_use","input":{"pattern":"projectHash","projectHash":1}}]}}"#;
+    assert_eq!(of(told), Some(Agent::ClaudeCode));
+}
+
 fn decode(agent: Agent, lines: &[&str]) -> (Vec<Request>, Vec<ToolCall>) {
     let mut state = FileState::of(agent, Path::new("/h/chats/session-x.jsonl"));
     let (mut requests, mut calls): (Vec<Request>, Vec<ToolCall>) = (Vec::new(), Vec::new());

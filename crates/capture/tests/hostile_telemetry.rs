@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Exported, Labels, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn is_counted(decode: impl FnOnce(&mut Surroundings<'_>) -> Exported) -> bool {
     let told = decode(&mut Surroundings {
         workspaces: &mut AsTold,
         memory: &Memory::default(),
-        labels: &Labels::default(),
+        dimensions: &Dimensions::default(),
         now: 1_795_700_000_000,
     });
     told.accepted + told.rejected == 1 && (told.rejected > 0) == told.reason.is_some()

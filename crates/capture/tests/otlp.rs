@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Exported, Labels, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -53,8 +53,8 @@ impl Export {
     }
 
     fn decode_with(&self, memory: &Memory, told: &mut Told) -> Exported {
-        let labels = Labels::default();
-        let mut around = Surroundings { workspaces: &mut AsTold, memory, labels: &labels, now: NOW };
+        let dimensions = Dimensions::default();
+        let mut around = Surroundings { workspaces: &mut AsTold, memory, dimensions: &dimensions, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {

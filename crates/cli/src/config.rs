@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, anyhow, bail};
-use ducat_capture::otlp::Labels;
+use ducat_capture::otlp::Dimensions;
 use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_report::{Currency, CurrencyError, Group, Groups, Settings};
 use ducat_server::{ForwardConfig, OtlpConfig, PublicUrl};
@@ -68,20 +68,18 @@ pub struct Otlp {
     pub forward_url: Option<String>,
     /// Headers for it, each `name: value`.
     pub forward_headers: Vec<String>,
-    /// Attributes that become labels of requests.
+    /// Attributes that tell the user; the first that is there.
+    pub user: Vec<String>,
+    /// And the team.
+    pub team: Vec<String>,
+    /// Attributes that become labels of requests: `NAME`, or `NAME=ATTRIBUTE`.
     pub labels: Vec<String>,
 }
 
 impl Default for Otlp {
     fn default() -> Self {
-        Self {
-            ports: true,
-            http_port: 4318,
-            grpc_port: 4317,
-            forward_url: None,
-            forward_headers: Vec::new(),
-            labels: Labels::default().names().to_vec(),
-        }
+        let [user, team, labels] = Dimensions::default_names();
+        Self { ports: true, http_port: 4318, grpc_port: 4317, forward_url: None, forward_headers: Vec::new(), user, team, labels }
     }
 }
 
@@ -101,8 +99,12 @@ impl Otlp {
         let headers = headers.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect();
         let forward = self.forward_url.clone().map(|url| ForwardConfig { url, headers });
         // Checked when the file was read.
-        let labels = Labels::new(self.labels.clone()).unwrap_or_default();
-        OtlpConfig { forward, labels, ..OtlpConfig::default() }
+        let dimensions = self.dimensions().unwrap_or_default();
+        OtlpConfig { forward, dimensions, ..OtlpConfig::default() }
+    }
+
+    fn dimensions(&self) -> anyhow::Result<Dimensions> {
+        Dimensions::new(&self.user, &self.team, &self.labels).map_err(|wrong| anyhow!("otlp.{wrong}"))
     }
 
     fn validate(&self) -> anyhow::Result<()> {
@@ -117,8 +119,7 @@ impl Otlp {
                 bail!("otlp.forward_headers: each must be \"name: value\"");
             }
         }
-        Labels::new(self.labels.clone()).map_err(|wrong| anyhow!("otlp.labels: {wrong}"))?;
-        Ok(())
+        self.dimensions().map(drop)
     }
 }
 
@@ -249,6 +250,7 @@ impl Config {
             Group { projects, ..group.clone() }
         };
         let groups = Groups::new(self.groups.iter().map(in_homes).collect()).map_err(Error::msg)?;
+        let labels = self.otlp.dimensions()?.labels().map(str::to_owned).collect();
         let currency = match (&self.report.currency, &self.report.rate, &self.report.rate_date) {
             (None, None, None) => None,
             (None, ..) => bail!("report.currency: missing; a rate is of a currency, such as EUR"),
@@ -262,7 +264,7 @@ impl Config {
                 })?)
             }
         };
-        Ok(Settings { groups, currency })
+        Ok(Settings { groups, currency, labels })
     }
 
     /// The user's updated table if there is one, else the embedded one, with the configuration's prices on top.

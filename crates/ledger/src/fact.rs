@@ -320,6 +320,11 @@ impl Request {
         counts.into_iter().chain(parts).any(Told::is_told)
     }
 
+    /// Where requests like this one are told, sums of several tell nothing more.
+    pub fn covers_sums(&self) -> bool {
+        !self.is_sum.or_default() && !self.estimated.or_default() && self.is_metered()
+    }
+
     /// Token counts as priced. Cache writes above their told parts are `cache_write_unsplit`.
     pub fn usage(&self) -> Usage {
         let (five, hour) = (self.cache_write_5m_tokens.or_default(), self.cache_write_1h_tokens.or_default());

@@ -5,7 +5,7 @@
 
 use ducat_prices::NanoUsd;
 
-use crate::{Billing, Outcome, Request, UnixMs};
+use crate::{Attributes, Billing, Outcome, Request, UnixMs};
 
 /// Length of a bucket in milliseconds.
 pub const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -30,9 +30,7 @@ pub struct RequestRollupKey {
     pub team: Option<String>,
     pub host: Option<String>,
     pub billing: Option<Billing>,
-    pub subagent_type: Option<String>,
-    pub skill: Option<String>,
-    pub mcp_server: Option<String>,
+    pub attributes: Attributes,
 }
 
 /// Sums of requests. Signed, because a changed fact is taken out under its old key and put in under the new one.

@@ -66,13 +66,20 @@ pub(crate) async fn report(State(app): State<App>, Query(pairs): Query<Vec<(Stri
         Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
     };
     let made = off_the_runtime(move || {
+        let reader = app.store.reader()?;
+        if query.label.is_some()
+            && let Err(unknown) = query.check_label(reader.label_names(TenantId::LOCAL)?)
+        {
+            return Ok(Err(unknown));
+        }
         let range = query.time_range();
         let mut report = Report::new(query);
-        app.store.reader()?.add_to(TenantId::LOCAL, range, &mut report)?;
-        Ok(report.finish().to_json())
+        reader.add_to(TenantId::LOCAL, range, &mut report)?;
+        Ok(Ok(report.finish().to_json()))
     });
     match made.await {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Ok(Err(unknown)) => error(StatusCode::BAD_REQUEST, &unknown.to_string()),
+        Ok(Ok(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(cause) => failed(&cause),
     }
 }

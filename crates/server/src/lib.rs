@@ -15,6 +15,7 @@ mod page;
 mod quota;
 mod security;
 mod tls;
+mod witnesses;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
-use ducat_capture::otlp::Labels;
+use ducat_capture::otlp::Dimensions;
 use ducat_metrics::LabelValues;
 use ducat_prices::PriceTable;
 use ducat_report::Settings;
@@ -52,6 +53,7 @@ pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
 pub use quota::quotas_json;
 pub use tls::{TlsError, load as load_tls};
+pub use witnesses::remedy;
 
 /// Body of a call of the first version's API, in bytes.
 const LARGEST_CALL: usize = 256 << 10;
@@ -87,8 +89,8 @@ pub struct OtlpConfig {
     /// Port for OTLP over gRPC.
     pub grpc_port: Option<u16>,
     pub forward: Option<ForwardConfig>,
-    /// Attributes that become labels of requests.
-    pub labels: Labels,
+    /// Attributes that tell user, team and labels.
+    pub dimensions: Dimensions,
 }
 
 /// A port of OpenTelemetry's own, and why it is not listened on.
@@ -183,8 +185,9 @@ pub(crate) struct Shared {
     pub otlp_ports: Vec<OtlpPort>,
     pub keys: Arc<Mutex<Keys>>,
     pub machines: Mutex<Machines>,
-    /// Names of quotas that `/metrics` has shown.
-    pub quota_labels: Mutex<LabelValues>,
+    /// Names of quotas and of witnesses' agents that `/metrics` has shown.
+    pub shown_labels: Mutex<LabelValues>,
+    pub witnesses: witnesses::LastRead,
     /// Places for batches of other machines: on their way, and being believed.
     pub coming: Semaphore,
     pub shipping: Semaphore,
@@ -246,11 +249,12 @@ impl Server {
         let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
-            otlp: Receiver::start(&parts.store, config.otlp.labels.clone(), parts.workspaces.clone(), forwarder, say)?,
+            otlp: Receiver::start(&parts.store, config.otlp.dimensions.clone(), parts.workspaces.clone(), forwarder, say)?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),
-            quota_labels: Mutex::default(),
+            shown_labels: Mutex::default(),
+            witnesses: witnesses::LastRead::default(),
             coming: Semaphore::new(ingest::ship::COMING),
             shipping: Semaphore::new(ingest::ship::AT_ONCE),
             own_hosts: parts.own_hosts,
@@ -372,6 +376,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/ship", post(ingest::ship::post))
         .route("/api/v1/machines", get(api::machines))
         .route("/api/v1/openapi.json", get(api::openapi))
+        .route("/api/v1/witnesses", get(witnesses::witnesses))
         .route("/api/v1/history", get(history::history))
         .route("/api/v1/live", get(live::live))
         .route("/metrics", get(metrics::metrics))

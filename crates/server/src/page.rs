@@ -7,7 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::api::error;
 
 const INDEX: &str = include_str!("../../../ui/index.html");
-const ASSETS: [(&str, &str, &str); 9] = [
+const ASSETS: [(&str, &str, &str); 10] = [
     ("page.js", "text/javascript; charset=utf-8", include_str!("../../../ui/page.js")),
     ("dom.js", "text/javascript; charset=utf-8", include_str!("../../../ui/dom.js")),
     ("history.js", "text/javascript; charset=utf-8", include_str!("../../../ui/history.js")),
@@ -15,6 +15,7 @@ const ASSETS: [(&str, &str, &str); 9] = [
     ("quota.js", "text/javascript; charset=utf-8", include_str!("../../../ui/quota.js")),
     ("figures.js", "text/javascript; charset=utf-8", include_str!("../../../ui/figures.js")),
     ("ticker.js", "text/javascript; charset=utf-8", include_str!("../../../ui/ticker.js")),
+    ("witnesses.js", "text/javascript; charset=utf-8", include_str!("../../../ui/witnesses.js")),
     ("summary.css", "text/css; charset=utf-8", include_str!("../../../ui/summary.css")),
     ("page.css", "text/css; charset=utf-8", include_str!("../../../ui/page.css")),
 ];

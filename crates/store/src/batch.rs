@@ -12,6 +12,7 @@ use crate::heard::Heard;
 use crate::pairs::{self, Paired, Settled};
 use crate::rollups::RollupChanges;
 use crate::rows::{self, Owned, Stored};
+use crate::spells::Voices;
 use crate::stirred::{Stirred, tell};
 use crate::sums;
 use crate::{Doing, EVENT_ID_DAYS, Event, FileCursor, Pricer, Receipt, StoreError, TenantId};
@@ -30,6 +31,7 @@ pub(crate) struct Batch<'c> {
     sessions: Joined<Session>,
     quotas: Joined<Quota>,
     births: Births,
+    voices: Voices,
 }
 
 /// A fact of no owner, before the commit and as it is believed now.
@@ -57,7 +59,13 @@ impl<'c> Batch<'c> {
             sessions: HashMap::new(),
             quotas: HashMap::new(),
             births: Births::default(),
+            voices: Voices::default(),
         }
+    }
+
+    /// Who told of what is happening, once all of it is believed.
+    pub fn take_voices(&mut self) -> Voices {
+        std::mem::take(&mut self.voices)
     }
 
     /// Whether an event's facts are to be believed; notes its id if so.
@@ -76,6 +84,7 @@ impl<'c> Batch<'c> {
     }
 
     pub fn believe(&mut self, tenant: TenantId, fact: Fact) -> Result<(), StoreError> {
+        self.voices.hear(tenant, &fact, self.now);
         match fact {
             Fact::Request(told) => join(&mut self.requests, self.connection, tenant, told),
             Fact::ToolCall(told) => join(&mut self.tool_calls, self.connection, tenant, told),

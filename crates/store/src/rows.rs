@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use ducat_ledger::{
-    Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role, Session, ToolCall,
-    ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
+    Attributes, Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role, Session,
+    ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
 };
 use ducat_prices::NanoUsd;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -292,9 +292,7 @@ pub(crate) fn request_rollup(stored: &Stored<Request>, priced: &Priced) -> Optio
         team: request.team.get().cloned(),
         host: request.host.get().cloned(),
         billing: priced.billing,
-        subagent_type: request.subagent_type.get().cloned(),
-        skill: request.skill.get().cloned(),
-        mcp_server: request.mcp_server.get().cloned(),
+        attributes: Attributes::of(request).to_owned(),
     };
     Some((key, RequestRollup::of(request, priced.cost)))
 }

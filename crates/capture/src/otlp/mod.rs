@@ -3,9 +3,10 @@
 mod claude_code;
 mod codex;
 mod counters;
+mod dimensions;
 mod gemini_cli;
 mod genai;
-mod labels;
+mod qwen_code;
 mod record;
 mod splits;
 mod sums;
@@ -19,7 +20,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
 use self::counters::Counters;
-pub use self::labels::Labels;
+pub use self::dimensions::Dimensions;
 use self::record::Record;
 use self::splits::CacheSplits;
 use crate::Workspaces;
@@ -30,8 +31,8 @@ pub struct Surroundings<'a> {
     pub workspaces: &'a mut dyn Workspaces,
     /// What earlier exports told.
     pub memory: &'a Memory,
-    /// Which attributes become labels of requests.
-    pub labels: &'a Labels,
+    /// Which attributes tell user, team and labels.
+    pub dimensions: &'a Dimensions,
     /// When the export came in; no record is later.
     pub now: UnixMs,
 }
@@ -54,7 +55,7 @@ pub struct Exported {
 }
 
 /// As what they call themselves; `github-copilot` is Copilot CLI.
-const TRANSCRIBED: [&str; 5] = ["copilot-cli", "github-copilot", "opencode", "pi", "qwen-code"];
+const TRANSCRIBED: [&str; 4] = ["copilot-cli", "github-copilot", "opencode", "pi"];
 
 /// Whose telemetry it is, by the resource's `service.name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ enum Sender {
     GeminiCli,
     /// Another agent, whose transcripts tell the same requests under other ids: its telemetry is not read, for it would count them twice.
     Transcribed,
+    /// A fork of Gemini CLI.
+    QwenCode,
     /// Any other application.
     Application,
 }
@@ -77,6 +80,7 @@ impl Sender {
             Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
             Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
             Some(Value::StringValue(name)) if TRANSCRIBED.contains(&name.as_str()) => Self::Transcribed,
+            Some(Value::StringValue(name)) if name == crate::qwen_code::AGENT => Self::QwenCode,
             _ => Self::Application,
         }
     }
@@ -97,6 +101,7 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
                     Sender::Codex => codex::decode(&record, around, out),
                     Sender::GeminiCli => gemini_cli::decode(&record, around, out),
                     Sender::Transcribed => Ok(()),
+                    Sender::QwenCode => qwen_code::decode(&record, around, out),
                     Sender::Application => genai::decode_log(record, log, scope_name(&scope.scope), around, out),
                 };
                 exported.count("log record", told);
@@ -119,7 +124,7 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
                 let told = match sender {
                     Sender::ClaudeCode => claude_code::span::decode(span, &record, around, out),
                     Sender::Application => genai::decode_span(record, span, scope_name(&scope.scope), around, out),
-                    Sender::Codex | Sender::GeminiCli | Sender::Transcribed => Ok(()),
+                    Sender::Codex | Sender::GeminiCli | Sender::QwenCode | Sender::Transcribed => Ok(()),
                 };
                 exported.count("span", told);
             }

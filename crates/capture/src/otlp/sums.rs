@@ -138,8 +138,13 @@ fn tell(
 ) {
     let record = &counted.record;
     let agent = if counter == Counter::GeminiTokens { gemini_cli::AGENT } else { claude_code::AGENT };
-    let telling =
-        Telling { agent, witness: Witness::OtlpMetric, record, session: record.text("session.id"), labels: around.labels };
+    let telling = Telling {
+        agent,
+        witness: Witness::OtlpMetric,
+        record,
+        session: record.text("session.id"),
+        dimensions: around.dimensions,
+    };
     let started_at = record.time(counted.start_nanos).unwrap_or(record.at);
     let identity = if is_delta { stream.to_owned() } else { format!("{stream}{}", counted.start_nanos) };
     let mut request = telling.keyless_request(&identity);
@@ -166,6 +171,9 @@ fn tell(
     request.query_source = telling.name("query_source");
     request.effort = telling.name("effort");
     request.subagent_type = telling.name("agent.name");
+    request.skill = telling.name("skill.name");
+    request.plugin = telling.name("plugin.name");
+    request.mcp_server = telling.name("mcp_server.name");
     telling.session(started_at, "app.version").map(Fact::Session).into_iter().for_each(&mut *out);
     out(Fact::Request(request));
 }

@@ -120,6 +120,10 @@ impl Place<'_> {
         let record = self.record();
         let untouched = record.as_ref().filter(|record| Some(record.after.as_str()) == self.text);
         if self.text.is_none() || (untouched.is_none() && without.is_none()) {
+            // It is to stay away: nobody asks any more where it went.
+            if let Some(record) = record.filter(|_| !consent.dry_run) {
+                record.forget(self.agent, self.data);
+            }
             return Ok(false);
         }
         let before = match untouched {

@@ -19,6 +19,7 @@ use super::hooks::{self, Delivery};
 use super::probe::{self, Proof};
 use super::receiver;
 use super::settings::{self, Record, Settings};
+use super::wiring::{Hooks, Wiring};
 use super::{Wired, ask, beside_own, retention, say, status_line, telemetry};
 
 /// As records of setups name it.
@@ -41,7 +42,7 @@ pub struct ClaudeCode {
     pub consent: Consent,
     /// Take Ducat's hooks and telemetry out; a file that is as setup left it becomes what it was, to the byte
     #[arg(long, conflicts_with_all = ["http", "url", "socket", "status_line", "no_telemetry"])]
-    remove: bool,
+    pub remove: bool,
     /// Let the client itself post tool, prompt and sub-agent events; they are lost while the server is away
     #[arg(long)]
     http: bool,
@@ -65,7 +66,7 @@ pub struct ClaudeCode {
     pub keep_transcripts: Option<u32>,
     /// Leave OpenTelemetry out, or take out what an earlier setup wrote of it
     #[arg(long)]
-    no_telemetry: bool,
+    pub no_telemetry: bool,
     /// Move the first version's .claude/hooks.json, which no client reads any more, out of the way
     #[arg(long)]
     migrate: bool,
@@ -151,6 +152,17 @@ pub fn wired(data: &Path) -> anyhow::Result<Wired> {
     let record = place(&settings, data).record();
     let telemetry = telemetry::is_ours(&settings.value, record.as_ref());
     Ok(Wired { hooks: !hooks::ours(&settings.value).is_empty(), telemetry })
+}
+
+/// How it is wired at this moment. Its hooks are looked at with more to say elsewhere.
+pub fn wiring(data: &Path, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Wiring> {
+    let settings = Settings::read(&client::config_folder()?.join("settings.json"))?;
+    let hooks = Hooks::of(CLAUDE_CODE, data, &settings.path, &settings.value, std::iter::empty());
+    let record = place(&settings, data).record();
+    let was_set_up = record.as_ref().is_some_and(|record| telemetry::is_ours(&record.values().1, Some(record)));
+    let telemetry = telemetry::whither(variable);
+    let title = "Claude Code";
+    Ok(Wiring { setup: CLAUDE_CODE, title, program: "claude", hooks, telemetry, telemetry_was_set_up: was_set_up })
 }
 
 /// The settings file as a place of a setup.

@@ -23,7 +23,7 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
         _ => true,
     };
     let session = if has_id { record.text("session.id") } else { Some(record.required_text("session.id")?) };
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, dimensions: around.dimensions };
     let (fact, from) = match event {
         "api_request" => {
             let mut request = request(&telling)?;

@@ -1,5 +1,7 @@
 //! `gen_ai.client.token.usage`: sums of requests, which count only where no span tells of the requests themselves.
 
+use std::borrow::Cow;
+
 use ducat_ledger::{FieldClass, Key, KeySpace, Request, Told, Witness, Witnesses};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -11,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use super::super::Surroundings;
 use super::super::record::{self, Record};
-use super::operation::agent;
+use super::operation::{agent, user_of};
 
 const TOKEN_USAGE: &str = "gen_ai.client.token.usage";
 const METRIC: Witness = Witness::OtlpMetric;
@@ -77,6 +79,7 @@ fn sum(
     request.witnesses = Witnesses::only(METRIC);
     let usage = |count| Told::maybe(METRIC.rank(FieldClass::Usage), count);
     let text = |class, names: &[&str]| Told::maybe(METRIC.rank(class), record.any_text(names).map(str::to_owned));
+    let attribution = |value| Told::maybe(METRIC.rank(FieldClass::Attribution), value);
     let model = record.any_text(&["gen_ai.response.model", "gen_ai.request.model"]).unwrap_or("unknown");
     request.model = METRIC.tells(FieldClass::Usage, model.to_owned());
     (request.input_tokens, request.output_tokens) = (usage(input), usage(output));
@@ -86,7 +89,9 @@ fn sum(
     request.ended_at = METRIC.tells(FieldClass::Timing, ended_at);
     request.provider = text(FieldClass::Attribution, &["gen_ai.provider.name", "gen_ai.system"]);
     request.host = text(FieldClass::Attribution, &["host.name"]);
-    request.team = text(FieldClass::Attribution, &["team.id"]);
+    request.user = user_of(&record, around.dimensions, METRIC);
+    request.team = attribution(around.dimensions.team_of(&record).map(Cow::into_owned));
+    request.labels = attribution(around.dimensions.labels_of(&record));
     request.keyless = METRIC.tells(FieldClass::Attribution, true);
     request.is_sum = METRIC.tells(FieldClass::Attribution, true);
     Ok(Some(request))

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 
 use super::super::record::Record;
-use super::super::{Labels, Surroundings};
+use super::super::{Dimensions, Surroundings};
 use crate::telling;
 
 const SESSION: [&str; 4] = [
@@ -20,8 +20,8 @@ const SESSION: [&str; 4] = [
     "traceloop.association.properties.session_id",
     "traceloop.association.properties.conversation_id",
 ];
-const USER: [&str; 6] =
-    ["user.id", "user.email", "enduser.id", "gen_ai.user", "llm.user", "traceloop.association.properties.user_id"];
+/// After those that the configuration names.
+const USER: [&str; 5] = ["user.id", "enduser.id", "gen_ai.user", "llm.user", "traceloop.association.properties.user_id"];
 /// Bytes of an error's word, which is bounded by the code that writes it.
 const LONGEST_WORD: usize = 100;
 /// Services that are decoded elsewhere, or read from transcripts: an application of such a name is another.
@@ -81,7 +81,7 @@ pub struct Operation<'a> {
     pub agent: String,
     /// The instrumentation's name.
     pub scope: &'a str,
-    pub labels: &'a Labels,
+    pub dimensions: &'a Dimensions,
     /// Trace and span in hexadecimal: its own id where nobody gave it one.
     pub id: String,
     /// Events that come without a span have none.
@@ -117,7 +117,7 @@ impl<'a> Operation<'a> {
         let told = record.number("gen_ai.response.time_to_first_chunk").filter(|seconds| (0.0..LONGEST_WAIT).contains(seconds));
         let ttft_ms = told.map(|seconds| (seconds * 1000.0).round() as u64).or_else(|| elapsed(started_at, first));
         let (agent, witness) = (agent(record.text("service.name")), Witness::OtlpSpan);
-        Ok(Self { record, witness, agent, scope, labels: around.labels, id, trace, started_at, ended_at, error, ttft_ms })
+        Ok(Self { record, witness, agent, scope, dimensions: around.dimensions, id, trace, started_at, ended_at, error, ttft_ms })
     }
 
     /// An event that repeats a request's span as a log record, or stands for it: without one where the answer's id tells it from all others.
@@ -141,7 +141,7 @@ impl<'a> Operation<'a> {
             witness,
             agent,
             scope,
-            labels: around.labels,
+            dimensions: around.dimensions,
             id,
             trace,
             started_at: None,
@@ -201,11 +201,11 @@ impl<'a> Operation<'a> {
     }
 
     pub fn user(&self) -> Told<String> {
-        self.attribution(&USER)
+        user_of(&self.record, self.dimensions, self.witness)
     }
 
     pub fn team(&self) -> Told<String> {
-        self.attribution(&["team.id"])
+        self.tell(FieldClass::Attribution, self.dimensions.team_of(&self.record).map(Cow::into_owned))
     }
 
     pub fn host(&self) -> Told<String> {
@@ -256,6 +256,12 @@ impl<'a> Operation<'a> {
         (incident.user, incident.team) = (self.user(), self.team());
         Some(incident)
     }
+}
+
+/// Who asked: as the configuration says, else as the conventions do.
+pub fn user_of(record: &Record<'_>, dimensions: &Dimensions, witness: Witness) -> Told<String> {
+    let user = dimensions.user_of(record).or_else(|| record.any_text(&USER).map(Cow::Borrowed));
+    Told::maybe(witness.rank(FieldClass::Attribution), user.map(Cow::into_owned))
 }
 
 /// Trace, and trace and span, in hexadecimal.

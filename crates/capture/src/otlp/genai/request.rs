@@ -64,7 +64,7 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     request.effort = operation.attribution(&EFFORT);
     request.service_tier = operation.attribution(&SERVICE_TIER);
     request.subagent_type = operation.attribution(&["gen_ai.agent.name"]);
-    request.labels = operation.tell(FieldClass::Attribution, operation.labels.of(record));
+    request.labels = operation.tell(FieldClass::Attribution, operation.dimensions.labels_of(record));
     request.user = operation.user();
     request.team = operation.team();
     request.host = operation.host();

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{Exported, Labels, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Fact, Key, Session};
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
@@ -47,7 +47,7 @@ pub(crate) struct Receiver {
     pub counts: Counts,
     /// By tenant.
     memories: Mutex<BTreeMap<TenantId, Arc<Memory>>>,
-    labels: Labels,
+    dimensions: Dimensions,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -66,7 +66,7 @@ pub(super) fn full(what: &str) -> Refused {
 impl Receiver {
     pub fn start(
         store: &Store,
-        labels: Labels,
+        dimensions: Dimensions,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
@@ -77,7 +77,7 @@ impl Receiver {
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
             memories: Mutex::default(),
-            labels,
+            dimensions,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
             threads: Mutex::default(),
@@ -157,7 +157,7 @@ impl Receiver {
         let (mut facts, mut sessions) = (Vec::new(), BTreeMap::<Key, Session>::new());
         let now = Timestamp::now().as_millisecond();
         let memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
-        let mut around = Surroundings { workspaces: resolved.current(), memory: &memory, labels: &self.labels, now };
+        let mut around = Surroundings { workspaces: resolved.current(), memory: &memory, dimensions: &self.dimensions, now };
         // Every record tells of its session; joined here, the ledger hears of it once an export.
         let out: &mut dyn FnMut(Fact) = &mut |fact| match fact {
             Fact::Session(session) => match sessions.entry(session.key) {
