@@ -4,6 +4,7 @@
 pub mod claude_code;
 pub mod codex;
 pub mod gemini_cli;
+pub mod heard;
 pub mod otlp;
 pub mod past;
 pub mod plan;

@@ -173,3 +173,26 @@ proptest! {
         try_all(&bytes);
     }
 }
+
+/// Files that Gemini CLI keeps beside its chats.
+#[test]
+fn of_gemini_s_files_only_chats_are_chats() {
+    let takes = |path: &str| Agent::GeminiCli.takes(Path::new(path));
+    assert!(takes("/h/.gemini/tmp/proj/chats/session-2026-11-25T14-35-cbb34314.jsonl"));
+    assert!(takes("/h/.gemini/tmp/4bc0/chats/session-2026-01-25T14-35-cbb34314.json"));
+    let checkpoint = "/h/.gemini/tmp/4bc0/checkpoints/2026-11-25T14-35-00_000Z-notes.txt-write_file.json";
+    for path in
+        ["/h/.gemini/projects.json", "/h/.gemini/tmp/4bc0/logs.json", "/h/.gemini/tmp/4bc0/checkpoint-tag.json", checkpoint]
+    {
+        assert!(!takes(path), "{path}");
+    }
+    // Wherever they lie, by how they begin.
+    for head in [
+        r#"{"projects":{"/tmp/app":"app"}}"#,
+        r#"[{"sessionId":"a","messageId":0,"type":"user","message":"do it"}]"#,
+        r#"{"history":[{"role":"user","parts":[{"text":"the \"sessionId\" and the projectHash"}]}],"authType":"gemini-api-key"}"#,
+        r#"{"history":[],"clientHistory":[],"toolCall":{"name":"write_file","args":{}},"commitHash":"c5ff"}"#,
+    ] {
+        assert_eq!(Agent::of_file(Path::new("/backup/file.json"), head.as_bytes()), None, "{head}");
+    }
+}

@@ -23,7 +23,7 @@ pub enum Fact {
 }
 
 /// Declares a fact: its plain identity, then the told fields with how they join: the highest rank's
-/// `largest` or `smallest` value, or `each` rank's largest.
+/// `largest` or `smallest` value, `each` rank's largest, or the `latest` of all.
 macro_rules! fact {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty , $mode:ident ;)* }) => {
         $(#[$doc])*
@@ -72,6 +72,7 @@ macro_rules! fact {
         }
     };
     (@largest $ours:expr, $theirs:expr) => { $ours.join(&$theirs) };
+    (@latest $ours:expr, $theirs:expr) => { $ours.join_latest(&$theirs) };
     (@each $ours:expr, $theirs:expr) => { $ours.join_each(&$theirs) };
     (@smallest $ours:expr, $theirs:expr) => { $ours.join_smallest(&$theirs) };
 }
@@ -81,8 +82,8 @@ fact! {
     Session {
         /// Time of the first thing heard of it.
         started_at: UnixMs, smallest;
-        /// Time of the last thing heard of it.
-        last_at: UnixMs, largest;
+        /// Time of the last thing heard of it, whoever told it: a witness that falls silent does not end what others go on telling.
+        last_at: UnixMs, latest;
         /// When a hook told its end.
         ended_at: UnixMs, largest;
         end_reason: String, largest;

@@ -1,13 +1,14 @@
-//! Requests and tool calls that a witness told without their id, paired with what others told of the same ones.
+//! Requests, tool calls, turns and incidents that a witness told without their id, paired with what others told of the same ones.
 //!
-//! Rows of one session that tell the same (model and tokens, or a tool's name) form a group. Each lane of it, in the order of `(time, key)`,
+//! Rows of one session that tell the same (model and tokens, a tool's name, the kind of an incident) form a group. Each lane of it, in the order of `(time, key)`,
 //! counts from the first: the k-th of every lane are one fact. A function of the set, whatever came first.
 
-use crate::{Key, KeySpace, Request, ToolCall, Witness, Witnesses};
+use crate::{Incident, IncidentKind, Key, KeySpace, Request, ToolCall, Turn, Witness, Witnesses};
 
 /// Agents some of whose witnesses tell no ids.
 const KEYLESS_AGENTS: [&str; 3] = ["codex", "gemini-cli", "qwen-code"];
 const CLAUDE_CODE: &str = "claude-code";
+const GEMINI_CLI: &str = "gemini-cli";
 
 /// How a row of the ledger counts; the number is stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,5 +133,54 @@ impl ToolCall {
     /// Like [`Request::is_unconfirmed`].
     pub fn is_unconfirmed(&self) -> bool {
         self.keyless.or_default() && self.witnesses.names().len() < 2
+    }
+}
+
+/// The lane of what is known by the transcript's id, and by each other witness's own.
+fn lane_beside_transcript(witnesses: Witnesses) -> u8 {
+    lane(!witnesses.contains(Witness::Transcript), witnesses)
+}
+
+impl Turn {
+    /// Gemini CLI's hooks name no turn; its chats know each by an id.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        (self.agent == GEMINI_CLI).then(|| group(&self.agent, owner, "turn"))
+    }
+
+    pub fn lane(&self) -> u8 {
+        lane_beside_transcript(self.witnesses)
+    }
+
+    /// Like [`Request::borrow_from`].
+    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+        let mut lent = twin.clone();
+        lent.key = self.key;
+        lent.holders = twin.holders.of(owner);
+        lent.started_at = Default::default();
+        self.join(&lent);
+    }
+}
+
+impl Incident {
+    /// Of the kinds that several witnesses tell, each under an id of its own. Not by their size: not all of them tell an error's status.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        let kind = *self.kind.get()?;
+        let is_told_twice = matches!(kind, IncidentKind::ApiError | IncidentKind::Compaction | IncidentKind::CompactionAnnounced);
+        let is_agent = self.agent == CLAUDE_CODE || KEYLESS_AGENTS.contains(&self.agent.as_str());
+        // What names no session may be of any.
+        (is_told_twice && is_agent && owner.is_some()).then(|| group(&self.agent, owner, &format!("incident\n{}", kind.name())))
+    }
+
+    pub fn lane(&self) -> u8 {
+        lane_beside_transcript(self.witnesses)
+    }
+
+    /// Like [`Request::borrow_from`].
+    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+        let mut lent = twin.clone();
+        lent.key = self.key;
+        lent.holders = twin.holders.of(owner);
+        lent.at = Default::default();
+        self.join(&lent);
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value with the rank of the witness who told it; rank 0 and no value when nobody did.
 ///
-/// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value. [`Told::join_each`]
-/// remembers besides what was told at lower ranks. All are commutative, associative and idempotent; one field is always joined in one way.
+/// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value. [`Told::join_latest`]
+/// keeps the largest whoever told it. [`Told::join_each`] remembers besides what was told at lower ranks. All are commutative, associative and idempotent; one field is always joined in one way.
 ///
 /// As JSON: `[rank, value]`, or `[rank, value, [[lower rank, its value, or null where it is the same], …]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +83,15 @@ impl<T: Ord + Clone> Told<T> {
     /// Keeps the better of both, the smaller value on equal rank; true when `self` changed.
     pub fn join_smallest(&mut self, other: &Self) -> bool {
         self.join_by(other, |ours, theirs| theirs < ours)
+    }
+
+    /// Keeps the larger value of whatever rank, the higher rank of equal ones; true when `self` changed.
+    pub fn join_latest(&mut self, other: &Self) -> bool {
+        let takes = (&other.value, other.rank) > (&self.value, self.rank);
+        if takes {
+            *self = other.clone();
+        }
+        takes
     }
 
     /// Keeps the best of both at every rank, the larger value on equal rank; true when `self` changed.

@@ -162,9 +162,12 @@ fn quotas(text: &mut Exposition, quotas: &[Quota], known: &mut LabelValues) {
 
 /// What the first version exposed and follows from the counters.
 fn ratios(text: &mut Exposition, series: &Series) {
-    let cost: u64 = series.sums(TENANT, Family::AiTokenCost).iter().map(|(_, nano, _)| nano).sum();
+    let costs = series.sums(TENANT, Family::AiTokenCost);
     text.family("ai_operational_cost_dollars", Kind::Gauge, "Cost of all tokens in USD.");
-    text.sample(&[], cost as f64 / 1e9);
+    // Where nobody told of tokens it is unknown.
+    if !costs.is_empty() {
+        text.sample(&[], costs.iter().map(|(_, nano, _)| nano).sum::<u64>() as f64 / 1e9);
+    }
     text.family("ai_tool_failure_rate", Kind::Gauge, "Share of tool calls that did not succeed, from 0 to 1.");
     for (tool, (calls, successes)) in executions(series) {
         text.sample(&[("tool_name", &tool)], 1.0 - successes as f64 / calls.max(1) as f64);

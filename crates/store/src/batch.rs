@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 
-use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Role, Session, ToolCall, Turn, UnixMs};
+use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Session, ToolCall, Turn, UnixMs};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::billings::Billings;
@@ -182,30 +182,19 @@ impl<'c> Batch<'c> {
             (Some((before, _)), None) => heard.hear(tenant, &Change::Ceased { fact: "request", at: before.fact.at() }, None),
             (None, None) => {}
         });
-        let mut tool_calls = own_all(connection, &mut births, pricer, tool_calls)?;
-        pairs::pair(connection, &mut births, pricer, &mut tool_calls)?;
-        let mut stirred = Vec::new();
-        for ((tenant, _), (before, after)) in tool_calls {
-            if before.as_ref() != Some(&after) {
-                rows::save(connection, tenant, &after)?;
-                rollups.tool(tenant, before.as_ref().and_then(rows::tool_rollup), rows::tool_rollup(&after));
-                stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
-            }
-        }
-        tell(stirred, |tenant, before, after| match (before, after) {
-            (before, Some((after, ()))) => {
-                let (owner, before) = (rows::owner_copy(after), before.map(|(stored, ())| &stored.fact));
-                heard.hear(tenant, &Change::ToolCall { before, after: &after.fact, owner }, ids(tenant, owner));
-            }
-            (Some((before, ())), None) => heard.hear(tenant, &Change::Ceased { fact: "tool_call", at: before.fact.at() }, None),
-            (None, None) => {}
-        });
-        write_plain(connection, &mut births, turns, |tenant, before, after, owner| {
-            heard.hear(tenant, &Change::Turn { before, after, owner }, ids(tenant, owner));
+        let touched = own_all(connection, &mut births, pricer, tool_calls)?;
+        let stirred = write_paired(connection, &mut births, pricer, touched, |tenant, before, after| {
+            rollups.tool(tenant, before.and_then(rows::tool_rollup), rows::tool_rollup(after));
         })?;
-        write_plain(connection, &mut births, incidents, |tenant, before, after, owner| {
-            heard.hear(tenant, &Change::Incident { before, after, owner }, ids(tenant, owner));
-        })?;
+        let mut hear =
+            |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
+        tell_plain(stirred, "tool_call", &mut hear, |before, after, owner| Change::ToolCall { before, after, owner });
+        let touched = own_all(connection, &mut births, pricer, turns)?;
+        let stirred = write_paired(connection, &mut births, pricer, touched, |_, _, _| {})?;
+        tell_plain(stirred, "turn", &mut hear, |before, after, owner| Change::Turn { before, after, owner });
+        let touched = own_all(connection, &mut births, pricer, incidents)?;
+        let stirred = write_paired(connection, &mut births, pricer, touched, |_, _, _| {})?;
+        tell_plain(stirred, "incident", &mut hear, |before, after, owner| Change::Incident { before, after, owner });
         for ((tenant, _), (before, after)) in &sessions {
             if before.as_ref() != Some(after) {
                 rows::save_session(connection, *tenant, after)?;
@@ -335,21 +324,41 @@ fn own_all<F: Paired>(
     touched.into_iter().map(own).collect()
 }
 
-fn write_plain<F: Owned>(
+/// Pairs and writes facts that have no price; returns those that changed.
+fn write_paired<F: Paired>(
     connection: &Connection,
     births: &mut Births,
-    touched: Touched<F>,
-    mut hear: impl FnMut(TenantId, Option<&F>, &F, Option<&Holder>),
-) -> Result<(), StoreError> {
-    for ((tenant, _), touch) in touched {
-        let owner = rows::owner_of(connection, births, tenant, touch.before.as_ref(), &touch.after)?;
-        let after = Stored::alone(touch.after, owner, Role::One);
-        if touch.before.as_ref() != Some(&after) {
+    pricer: &dyn Pricer,
+    mut settled: Settled<F>,
+    mut derive: impl FnMut(TenantId, Option<&Stored<F>>, &Stored<F>),
+) -> Result<Vec<Stirred<F, ()>>, StoreError> {
+    pairs::pair(connection, births, pricer, &mut settled)?;
+    let mut stirred = Vec::new();
+    for ((tenant, _), (before, after)) in settled {
+        if before.as_ref() != Some(&after) {
             rows::save(connection, tenant, &after)?;
-            hear(tenant, touch.before.as_ref().map(|stored| &stored.fact), &after.fact, rows::owner_copy(&after));
+            derive(tenant, before.as_ref(), &after);
+            stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
         }
     }
-    Ok(())
+    Ok(stirred)
+}
+
+/// Tells of them; `kind` is what is said of one that ceased.
+fn tell_plain<F: Paired>(
+    stirred: Vec<Stirred<F, ()>>,
+    kind: &'static str,
+    hear: &mut impl FnMut(TenantId, &Change<'_>, Option<&Holder>),
+    change: impl for<'a> Fn(Option<&'a F>, &'a F, Option<&'a Holder>) -> Change<'a>,
+) {
+    tell(stirred, |tenant, before, after| match (before, after) {
+        (before, Some((after, ()))) => {
+            let (owner, before) = (rows::owner_copy(after), before.map(|(stored, ())| &stored.fact));
+            hear(tenant, &change(before, &after.fact, owner), owner);
+        }
+        (Some((before, ())), None) => hear(tenant, &Change::Ceased { fact: kind, at: before.fact.at() }, None),
+        (None, None) => {}
+    });
 }
 
 /// Forgets event ids that are too old to be repeated; a few at a time.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ducat_ledger::{Key, Request, Role, ToolCall};
+use ducat_ledger::{Incident, Key, Request, Role, ToolCall, Turn};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::births::Births;
@@ -37,20 +37,27 @@ impl Paired for Request {
     }
 }
 
-impl Paired for ToolCall {
-    fn pair_group(&self, owner: Option<Key>, _: &dyn Pricer) -> Option<Key> {
-        ToolCall::pair_group(self, owner)
-    }
-    fn lane(&self) -> u8 {
-        ToolCall::lane(self)
-    }
-    fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        ToolCall::borrow_from(self, twin, owner);
-    }
-    fn role(&self) -> Role {
-        Role::One
-    }
+/// Facts that nothing sums up.
+macro_rules! paired {
+    ($($name:ident)*) => {$(
+        impl Paired for $name {
+            fn pair_group(&self, owner: Option<Key>, _: &dyn Pricer) -> Option<Key> {
+                $name::pair_group(self, owner)
+            }
+            fn lane(&self) -> u8 {
+                $name::lane(self)
+            }
+            fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+                $name::borrow_from(self, twin, owner);
+            }
+            fn role(&self) -> Role {
+                Role::One
+            }
+        }
+    )*};
 }
+
+paired!(ToolCall Turn Incident);
 
 /// Facts of a commit: as they were, and as they are.
 pub(crate) type Settled<F> = HashMap<(TenantId, Key), (Option<Stored<F>>, Stored<F>)>;

@@ -211,7 +211,7 @@ impl Reader {
                  (SELECT {} FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role IN (1, 2)),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL AND r.role IN (1, 2)),
                  (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
-                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
+                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 2)
                  FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
                 sum_of("cost_nano")
@@ -345,10 +345,9 @@ impl Reader {
     pub(crate) fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
         // Named, because SQLite takes the primary key by itself: every fact of the tenant.
         let sql = format!(
-            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2{1} ORDER BY started_at, key",
-            F::TABLE,
             // What another row tells too is shown once.
-            if F::HAS_ROLE { " AND role NOT IN (0, 3)" } else { "" }
+            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2 AND role NOT IN (0, 3) ORDER BY started_at, key",
+            F::TABLE
         );
         let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;

@@ -24,8 +24,6 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
     const TABLE: &'static str;
     const LOAD: &'static str;
     const SAVE: &'static str;
-    /// Whether its table tells how a row counts.
-    const HAS_ROLE: bool = false;
 
     fn key(&self) -> Key;
     fn holders(&self) -> &Holders;
@@ -35,25 +33,14 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
 
 macro_rules! owned {
     ($name:ident, $table:literal, $at:ident) => {
-        owned!($name, $table, $at, "NULL, NULL, 1", "", "", false);
-    };
-    ($name:ident, $table:literal, $at:ident, with role) => {
-        owned!($name, $table, $at, "base, pair_group, role", ", base, pair_group, role", ", ?6, ?7, ?8", true);
-    };
-    ($name:ident, $table:literal, $at:ident, $read:literal, $columns:literal, $places:literal, $has_role:literal) => {
         impl Owned for $name {
             const TABLE: &'static str = $table;
             const LOAD: &'static str =
-                concat!("SELECT fact, owner, ", $read, " FROM ", $table, " WHERE tenant = ?1 AND key = ?2");
-            const HAS_ROLE: bool = $has_role;
+                concat!("SELECT fact, owner, base, pair_group, role FROM ", $table, " WHERE tenant = ?1 AND key = ?2");
             const SAVE: &'static str = concat!(
                 "INSERT OR REPLACE INTO ",
                 $table,
-                " (tenant, key, owner, started_at, fact",
-                $columns,
-                ") VALUES (?1, ?2, ?3, ?4, ?5",
-                $places,
-                ")"
+                " (tenant, key, owner, started_at, fact, base, pair_group, role) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
             );
 
             fn key(&self) -> Key {
@@ -72,8 +59,8 @@ macro_rules! owned {
     };
 }
 
-owned!(Request, "requests", started_at, with role);
-owned!(ToolCall, "tool_calls", started_at, with role);
+owned!(Request, "requests", started_at);
+owned!(ToolCall, "tool_calls", started_at);
 owned!(Turn, "turns", started_at);
 owned!(Incident, "incidents", at);
 
@@ -131,13 +118,9 @@ pub(crate) fn save<F: Owned>(connection: &Connection, tenant: TenantId, stored: 
     let fact = serde_json::to_string(&stored.fact)?;
     let mut statement = connection.prepare_cached(F::SAVE).doing("writing a fact")?;
     let (key, owner, at) = (stored.fact.key().0, stored.owner.map(|owner| owner.0), stored.fact.at());
-    let written = if F::HAS_ROLE {
-        let group = stored.group.map(|group| group.0);
-        statement.execute(params![tenant.0, key, owner, at, fact, stored.base_json()?, group, stored.role as u8])
-    } else {
-        statement.execute(params![tenant.0, key, owner, at, fact])
-    };
-    written.doing("writing a fact").map(drop)
+    let group = stored.group.map(|group| group.0);
+    let row = params![tenant.0, key, owner, at, fact, stored.base_json()?, group, stored.role as u8];
+    statement.execute(row).doing("writing a fact").map(drop)
 }
 
 /// A fact that may have twins, with its owner and group; how it counts is as it was until its cluster is looked at.

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::{Doing, StoreError, attributes};
 
-const MIGRATIONS: [&str; 8] = ["
+const MIGRATIONS: [&str; 9] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -201,6 +201,14 @@ CREATE TABLE spells (
 CREATE TABLE taken_out (
     tenant INTEGER NOT NULL, agent TEXT NOT NULL, host TEXT NOT NULL, witness INTEGER NOT NULL,
     PRIMARY KEY (tenant, agent, host, witness)) WITHOUT ROWID;
+", "
+-- Turns and incidents are told under several ids too, and have their columns as requests do.
+ALTER TABLE turns ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE turns ADD COLUMN pair_group BLOB;
+ALTER TABLE turns ADD COLUMN base TEXT;
+ALTER TABLE incidents ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE incidents ADD COLUMN pair_group BLOB;
+ALTER TABLE incidents ADD COLUMN base TEXT;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ducat_ledger::{
-    Fact, FieldClass, Holder, Holders, Key, KeySpace, Outcome, Priced, Request, Session, Told, ToolCall, UnixMs, Witness,
-    Witnesses,
+    Fact, FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Outcome, Priced, Request, Session, Told, ToolCall,
+    Turn, UnixMs, Witness, Witnesses,
 };
 use ducat_metrics::Family;
 use ducat_prices::NanoUsd;
@@ -292,5 +292,61 @@ proptest! {
         facts.into_iter().for_each(|fact| tell(&store, vec![fact]));
         let total = outputs.iter().sum::<u64>();
         prop_assert_eq!(totals(&store), (outputs.len() as u64, total, total as i64));
+    }
+}
+
+fn incident(agent: &str, id: &str, witness: Witness, kind: IncidentKind, at: UnixMs) -> Incident {
+    let mut incident = Incident::new(Key::of(KeySpace::Incident, agent, id), agent, id);
+    incident.holders = held(agent, agent);
+    incident.witnesses = Witnesses::only(witness);
+    incident.kind = witness.tells(FieldClass::Attribution, kind);
+    incident.at = witness.tells(FieldClass::Attribution, at);
+    incident
+}
+
+fn turn(agent: &str, id: &str, witness: Witness, at: UnixMs) -> Turn {
+    let mut turn = Turn::new(Key::of(KeySpace::Turn, agent, id), agent, id);
+    turn.holders = held(agent, agent);
+    turn.witnesses = Witnesses::only(witness);
+    turn.started_at = witness.tells(FieldClass::Timing, at);
+    turn
+}
+
+/// An error that telemetry and transcript tell, each under its own id, is one error; a turn of Gemini CLI likewise.
+#[test]
+fn turns_and_incidents_of_several_witnesses_count_once() {
+    let mut status = incident("codex", "otlp/1", Witness::OtlpLog, IncidentKind::ApiError, NOW - 90);
+    status.value = Witness::OtlpLog.tells(FieldClass::Attribution, 503);
+    let mut facts = vec![
+        session("codex", "codex"),
+        session("gemini-cli", "gemini-cli"),
+        Fact::Incident(status),
+        Fact::Incident(incident("codex", "otlp/2", Witness::OtlpLog, IncidentKind::ApiError, NOW - 60)),
+        Fact::Incident(incident("codex", "line", Witness::Transcript, IncidentKind::ApiError, NOW - 80)),
+        // Of another kind, and of an agent whose ids all witnesses share.
+        Fact::Incident(incident("codex", "other", Witness::OtlpLog, IncidentKind::Compaction, NOW - 80)),
+        Fact::Turn(turn("codex", "hook", Witness::Hook, NOW - 80)),
+        Fact::Turn(turn("codex", "line", Witness::Transcript, NOW - 80)),
+        Fact::Turn(turn("gemini-cli", "hook", Witness::Hook, NOW - 80)),
+        Fact::Turn(turn("gemini-cli", "chat", Witness::Transcript, NOW - 79)),
+        Fact::Turn(turn("gemini-cli", "hook 2", Witness::Hook, NOW - 20)),
+    ];
+    let mut first = None;
+    for round in 0..facts.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        facts.iter().for_each(|fact| tell(&store, vec![fact.clone()]));
+        tell(&store, facts.clone());
+        let reader = store.reader().unwrap();
+        let of = |id| reader.session(TenantId::LOCAL, id).unwrap().unwrap();
+        let (codex, gemini) = (of("codex"), of("gemini-cli"));
+        assert_eq!((codex.turns.len(), gemini.turns.len(), codex.incidents.len()), (2, 2, 3), "round {round}");
+        let error = codex.incidents.iter().find(|incident| incident.id == "line").unwrap();
+        assert_eq!(error.value.get(), Some(&503), "what telemetry knows of it is kept");
+        let listed = reader.sessions(TenantId::LOCAL, 0, 9).unwrap();
+        assert!(listed.iter().all(|summary| summary.turns == 2));
+        let shown = (codex, gemini);
+        assert_eq!(*first.get_or_insert_with(|| shown.clone()), shown, "round {round}");
+        facts.rotate_left(1);
     }
 }
