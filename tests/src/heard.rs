@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use ducat_capture::otlp::{Dimensions, Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_capture::{Agent, AsTold, Detail, FileState, Form, LineVerdict, claude_code, codex, decode_document, gemini_cli};
 use ducat_ledger::{Fact, UnixMs};
-use ducat_prices::PriceTable;
 use ducat_spool::{Frame, Limits, Spool, now_ms};
 use prost::Message;
 use serde::de::DeserializeOwned;
@@ -122,14 +121,10 @@ fn message<M: Message + Default + DeserializeOwned>(kind: &str, body: &[u8]) -> 
 }
 
 fn telemetry(exports: &[Export]) -> Vec<Observation> {
-    let (prices, dimensions) = (PriceTable::embedded(), Dimensions::default());
+    let (memory, dimensions) = (Memory::default(), Dimensions::default());
     let mut workspaces = AsTold;
-    let mut around = Surroundings {
-        workspaces: &mut workspaces,
-        split_cache_writes: &prices,
-        dimensions: &dimensions,
-        now: now_ms() as UnixMs,
-    };
+    let mut around =
+        Surroundings { workspaces: &mut workspaces, memory: &memory, dimensions: &dimensions, now: now_ms() as UnixMs };
     let mut observations = Vec::new();
     for (path, kind, body) in exports {
         let mut facts = Vec::new();

@@ -193,7 +193,7 @@ pub enum FileState {
 }
 
 /// Changes whenever a decoder tells more or other facts than before: what was read is then read again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl FileState {
     pub fn of(agent: Agent, path: &Path) -> Self {

@@ -85,6 +85,23 @@ fn a_forks_copies_are_its_parents() {
     assert_ne!(copies[0].holders, parents[0].holders);
 }
 
+/// The oldest clients' turns have no ids; two threads may begin with the same counts.
+#[test]
+fn calls_of_turns_without_ids_are_of_their_thread_and_a_forks_copies_of_the_parents() {
+    let bare: Vec<String> = ROLLOUT.iter().map(|line| line.replace("\"turn_id\":\"t1\",", "")).collect();
+    assert!(!bare.concat().contains("turn_id"), "{bare:?}");
+    let keys = |heads: &[(&str, &str)]| {
+        let head = |(id, from): &(&str, &str)| bare[0].replace("\"id\":\"a\"", &format!("\"id\":\"{id}\"{from}"));
+        let lines: Vec<String> = heads.iter().map(head).chain(bare[1..].iter().cloned()).collect();
+        let (requests, _) = decode(Agent::Codex, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        requests.iter().map(|request| request.key).collect::<Vec<_>>()
+    };
+    let parents = keys(&[("a", "")]);
+    let others = keys(&[("c", "")]);
+    assert!(parents.iter().all(|key| !others.contains(key)));
+    assert_eq!(keys(&[("b", ",\"forked_from_id\":\"a\""), ("a", "")]), parents);
+}
+
 #[test]
 fn a_record_counts_by_its_response_id_and_its_total_once() {
     let record = r#"{"timestamp":"2026-11-24T02:45:38.5Z","type":"token_usage_record","payload":{"turn_id":"t1","response_id":"resp_1","usage":{"input_tokens":100,"cached_input_tokens":40,"output_tokens":9,"reasoning_output_tokens":4},"thread_token_usage":{"input_tokens":100,"cached_input_tokens":40,"output_tokens":9,"reasoning_output_tokens":4}}}"#;

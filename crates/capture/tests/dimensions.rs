@@ -6,9 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Dimensions, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Attributes, Fact, Request};
-use ducat_prices::PriceTable;
 use serde_json::{Value, json};
 
 /// After the captures.
@@ -34,8 +33,8 @@ fn requests(file: &Path, said: &[(&str, Value)], dimensions: &Dimensions) -> Vec
         let attributes = part["resource"]["attributes"].as_array_mut().unwrap();
         attributes.extend(said.iter().map(|(key, value)| json!({ "key": key, "value": value })));
     }
-    let prices = PriceTable::embedded();
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, dimensions, now: NOW };
+    let memory = Memory::default();
+    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions, now: NOW };
     let mut requests = Vec::new();
     let out: &mut dyn FnMut(Fact) = &mut |fact| {
         if let Fact::Request(request) = fact {

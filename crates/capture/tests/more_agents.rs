@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::opencode::{Row, RowOf, decode_row};
-use ducat_capture::otlp::{Dimensions, Surroundings, decode_logs};
+use ducat_capture::otlp::{Dimensions, Memory, Surroundings, decode_logs};
 use ducat_capture::{Agent, AsTold, Detail, FileState, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, Key, Outcome, Request, ToolCall};
-use ducat_prices::PriceTable;
 use serde_json::Value;
 
 fn fixture(name: &str) -> (PathBuf, Vec<u8>) {
@@ -164,6 +163,19 @@ fn pi_tells_input_without_cache_and_output_with_reasoning() {
     assert_eq!(outcomes, [(Outcome::Ok, None), (Outcome::Error, kind("not_found")), (Outcome::Error, kind("exit_code"))]);
 }
 
+/// Ollama draws its ids from 999.
+#[test]
+fn a_short_response_id_of_pi_names_one_request_of_its_entry_only() {
+    let line = |entry: &str| {
+        format!(
+            r#"{{"type":"message","id":"{entry}","timestamp":"2026-11-24T10:00:00.000Z","message":{{"role":"assistant","responseId":"chatcmpl-417","provider":"ollama","model":"m","usage":{{"input":1,"output":1,"cacheRead":0,"cacheWrite":0}},"timestamp":1795514400000}}}}"#
+        )
+    };
+    let facts = lines(Agent::Pi, [line("a1"), line("b2"), line("a1")].join("\n").as_bytes(), &mut AsTold);
+    let ids: Vec<_> = requests(&facts).into_iter().map(|request| request.id).collect();
+    assert_eq!(ids, ["a1/1795514400000/chatcmpl-417", "b2/1795514400000/chatcmpl-417"]);
+}
+
 #[test]
 fn copilot_tells_every_request_by_its_record_and_nothing_twice() {
     let facts = lines(Agent::CopilotCli, &fixture("copilot-cli/events-1.0.102.jsonl").1, &mut AsTold);
@@ -181,7 +193,7 @@ fn older_copilots_tell_sums_at_shutdown_each_in_its_way() {
         let requests = requests(&facts);
         let sum = [6084, 22216, 183, 41];
         assert_eq!(requests.iter().map(tokens).collect::<Vec<_>>(), [sum, sum], "{version}");
-        assert!(requests.iter().all(|request| request.is_sum.get() == Some(&true)));
+        assert!(requests.iter().all(|request| request.is_sum.get() == Some(&true) && request.is_unlogged()));
         assert_eq!(requests[0].billing.get(), Some(&Billing::Credits));
         assert_eq!(calls(&facts).len(), 6);
     }
@@ -217,9 +229,9 @@ fn qwen_code_tells_every_answer_by_its_id_and_how_calls_ended() {
 #[test]
 fn qwen_code_telemetry_tells_the_answers_of_its_chat() {
     let chat = requests(&lines(Agent::QwenCode, &fixture("qwen-code/chat-0.15.10.jsonl").1, &mut AsTold));
-    let (prices, dimensions) = (PriceTable::embedded(), Dimensions::default());
+    let (memory, dimensions) = (Memory::default(), Dimensions::default());
     let now = 1_795_700_000_000;
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, dimensions: &dimensions, now };
+    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now };
     let mut facts = Vec::new();
     for export in fixture("qwen-code/logs-0.15.10.jsonl").1.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         decode_logs(&serde_json::from_slice(export).unwrap(), &mut around, &mut |fact| facts.push(fact));

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Dimensions, Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
-use ducat_prices::PriceTable;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -50,8 +49,12 @@ impl Export {
     }
 
     fn decode(&self, told: &mut Told) -> Exported {
-        let (prices, dimensions) = (PriceTable::embedded(), Dimensions::default());
-        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, dimensions: &dimensions, now: NOW };
+        self.decode_with(&Memory::default(), told)
+    }
+
+    fn decode_with(&self, memory: &Memory, told: &mut Told) -> Exported {
+        let dimensions = Dimensions::default();
+        let mut around = Surroundings { workspaces: &mut AsTold, memory, dimensions: &dimensions, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {
@@ -87,9 +90,9 @@ fn exports(name: &str, signals: &[&str]) -> Vec<Export> {
 }
 
 fn decode<'a>(exports: impl IntoIterator<Item = &'a Export>) -> Told {
-    let mut told = Told::default();
+    let (mut told, memory) = (Told::default(), Memory::default());
     for export in exports {
-        let exported = export.decode(&mut told);
+        let exported = export.decode_with(&memory, &mut told);
         assert_eq!((exported.rejected, exported.reason), (0, None));
     }
     told
@@ -335,6 +338,21 @@ fn a_cumulative_counter_counts_its_last_value_and_a_restart_goes_on() {
     let exported = wrong.decode(&mut told);
     assert_eq!(exported.reason.unwrap(), "data point 1: gemini_cli.token.usage: value: missing or no count");
     assert_eq!((exported.rejected, told.facts), (1, 0));
+}
+
+#[test]
+fn a_counter_that_fell_without_a_new_start_is_named_and_not_added() {
+    const START: u64 = 1_795_488_453_147_000_000;
+    let of =
+        |time, input: u64| gemini_metric(&[gemini_tokens("input", START, START + time, json!({ "asInt": input.to_string() }))]);
+    let (mut told, memory) = (Told::default(), Memory::default());
+    for (time, input) in [(60, 100), (120, 100), (30, 70)] {
+        assert_eq!(of(time, input).decode_with(&memory, &mut told).rejected, 0, "{input}");
+    }
+    let exported = of(180, 40).decode_with(&memory, &mut told);
+    let reason = "data point 1: gemini_cli.token.usage: value: fell from 100 to 40 without a new start; it is not counted";
+    assert_eq!((exported.rejected, exported.reason.as_deref()), (1, Some(reason)));
+    assert_eq!(told.requests.values().map(|sum| sum.usage().input).collect::<Vec<_>>(), [100]);
 }
 
 const SIGNALS: [&str; 3] = ["logs", "traces", "metrics"];

@@ -306,7 +306,15 @@ pub struct Line {
     pub at: UnixMs,
 }
 
+/// The `query_source` of what a transcript's sums tell beside the requests that it logged one by one.
+pub const UNLOGGED: &str = "unlogged";
+
 impl Request {
+    /// Whether it leaves out what the same transcript tells one by one, and counts beside it.
+    pub fn is_unlogged(&self) -> bool {
+        self.query_source.get().is_some_and(|source| source == UNLOGGED)
+    }
+
     /// Whether anybody told what it used; where nobody did, its cost is unknown and not zero.
     pub fn is_metered(&self) -> bool {
         let counts = [&self.input_tokens, &self.output_tokens, &self.cache_read_tokens, &self.cache_write_tokens];

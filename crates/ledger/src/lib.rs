@@ -29,7 +29,7 @@ pub use attributes::{Attributes, OTHER, labels};
 pub use billing::{Billing, billing};
 pub use bounds::{LARGEST_AMOUNT, LARGEST_COUNT, TIMES};
 pub use change::{Change, Priced};
-pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn};
+pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn, UNLOGGED};
 pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;

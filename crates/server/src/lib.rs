@@ -249,7 +249,6 @@ impl Server {
         let app = Arc::new(Shared {
             otlp: Receiver::start(
                 &parts.store,
-                parts.pricer.clone(),
                 config.otlp.dimensions.clone(),
                 parts.workspaces.clone(),
                 forwarder,

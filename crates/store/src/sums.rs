@@ -1,4 +1,5 @@
-//! Sums of requests, which count only where nobody told of the requests one by one.
+//! Sums of requests, which count only where nobody told of the requests one by one. One of what a transcript did not
+//! log singly counts always: what tells it left out what the same file tells one by one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +93,7 @@ pub(crate) fn cover(connection: &Connection, births: &mut Births, settled: &mut 
         for key in sums {
             if let Some((_, after)) = settled.get_mut(&(tenant, key)) {
                 // Of estimates a sum tells nothing that could stand for requests.
-                let covered = is_covered || after.base().is_estimated();
+                let covered = (is_covered && !after.base().is_unlogged()) || after.base().is_estimated();
                 after.role = if covered { Role::CoveredSum } else { Role::Sum };
             }
         }

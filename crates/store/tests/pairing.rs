@@ -274,6 +274,27 @@ fn counters_take_no_agents_sum_for_anothers_request() {
     assert_eq!([of(Family::Tokens, "a"), of(Family::Tokens, "b")], [60, 7]);
 }
 
+/// Copilot CLI told sums at shutdown; a session that a newer version resumes tells every request from then on.
+#[test]
+fn a_transcripts_sum_counts_beside_its_later_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let whole = sum(request("droid", "t", "t", Witness::Transcript, NOW, 1000));
+    let single_of_whole = request("droid", "t", "span", Witness::OtlpSpan, NOW, 7);
+    let shutdown = || {
+        let mut sum = sum(request("copilot-cli", "s", "e1/m", Witness::Transcript, NOW, 100));
+        sum.query_source = Told::by(1, ducat_ledger::UNLOGGED.to_owned());
+        Fact::Request(sum)
+    };
+    let single = Fact::Request(request("copilot-cli", "s", "call", Witness::Transcript, NOW, 40));
+    tell(&store, vec![session("copilot-cli", "s"), shutdown()]);
+    tell(&store, vec![single, shutdown()]);
+    assert_eq!(totals(&store), (1, 140, 140));
+    // One of a whole session is covered, whoever tells it.
+    tell(&store, vec![session("droid", "t"), Fact::Request(whole), Fact::Request(single_of_whole)]);
+    assert_eq!(totals(&store), (2, 147, 147));
+}
+
 #[test]
 fn estimates_are_apart() {
     let dir = tempfile::tempdir().unwrap();

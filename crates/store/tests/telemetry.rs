@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ducat_capture::claude_code::decode_hook;
-use ducat_capture::otlp::{Dimensions, Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_capture::{Agent, AsTold, Detail, FileState};
 use ducat_ledger::{Fact, Outcome, UnixMs};
 use ducat_prices::PriceTable;
@@ -64,8 +64,8 @@ fn transcript(agent: Agent, path: &Path, read: Read) -> Vec<Fact> {
 
 /// What the exports of a folder tell whose names end so.
 fn telemetry(folder: &Path, ends: &[&str], read: Read) -> Vec<Fact> {
-    let (prices, dimensions) = (PriceTable::embedded(), Dimensions::default());
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, dimensions: &dimensions, now: NOW };
+    let (memory, dimensions) = (Memory::default(), Dimensions::default());
+    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: NOW };
     let mut facts = Vec::new();
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| ends.iter().any(|end| file.to_str().unwrap().ends_with(end)));

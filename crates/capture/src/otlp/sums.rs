@@ -22,7 +22,7 @@ const NANO_PER_USD: f64 = 1e9;
 const MOST_USD: f64 = 1e6;
 
 /// A counter that is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counter {
     ClaudeTokens,
     ClaudeCost,
@@ -64,7 +64,7 @@ pub fn decode(
     let is_delta = sum.aggregation_temporality == AggregationTemporality::Delta as i32;
     let mut streams: BTreeMap<String, Counted<'_>> = BTreeMap::new();
     for point in &sum.data_points {
-        let taken = take(counter, is_delta, point, outer, around.now, &mut streams);
+        let taken = take(counter, is_delta, point, outer, around, &mut streams);
         exported.count("data point", taken.map_err(|reason| format!("{}: {reason}", metric.name)));
     }
     for (stream, counted) in &streams {
@@ -90,13 +90,13 @@ fn take<'a>(
     is_delta: bool,
     point: &'a NumberDataPoint,
     outer: &[&'a [KeyValue]],
-    now: i64,
+    around: &Surroundings<'_>,
     streams: &mut BTreeMap<String, Counted<'a>>,
 ) -> Result<(), String> {
     if is_delta && point.time_unix_nano == 0 {
         return Err("a delta without a time".to_owned());
     }
-    let record = Record::of_point(point, outer, now);
+    let record = Record::of_point(point, outer, around.now);
     record.required_text("model")?;
     let (kind, value) = match counter {
         Counter::ClaudeCost => ("", nano_usd(point)?),
@@ -117,6 +117,9 @@ fn take<'a>(
         let _ = write!(stream, "{}-{}", point.start_time_unix_nano, point.time_unix_nano);
     }
     let start_nanos = point.start_time_unix_nano;
+    if !is_delta {
+        around.memory.counters.note(&format!("{counter:?}/{kind}/{start_nanos}/{stream}"), point.time_unix_nano, value)?;
+    }
     let counted = streams.entry(stream).or_insert(Counted { record, start_nanos, by_kind: BTreeMap::new() });
     // The kinds of a stream were counted for the first time a moment apart.
     counted.start_nanos = counted.start_nanos.min(start_nanos);

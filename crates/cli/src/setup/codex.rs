@@ -74,14 +74,13 @@ pub fn run(args: &Codex) -> anyhow::Result<()> {
     say(&format!("Codex {version}, settings in {}", folder.display()))?;
 
     let mut nothing = true;
-    if let Some((text, receiver)) = telemetry(args, &document, &config)? {
+    if let Some(text) = telemetry(args, &document, &config)? {
         nothing = false;
-        let secret = receiver.as_ref().and_then(Receiver::authorization);
-        if config.show_and_ask(args.consent, &text, secret.as_deref())? {
-            let was_read = features(&program).is_some();
+        if config.show_and_ask(args.consent, &text)? {
+            let (was_read, earlier) = (features(&program).is_some(), config.record());
             config.write_and_keep(&text, without_telemetry)?;
             if was_read && features(&program).is_none() {
-                config.restore()?;
+                config.restore(earlier.as_ref())?;
                 bail!("{} was restored: Codex did not read it (`codex features list` failed)", config.path.display());
             }
             config.say_written()?;
@@ -89,7 +88,7 @@ pub fn run(args: &Codex) -> anyhow::Result<()> {
     }
     if let Some(text) = hook_text(&program, &document, &settings)? {
         nothing = false;
-        if hook_file.show_and_ask(args.consent, &text, None)? {
+        if hook_file.show_and_ask(args.consent, &text)? {
             hook_file.write_and_keep(&text, without_hooks)?;
             hook_file.say_written()?;
             say("Codex runs new hooks once you have trusted them: type /hooks in it.")?;
@@ -177,13 +176,13 @@ fn hook_text(program: &Path, document: &DocumentMut, settings: &Settings) -> any
     Ok(None)
 }
 
-/// The configuration with telemetry as it is wanted, where that is another than it has, and whither it then goes.
-fn telemetry(args: &Codex, document: &DocumentMut, place: &Place<'_>) -> anyhow::Result<Option<(String, Option<Receiver>)>> {
+/// The configuration with telemetry as it is wanted, where that is another than it has.
+fn telemetry(args: &Codex, document: &DocumentMut, place: &Place<'_>) -> anyhow::Result<Option<String>> {
     let record = place.record();
     let mut wanted = document.clone();
     if args.no_telemetry {
         take_back(&mut wanted, record.as_ref());
-        return Ok(changed(&wanted, place.text).map(|text| (text, None)));
+        return Ok(changed(&wanted, place.text));
     }
     let own = ours(document, record.as_ref());
     let theirs = EXPORTERS.iter().find(|(name, _)| set(document, name).is_some() && !own.contains(name));
@@ -210,7 +209,7 @@ fn telemetry(args: &Codex, document: &DocumentMut, place: &Place<'_>) -> anyhow:
         table.insert(name, Item::Value(exporter(&receiver, signal)));
     }
     say(&format!("Telemetry goes to {}, which answered a probe.", receiver.url))?;
-    Ok(Some((wanted.to_string(), Some(receiver))))
+    Ok(Some(wanted.to_string()))
 }
 
 fn parse(text: &str) -> anyhow::Result<DocumentMut> {

@@ -86,7 +86,7 @@ pub fn run(args: &GeminiCli) -> anyhow::Result<()> {
         return say("All of it is already there; nothing to do.");
     }
     let text = settings.render(&wanted)?;
-    if !place.show_and_ask(args.consent, &text, None)? {
+    if !place.show_and_ask(args.consent, &text)? {
         return Ok(());
     }
     place.write_and_keep(&text, without)?;

@@ -1,10 +1,10 @@
 //! Claude Code's log events to facts, under the keys that its hooks and transcripts use.
 
-use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, Told, ToolCall, Turn, Witness, Witnesses};
+use ducat_ledger::{Fact, Incident, IncidentKind, Key, Outcome, Request, Told, ToolCall, Turn, Witness, Witnesses};
 
+use super::super::Surroundings;
 use super::super::record::Record;
 use super::super::telling::Telling;
-use super::super::{CacheWrites, SplitCacheWrites, Surroundings};
 use super::{REQUEST_IDENTITY, speed};
 use crate::claude_code::{AGENT, turn};
 
@@ -30,7 +30,11 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
     let session = if has_id { record.text("session.id") } else { Some(record.required_text("session.id")?) };
     let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, dimensions: around.dimensions };
     let (fact, from) = match event {
-        "api_request" => (Fact::Request(request(&telling, around.split_cache_writes)?), record.began()),
+        "api_request" => {
+            let mut request = request(&telling)?;
+            around.memory.cache_splits.solve(&mut request).into_iter().map(Fact::Request).for_each(&mut *out);
+            (Fact::Request(request), record.began())
+        }
         "tool_result" => match tool_call(&telling) {
             Some(call) => (Fact::ToolCall(call), record.began()),
             None => return Ok(()),
@@ -49,7 +53,7 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
 }
 
 /// Input is without cache; output is with reasoning, which is not told apart. Without an id it is known by its record: some providers give none.
-fn request(telling: &Telling<'_>, split: &dyn SplitCacheWrites) -> Result<Request, String> {
+fn request(telling: &Telling<'_>) -> Result<Request, String> {
     let record = telling.record;
     let model = record.required_text("model")?;
     let input_tokens = record.required_count("input_tokens")?;
@@ -57,7 +61,6 @@ fn request(telling: &Telling<'_>, split: &dyn SplitCacheWrites) -> Result<Reques
     let cache_read_tokens = record.required_count("cache_read_tokens")?;
     let cache_write_tokens = record.required_count("cache_creation_tokens")?;
     let cost_nano = record.count("cost_usd_micros").and_then(|micros| i64::try_from(micros).ok()?.checked_mul(NANO_PER_MICRO));
-    let (speed, at) = (speed(record), record.began());
 
     let mut request = match record.text("request_id") {
         Some(id) => telling.request(id),
@@ -68,17 +71,9 @@ fn request(telling: &Telling<'_>, split: &dyn SplitCacheWrites) -> Result<Reques
     request.output_tokens = telling.usage(Some(output_tokens));
     request.cache_read_tokens = telling.usage(Some(cache_read_tokens));
     request.cache_write_tokens = telling.usage(Some(cache_write_tokens));
-    request.speed = telling.usage(speed.map(str::to_owned));
+    request.speed = telling.usage(speed(record).map(str::to_owned));
     request.reported_cost_nano = telling.usage(cost_nano);
-    if let Some(cost_nano) = cost_nano.filter(|_| cache_write_tokens > 0) {
-        let writes =
-            CacheWrites { model, speed, at, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_nano };
-        if let Some((five, hour)) = split.split(&writes) {
-            request.cache_write_5m_tokens = Told::by(DERIVED, five);
-            request.cache_write_1h_tokens = Told::by(DERIVED, hour);
-        }
-    }
-    request.started_at = telling.start(Some(at));
+    request.started_at = telling.start(Some(record.began()));
     request.ended_at = telling.timing(Some(record.at));
     request.duration_ms = telling.timing(record.count("duration_ms"));
     request.turn = caused_by(telling);

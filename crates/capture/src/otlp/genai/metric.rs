@@ -66,6 +66,9 @@ fn sum(point: &Point<'_>, delta: bool, outer: &Outer<'_>, around: &Surroundings<
     };
     let agent = agent(record.text("service.name"));
     let id = stream(point, delta, outer, &agent);
+    if !delta {
+        around.memory.counters.note(&id, point.nanos, tokens).map_err(|reason| format!("{TOKEN_USAGE}: {reason}"))?;
+    }
     let mut request = Request::new(Key::of(KeySpace::Request, &agent, &id), agent, id);
     request.witnesses = Witnesses::only(METRIC);
     let usage = |count| Told::maybe(METRIC.rank(FieldClass::Usage), count);
@@ -132,8 +135,8 @@ mod tests {
     use opentelemetry_proto::tonic::metrics::v1::Sum;
     use opentelemetry_proto::tonic::resource::v1::Resource;
 
-    use super::super::super::Dimensions;
     use super::super::super::outer::Process;
+    use super::super::super::{Dimensions, Memory};
     use super::*;
     use crate::AsTold;
 
@@ -154,8 +157,8 @@ mod tests {
         });
         let sum = Sum { data_points: data_points.collect(), aggregation_temporality: 2, is_monotonic: true };
         let metric = Metric { name: TOKEN_USAGE.to_owned(), data: Some(Data::Sum(sum)), ..Metric::default() };
-        let (prices, dimensions) = (ducat_prices::PriceTable::embedded(), Dimensions::default());
-        let around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, dimensions: &dimensions, now: 1_000 };
+        let (memory, dimensions) = (Memory::default(), Dimensions::default());
+        let around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: 1_000 };
         let (process, mut ids) = (Process::of(Some(&resource)), Vec::new());
         let outer = Outer::of(&process, Some(&scope));
         let told = decode(&metric, &outer, &around, &mut |request| ids.push(request.id));

@@ -7,7 +7,7 @@ mod operation;
 mod request;
 mod tool_call;
 
-use ducat_ledger::{Fact, Turn};
+use ducat_ledger::Fact;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -65,9 +65,9 @@ fn tell(operation: &Operation<'_>, kind: Kind, name: &str, out: &mut dyn FnMut(F
         Kind::ToolCall | Kind::Parent => None,
     };
     let session = operation.session(kind);
-    let turn: Turn = operation.tell_turn(session.as_ref());
+    let turn = operation.tell_turn(session.as_ref());
     session.into_iter().for_each(|session| out(Fact::Session(session)));
-    out(Fact::Turn(turn));
+    turn.into_iter().for_each(|turn| out(Fact::Turn(turn)));
     match kind {
         Kind::Request => {
             request.into_iter().for_each(|request| out(Fact::Request(request)));

@@ -1,14 +1,13 @@
 //! Exports that are on their way into the inbox: bounded in number and bytes, decoded on threads of their own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{Dimensions, Exported, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::Fact;
-use ducat_prices::PriceTable;
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -46,7 +45,8 @@ pub(crate) struct Receiver {
     work: Condvar,
     pub inbox: Inbox,
     pub counts: Counts,
-    prices: Arc<PriceTable>,
+    /// By tenant.
+    memories: Mutex<BTreeMap<TenantId, Arc<Memory>>>,
     dimensions: Dimensions,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
@@ -70,7 +70,6 @@ fn backlog_full() -> Refused {
 impl Receiver {
     pub fn start(
         store: &Store,
-        prices: Arc<PriceTable>,
         dimensions: Dimensions,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
@@ -81,7 +80,7 @@ impl Receiver {
             work: Condvar::new(),
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
-            prices,
+            memories: Mutex::default(),
             dimensions,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
@@ -161,8 +160,8 @@ impl Receiver {
         let body = unpack(route, &export.headers, export.body.clone())?;
         let mut frames = Frames::new(export.tenant);
         let now = Timestamp::now().as_millisecond();
-        let mut around =
-            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, dimensions: &self.dimensions, now };
+        let memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
+        let mut around = Surroundings { workspaces: resolved.current(), memory: &memory, dimensions: &self.dimensions, now };
         let out: &mut dyn FnMut(Fact) = &mut |fact| frames.tell(fact);
         let exported = match route.signal {
             Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &mut around, out),
