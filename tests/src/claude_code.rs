@@ -111,3 +111,10 @@ pub fn client_environment(machine: &Machine, client: &Path) -> Vec<(String, Stri
         ("CLAUDE_CONFIG_DIR".to_owned(), machine.home().join("claude").display().to_string()),
     ]
 }
+
+/// Tokens of an answer: input without cached, output with reasoning, cache read, cache written for five minutes and an hour.
+pub fn tokens(answer: &Value) -> [u64; 5] {
+    let of = |name: &str| stand_in::number(answer, &format!("/usage/{name}"));
+    let written = ["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"].map(|name| of(&format!("cache_creation/{name}")));
+    [of("input_tokens"), of("output_tokens"), of("cache_read_input_tokens"), written[0], written[1]]
+}

@@ -47,3 +47,10 @@ pub fn exec(machine: &Machine, client: &Path) -> Command {
         .stdin(Stdio::null());
     command
 }
+
+/// Tokens of an answer: input without cached, output with reasoning, cache read, cache written for five minutes and an hour.
+pub fn tokens(answer: &Value) -> [u64; 5] {
+    let of = |name: &str| stand_in::number(answer, &format!("/usage/{name}"));
+    let cached = of("input_tokens_details/cached_tokens");
+    [of("input_tokens") - cached, of("output_tokens"), cached, 0, 0]
+}

@@ -49,3 +49,11 @@ impl Provider {
         command
     }
 }
+
+/// Tokens of an answer: input without cached, output with reasoning, cache read, cache written for five minutes and an hour.
+pub fn tokens(answer: &Value) -> [u64; 5] {
+    let of = |name: &str| stand_in::number(answer, &format!("/usage/{name}"));
+    let cached = of("cachedContentTokenCount");
+    let input = of("promptTokenCount") + of("toolUsePromptTokenCount") - cached;
+    [input, of("candidatesTokenCount") + of("thoughtsTokenCount"), cached, 0, 0]
+}

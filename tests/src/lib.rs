@@ -4,9 +4,12 @@
 pub mod claude_code;
 pub mod codex;
 pub mod gemini_cli;
+pub mod heard;
 pub mod otlp;
+pub mod past;
 pub mod plan;
 pub mod proxy;
+pub mod qwen_code;
 pub mod scene;
 pub mod service;
 pub mod stand_in;

@@ -93,7 +93,8 @@ pub fn kill(pid: i64) {
     });
 }
 
-/// In a container nobody may collect what the hook left behind.
+/// In a container nobody may collect what the hook left behind. The other threads may still end, and hold its locks and ports till then.
 pub fn is_zombie(pid: i64) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+        && fs::read_dir(format!("/proc/{pid}/task")).map_or(true, |threads| threads.count() <= 1)
 }

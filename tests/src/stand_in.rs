@@ -1,9 +1,11 @@
 //! A stand-in for a provider: hands out a script's answers and logs what they said, the truth to compare an accounting with.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -57,4 +59,39 @@ pub fn client(folder: &str, program: &str) -> Option<PathBuf> {
         return None;
     }
     program.canonicalize().ok()
+}
+
+/// A count of an answer, 0 where it tells none.
+pub fn number(answer: &Value, pointer: &str) -> u64 {
+    answer.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The port of a provider that answers everything with this error.
+pub fn refusing(status: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let body = r#"{"error":{"type":"invalid_request_error","code":"invalid_request_error","message":"made to fail"}}"#;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = || -> std::io::Result<()> {
+                let mut words = BufReader::new(&stream);
+                let mut length = 0;
+                loop {
+                    let mut line = String::new();
+                    words.read_line(&mut line)?;
+                    let line = line.trim_end().to_ascii_lowercase();
+                    if line.is_empty() {
+                        break;
+                    }
+                    length = line.strip_prefix("content-length:").and_then(|length| length.trim().parse().ok()).unwrap_or(length);
+                }
+                words.read_exact(&mut vec![0; length])?;
+                let head = format!("HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\nConnection: close\r\n");
+                write!(&stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())
+            };
+            // A client that hangs up is no news.
+            let _ = answer();
+        }
+    });
+    port
 }

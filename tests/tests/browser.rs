@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ducat_end_to_end::{Machine, Server, eventually, request, write};
+use ducat_end_to_end::{Machine, Server, eventually, past, request, write};
+use ducat_ledger::Witness;
 use ducat_spool::now_ms;
 use serde_json::{Value, json};
 
@@ -45,19 +46,63 @@ fn a_page_of_another_origin_reads_and_writes_nothing() {
     assert_eq!(server.post("/metrics/tool/end", &json!({ "trackingId": "evil" })).0, 404);
 }
 
+/// A browser that looks at the page when it is told to.
+struct Looking {
+    browser: std::process::Child,
+    orders: std::process::ChildStdin,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Looking {
+    fn at(server: &Server) -> Option<Self> {
+        let mut browser = script("page.mjs", server)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let orders = browser.stdin.take().unwrap();
+        let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        Some(Self { browser, orders, lines })
+    }
+
+    fn look(&mut self) -> Value {
+        writeln!(self.orders, "look").unwrap();
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    fn end(mut self) {
+        writeln!(self.orders, "end").unwrap();
+        self.browser.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_quiet_witness_is_a_notice_with_its_remedy() {
+    let machine = Machine::new();
+    let telemetry = [Witness::OtlpLog, Witness::OtlpSpan].map(|witness| (witness, 200, 100));
+    past::told(&machine, "codex", &[telemetry[0], telemetry[1], (Witness::Hook, 200, 0)]);
+    past::told(&machine, "pi", &[(Witness::Hook, 90, 0), (Witness::Transcript, 90, 0)]);
+    let server = machine.serve();
+    let Some(mut browser) = Looking::at(&server) else { return };
+    let saw = eventually(|| {
+        let saw = browser.look();
+        if saw["phone-dark"]["notices"].as_array().unwrap().is_empty() { Err(saw.to_string()) } else { Ok(saw) }
+    });
+    for page in ["desktop-light", "desktop-dark", "phone-light", "phone-dark"] {
+        let notices = saw[page]["notices"].as_array().unwrap();
+        let notice = notices[0].as_str().unwrap();
+        let begin = "No word from the telemetry (logs, spans) of codex since 1 h ago, while its hooks went on until ";
+        assert!(notices.len() == 1 && notice.starts_with(begin), "{notices:?}");
+        assert!(notice.contains("ducat setup codex writes it anew") && !notice.contains('`'), "{notice}");
+        assert_eq!(saw[page]["sideways"], false, "{page} scrolls sideways");
+    }
+    assert_eq!(saw["faults"], json!([]));
+    browser.end();
+}
+
 #[test]
 fn the_page_shows_what_happens() {
     let machine = Machine::new();
     let server = machine.serve();
-    let Some(mut script) = script("page.mjs", &server) else { return };
-    let mut browser = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut orders = browser.stdin.take().unwrap();
-    let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    let mut look = || {
-        writeln!(orders, "look").unwrap();
-        serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap()
-    };
+    let Some(mut browser) = Looking::at(&server) else { return };
+    let mut look = || browser.look();
     let saw = look();
     assert_eq!(
         (&saw["phone-dark"]["tiles"], &saw["phone-dark"]["sessions"]),
@@ -127,6 +172,5 @@ fn the_page_shows_what_happens() {
     }
     assert_eq!(saw["faults"], json!([]));
     drop(server);
-    writeln!(orders, "end").unwrap();
-    browser.wait().unwrap();
+    browser.end();
 }

@@ -204,7 +204,8 @@ fn the_real_codex_is_priced_by_the_model_it_was_asked_for() {
         { "text": "Done.", "usage": { "input_tokens": 9700, "cached": 9216, "output_tokens": 200, "reasoning": 128 } }
     ]);
     let Some(provider) = codex::Provider::start(&machine, &turns) else { return };
-    let server = machine.serve();
+    // It finds no rollouts, which would tell of the requests.
+    let server = machine.serve_with(&[("CODEX_HOME", machine.home().join("elsewhere").to_str().unwrap())]);
     let run = |model: &[&str]| {
         let client = client.to_str().unwrap();
         let words = [&["meter", "--", client, "exec", "--skip-git-repo-check", "--json"], model, &["do it"]].concat();

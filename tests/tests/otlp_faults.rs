@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -102,7 +102,7 @@ fn a_full_server_says_when_to_try_again() {
             stream
         })
         .collect();
-    let body = logs(300_000);
+    let body = logs(200_000);
     let head = eventually(|| match post(server.port, LOGS, &[PROTOBUF], &body) {
         (429, head, _) => Ok(head),
         (status, ..) => Err(format!("{status} of a full server")),
@@ -166,4 +166,44 @@ fn a_damaged_inbox_is_put_aside() {
     let metrics = server.get("/metrics");
     assert!(metrics.contains("ducat_otlp_inbox_unreadable_bytes_total 33\n"), "{metrics}");
     assert_eq!(fs::read(inbox.join("000000000007-0.unreadable")).unwrap().len(), 33);
+}
+
+/// A collector that has our port is told of what comes to the main port, and no reason to end.
+#[test]
+fn what_comes_in_goes_on_to_the_collector_that_has_our_port() {
+    let machine = Machine::new();
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = collector.local_addr().unwrap().port();
+    let config = machine.home().join("config.toml");
+    fs::write(&config, format!("[otlp]\nforward_url = \"http://127.0.0.1:{port}\"\n")).unwrap();
+    let mut command = machine.command(&["serve", "--port", "0", "--otlp-http-port", &port.to_string()]);
+    let server = Server::start(command.env("DUCAT_CONFIG", &config));
+    assert!(server.get_json("/health")["otlp"][0]["problem"].is_string());
+    assert_eq!(post(server.port, LOGS, &[PROTOBUF], &logs(1)).0, 200);
+    let (mut stream, _) = collector.accept().unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut begin = [0; 13];
+    stream.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin, b"POST /v1/logs");
+}
+
+/// Exporters ask for the host that the public URL names, on ports that it does not.
+#[test]
+fn a_public_name_holds_on_every_port_for_telemetry() {
+    let machine = Machine::new();
+    let server = Server::start(&mut machine.command(&["serve", "--port", "0", "--public-url", "http://ducat.lan:9090"]));
+    let health = server.get_json("/health");
+    let port = health["otlp"][0]["address"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+    let status = |port: u16, host: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let head = "POST /v1/logs HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close";
+        write!(stream, "{head}\r\nHost: {host}\r\n\r\n{{}}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer[9..12].parse::<u16>().unwrap()
+    };
+    assert_eq!(status(port, "ducat.lan:4318"), 200);
+    assert_eq!(status(server.port, "ducat.lan:9090"), 200);
+    assert_eq!(status(server.port, "ducat.lan:4318"), 421);
+    assert_eq!(status(port, "other.lan:4318"), 421);
 }

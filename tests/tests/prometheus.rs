@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ducat_end_to_end::{Machine, Server, append, eventually, request, write};
+use ducat_end_to_end::{Machine, Server, append, eventually, past, request, write};
+use ducat_ledger::Witness;
 use serde_json::{Value, json};
 
 /// Debian's `prometheus` package brings both; without it says that the test skips.
@@ -29,6 +30,22 @@ fn live(session: &str, id: u64, output: u64) -> String {
     let time = String::from_utf8(time.stdout).unwrap();
     let old = format!("2026-01-02T10:{:02}:00.000Z", id % 60);
     request(session, id, output).replace(&old, time.trim())
+}
+
+/// The rules of the documents are rules.
+#[test]
+fn promtool_takes_the_example_alerts() {
+    if !installed("promtool") {
+        return;
+    }
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/quiet.md")).unwrap();
+    let rules = document.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = Machine::new();
+    let file = folder.home().join("rules.yml");
+    fs::write(&file, rules).unwrap();
+    let output = Command::new("promtool").args(["check", "rules"]).arg(&file).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && words.contains("2 rules found"), "{words}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 struct Prometheus {
@@ -143,6 +160,7 @@ fn promtool_finds_nothing_but_the_odd_names() {
         return;
     }
     let machine = Machine::new();
+    past::told(&machine, "codex", &[(Witness::Hook, 90, 50), (Witness::Transcript, 90, 0)]);
     let server = machine.serve();
     write(&machine.projects().join("app/a.jsonl"), &live("a", 1, 7));
     for (path, body) in [
@@ -161,6 +179,7 @@ fn promtool_finds_nothing_but_the_odd_names() {
         let text = server.get("/metrics");
         if text.contains("\nducat_requests_total{agent=\"claude-code\"") { Ok(text) } else { Err("not imported".to_owned()) }
     });
+    assert!(text.contains("ducat_witness_quiet{agent=\"codex\",witness=\"hook\"} 1"));
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

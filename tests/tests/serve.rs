@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use ducat_end_to_end::{Machine, Server, append, request, write};
+use ducat_end_to_end::{Machine, Server, append, eventually, request, write};
 use serde_json::Value;
 
 const GROUPINGS: [&str; 12] = [
@@ -247,4 +247,31 @@ fn live_events_come_and_end_with_the_server() {
     server.stop();
     // The stream ends with the server instead of keeping it.
     lines.for_each(drop);
+}
+
+/// A home that appears after the server's start is found by its parents, not a minute later.
+#[test]
+fn an_agents_first_session_is_found_at_once() {
+    let machine = Machine::new();
+    let server = machine.serve();
+    let agents = || server.get_json("/api/v1/report?by=agent")["rows"].to_string();
+    let has = |agent: &str| if agents().contains(&format!("\"{agent}\"")) { Ok(()) } else { Err(agents()) };
+    // The first look is over.
+    write(&machine.projects().join("app/a.jsonl"), &request("a", 1, 100));
+    eventually(|| has("claude-code"));
+    let fixture = |path: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/capture/tests/fixtures").join(path);
+        fs::read_to_string(path).unwrap()
+    };
+    let rollout = "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl";
+    let codex = machine.home().join(".codex/sessions/2026/11/24").join(rollout);
+    let pi = machine.home().join(".pi/agent/sessions/--p--/s.jsonl");
+    for (path, text, agent) in
+        [(codex, fixture(&format!("otlp/codex/{rollout}")), "codex"), (pi, fixture("pi/session-0.73.1.jsonl"), "pi")]
+    {
+        write(&path, &text);
+        let written = std::time::Instant::now();
+        eventually(|| has(agent));
+        println!("{agent} was found after {:?}", written.elapsed());
+    }
 }

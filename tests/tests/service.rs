@@ -103,7 +103,11 @@ fn the_real_client_starts_it_and_leaves_it_running() {
         let calls = told["tool_calls"].as_array().map_or(0, Vec::len);
         if calls == 2 { Ok(()) } else { Err(format!("{calls} calls in {told}")) }
     });
-    assert!(machine.spooled().is_empty() && status(machine)["running"] == true);
+    // The last hooks may have spooled while the server was busy, which then takes what waits.
+    eventually(|| match (machine.spooled(), status(machine)) {
+        (spooled, status) if spooled.is_empty() && status["running"] == true => Ok(()),
+        (spooled, status) => Err(format!("{spooled:?} {status}")),
+    });
 }
 
 #[test]
@@ -134,7 +138,10 @@ fn removing_leaves_nothing_behind() {
     comes_to_calls(own.port, 1);
     let server = pid(machine);
     assert!(machine.prints(&["service", "remove"]).contains("The ledger stays"));
-    assert!(get(own.port, "/health").is_none() && (is_zombie(server) || !Path::new(&format!("/proc/{server}")).exists()));
+    assert!(get(own.port, "/health").is_none());
+    eventually(|| {
+        if is_zombie(server) || !Path::new(&format!("/proc/{server}")).exists() { Ok(()) } else { Err("lives".to_owned()) }
+    });
     // What is left is the ledger, and what the server keeps with it.
     let left: Vec<PathBuf> = listing(machine.home()).into_keys().filter(|path| !before.contains_key(path)).collect();
     let share = machine.home().join(".local/share");

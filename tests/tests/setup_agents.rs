@@ -83,6 +83,8 @@ fn a_key_goes_where_it_is_the_users_own_and_is_not_shown() {
         let mut command = machine.command(&[&["setup", "claude-code", "--yes", "--no-probe"], args].concat());
         command.env("PATH", machine.path_with(&client, "claude")).env("METRICS_PORT", server.port.to_string());
         key.map(|key| command.env("DUCAT_API_KEY", key));
+        // The owner's: it reads everything, so it is put into no settings.
+        command.env("METRICS_API_KEY", "a key, of mine");
         let output = command.current_dir(machine.home()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -93,9 +95,14 @@ fn a_key_goes_where_it_is_the_users_own_and_is_not_shown() {
     assert!(said(&["--project"], Some("a key, of mine")).contains("no place for one"));
     assert!(!read(&machine.home().join(".claude/settings.json")).contains("OTEL"));
     let shown = said(&[], Some("a key, of mine"));
-    assert!(shown.contains("\"OTEL_EXPORTER_OTLP_HEADERS\": \"…\"") && !shown.contains("mine"), "{shown}");
+    assert!(shown.contains("\"OTEL_EXPORTER_OTLP_HEADERS\": \"Authorization=…\"") && !shown.contains("mine"), "{shown}");
     let settings = parsed(&machine.home().join("claude/settings.json"));
     assert_eq!(settings["env"]["OTEL_EXPORTER_OTLP_HEADERS"], "Authorization=Bearer%20a%20key%2C%20of%20mine");
+    let shown = said(&["--no-telemetry", "--dry-run"], None);
+    assert!(shown.contains("-    \"OTEL_EXPORTER_OTLP_HEADERS\": \"Authorization=…\"") && !shown.contains("mine"), "{shown}");
+    let mut command = machine.command(&["setup", "claude-code", "--remove", "--dry-run"]);
+    let shown = String::from_utf8(command.env("PATH", machine.path_with(&client, "claude")).output().unwrap().stdout).unwrap();
+    assert!(shown.contains("Authorization=…") && !shown.contains("mine"), "{shown}");
 }
 
 #[test]

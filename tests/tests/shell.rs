@@ -278,6 +278,7 @@ fn shells_load_the_completions_and_offer_the_values() {
     for (words, offered) in [
         ("ducat report pro", "project"),
         ("ducat report mcp", "mcp_server"),
+        ("ducat report query", "query_source"),
         ("ducat status --format way", "waybar"),
         ("ducat co", "config"),
         ("ducat config se", "set"),
@@ -299,6 +300,7 @@ fn shells_load_the_completions_and_offer_the_values() {
     }
     for (words, offered) in [
         ("ducat report mcp", "mcp_server"),
+        ("ducat report query", "query_source"),
         ("ducat status --format way", "waybar"),
         ("ducat config va", "validate"),
         ("ducat config get server.p", "server.port"),

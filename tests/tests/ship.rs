@@ -514,7 +514,7 @@ fn hostile_batches_are_refused_with_the_line_and_change_nothing() {
     // The whole batch is at fault.
     refuses(PLAIN, b"", 422, &["line 1"]);
     refuses(PLAIN, b"nonsense\n", 422, &["line 1", "JSON"]);
-    refuses(PLAIN, head(&json!({ "protocol": 2 })).as_bytes(), 422, &["line 1", "protocol", "update Ducat"]);
+    refuses(PLAIN, head(&json!({ "protocol": 3 })).as_bytes(), 422, &["line 1", "protocol", "update Ducat"]);
     refuses(PLAIN, head(&json!({ "tenant": 2 })).as_bytes(), 422, &["line 1", "tenant"]);
     refuses(PLAIN, head(&json!({ "host": "a\nb" })).as_bytes(), 422, &["line 1", "host"]);
     refuses(PLAIN, head(&json!({ "machine": "me" })).as_bytes(), 422, &["line 1"]);

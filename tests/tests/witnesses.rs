@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use ducat_end_to_end::{Machine, Server, claude_code, codex, eventually, gemini_cli};
+use ducat_end_to_end::{Machine, Server, claude_code, codex, eventually, gemini_cli, qwen_code};
 use serde_json::{Value, json};
 
 /// Requests, and their tokens: input without cached, output with reasoning, cache read, cache written for five minutes and an hour.
@@ -15,45 +15,23 @@ type Sums = [u64; 6];
 const NAMES: [&str; 6] =
     ["requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"];
 
-fn sums(answers: &[Value], of: impl Fn(&Value) -> [u64; 5]) -> Sums {
+fn sums(answers: &[Value], tokens: fn(&Value) -> [u64; 5]) -> Sums {
     answers.iter().fold([0; 6], |mut sums, answer| {
         sums[0] += 1;
-        of(answer).iter().zip(&mut sums[1..]).for_each(|(tokens, sum)| *sum += tokens);
+        tokens(answer).iter().zip(&mut sums[1..]).for_each(|(tokens, sum)| *sum += tokens);
         sums
+    })
+}
+
+fn qwen_sums(answers: &[Value]) -> Sums {
+    sums(answers, |answer| {
+        let cached = number(answer, "/usage/prompt_tokens_details/cached_tokens");
+        [number(answer, "/usage/prompt_tokens") - cached, number(answer, "/usage/completion_tokens"), cached, 0, 0]
     })
 }
 
 fn number(answer: &Value, pointer: &str) -> u64 {
     answer.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn claude_sums(answers: &[Value]) -> Sums {
-    sums(answers, |answer| {
-        let of = |name: &str| number(answer, &format!("/usage/{name}"));
-        [
-            of("input_tokens"),
-            of("output_tokens"),
-            of("cache_read_input_tokens"),
-            of("cache_creation/ephemeral_5m_input_tokens"),
-            of("cache_creation/ephemeral_1h_input_tokens"),
-        ]
-    })
-}
-
-fn codex_sums(answers: &[Value]) -> Sums {
-    sums(answers, |answer| {
-        let cached = number(answer, "/usage/input_tokens_details/cached_tokens");
-        [number(answer, "/usage/input_tokens") - cached, number(answer, "/usage/output_tokens"), cached, 0, 0]
-    })
-}
-
-fn gemini_sums(answers: &[Value]) -> Sums {
-    sums(answers, |answer| {
-        let of = |name: &str| number(answer, &format!("/usage/{name}"));
-        let cached = of("cachedContentTokenCount");
-        let input = of("promptTokenCount") + of("toolUsePromptTokenCount") - cached;
-        [input, of("candidatesTokenCount") + of("thoughtsTokenCount"), cached, 0, 0]
-    })
 }
 
 /// A session as the ledger has it, once it has these sums, and the witnesses of its requests and calls are at least these.
@@ -80,13 +58,12 @@ fn comes_to(server: &Server, expected: Sums, of_requests: &[&str], of_calls: &[&
     eventually(look);
     // What comes late must not count again.
     thread::sleep(Duration::from_secs(3));
+    // Each was heard, of one machine, and none is missed.
+    let heard = server.get_json("/api/v1/witnesses")["rows"].as_array().unwrap().clone();
+    let names: BTreeSet<&str> = heard.iter().map(|row| row["witness"].as_str().unwrap()).collect();
+    assert!(of_requests.iter().chain(of_calls).all(|name| names.contains(name)), "{heard:?}");
+    assert!(heard.iter().all(|row| row["quiet"].is_null() && row["host"] == heard[0]["host"]), "{heard:?}");
     look().unwrap()
-}
-
-/// A server on a machine whose agent was used before: a folder that appears is found within a minute only.
-fn followed(machine: &Machine, folder: &str) -> Server {
-    std::fs::create_dir_all(machine.home().join(folder)).unwrap();
-    machine.serve()
 }
 
 fn runs(command: &mut Command) -> String {
@@ -135,8 +112,12 @@ fn claude_code_told_by_all_three() {
     let said = machine.set_up((&client, "claude"), &server, &["claude-code", "--yes"]);
     assert!(said.contains("which answered a probe") && said.contains("Proved"), "{said}");
     let result = claude_goes(&machine, &client, &provider);
-    let session =
-        comes_to(&server, claude_sums(&provider.answered()), &["transcript", "otlp_log"], &["transcript", "otlp_log", "hook"]);
+    let session = comes_to(
+        &server,
+        sums(&provider.answered(), claude_code::tokens),
+        &["transcript", "otlp_log"],
+        &["transcript", "otlp_log", "hook"],
+    );
     assert_eq!(session["session"], result["session_id"]);
     assert_eq!((session["tool_calls"].as_array().unwrap().len(), session["turns"].as_array().unwrap().len()), (4, 1));
 
@@ -155,25 +136,6 @@ fn claude_code_told_by_all_three() {
     // The session's and its sub-agent's.
     assert_eq!(row["transcripts"], 2, "{row}");
     assert!(agents(&["agents"]).contains("hooks, telemetry"));
-}
-
-/// Telemetry alone tells the same requests and tokens; of a call that failed, that it did.
-#[test]
-fn claude_code_told_by_telemetry_alone() {
-    let machine = Machine::new();
-    let Some(client) = claude_code::client(claude_code::PINNED) else { return };
-    let Some(provider) = claude_code::Provider::start(&machine, &claude_turns()) else { return };
-    let server = without_transcripts(&machine);
-    machine.set_up((&client, "claude"), &server, &["claude-code", "--yes"]);
-    let path = machine.home().join("claude/settings.json");
-    let mut settings: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    settings["hooks"] = json!({});
-    std::fs::write(&path, settings.to_string()).unwrap();
-    claude_goes(&machine, &client, &provider);
-    let session = comes_to(&server, claude_sums(&provider.answered()), &["otlp_log"], &["otlp_log"]);
-    assert!(
-        session["requests"][0]["witnesses"].as_array().unwrap().iter().all(|name| name.as_str().unwrap().starts_with("otlp"))
-    );
 }
 
 /// Hooks alone tell sessions, turns and calls; of requests and cost nothing is known, which is not 0.
@@ -208,11 +170,16 @@ fn codex_told_by_all_three() {
     let machine = Machine::new();
     let Some(client) = codex::client() else { return };
     let Some(provider) = codex::Provider::start(&machine, &codex_turns()) else { return };
-    let server = followed(&machine, ".codex/sessions");
+    let server = machine.serve();
     let said = machine.set_up((&client, "codex"), &server, &["codex", "--yes"]);
     assert!(said.contains("which answered a probe") && said.contains("trusted them"), "{said}");
     runs(&mut codex::exec(&machine, &client));
-    comes_to(&server, codex_sums(&provider.answered()), &["transcript", "otlp_log"], &["transcript", "otlp_log", "hook"]);
+    comes_to(
+        &server,
+        sums(&provider.answered(), codex::tokens),
+        &["transcript", "otlp_log"],
+        &["transcript", "otlp_log", "hook"],
+    );
 }
 
 fn gemini_turns() -> Value {
@@ -228,9 +195,50 @@ fn gemini_cli_told_by_all_three() {
     let machine = Machine::new();
     let Some(client) = gemini_cli::client() else { return };
     let provider = gemini_cli::Provider::start(&machine, &gemini_turns());
-    let server = followed(&machine, ".gemini/tmp");
+    let server = machine.serve();
     let said = machine.set_up((&client, "gemini"), &server, &["gemini", "--yes"]);
     assert!(said.contains("which answered a probe"), "{said}");
     runs(&mut provider.prompt(&machine, &client));
-    comes_to(&server, gemini_sums(&provider.answered()), &["transcript", "otlp_log"], &["transcript", "otlp_log"]);
+    comes_to(&server, sums(&provider.answered(), gemini_cli::tokens), &["transcript", "otlp_log"], &["transcript", "otlp_log"]);
+}
+
+fn qwen_turns() -> Value {
+    json!([
+        { "text": "Looking.", "calls": [["run_shell_command", { "command": "ls", "is_background": false }],
+              ["read_file", { "file_path": "/nonexistent/file" }]],
+          "usage": { "prompt_tokens": 9000, "cached": 4000, "completion_tokens": 80, "reasoning": 30 } },
+        { "calls": [["run_shell_command", { "command": "exit 3", "is_background": false }]],
+          "usage": { "prompt_tokens": 9500, "cached": 9000, "completion_tokens": 70 } },
+        { "text": "All done.", "usage": { "prompt_tokens": 9800, "cached": 9216, "completion_tokens": 33, "reasoning": 11 } }
+    ])
+}
+
+#[test]
+fn qwen_code_told_by_chats_and_telemetry() {
+    let machine = Machine::new();
+    let Some(client) = qwen_code::client() else { return };
+    let provider = qwen_code::Provider::start(&machine, &qwen_turns());
+    let server = machine.serve();
+    runs(&mut provider.prompt(&machine, &client, &server));
+    let expected = qwen_sums(&provider.answered());
+    let session = comes_to(&server, expected, &["transcript", "otlp_log"], &["transcript", "otlp_log"]);
+    let outcomes: Vec<_> = session["tool_calls"].as_array().unwrap().iter().map(|call| call["outcome"].as_str()).collect();
+    assert_eq!(
+        outcomes.iter().filter(|outcome| **outcome == Some("error")).count(),
+        2,
+        "a file that is not there, and an exit code: {session}"
+    );
+    // The chat alone.
+    let totals: Value = serde_json::from_str(&machine.report("daily")).unwrap();
+    assert_eq!(NAMES.map(|name| totals["totals"][name].as_u64().unwrap_or(0)), expected);
+}
+
+#[test]
+fn qwen_code_told_by_its_telemetry_alone() {
+    let machine = Machine::new();
+    let Some(client) = qwen_code::client() else { return };
+    let provider = qwen_code::Provider::start(&machine, &qwen_turns());
+    let server = without_transcripts(&machine);
+    runs(&mut provider.prompt(&machine, &client, &server));
+    comes_to(&server, qwen_sums(&provider.answered()), &["otlp_log"], &["otlp_log"]);
 }

@@ -1,7 +1,7 @@
 // What is to be acted on.
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { bytes } from "../format.js";
+import { ago, bytes } from "../format.js";
 import { now, zone } from "../state.js";
 
 const WEEK_MS = 7 * 86_400_000;
@@ -17,8 +17,48 @@ function Going({ folder }) {
     <code>ducat setup claude-code --keep-transcripts 365</code> keeps them longer.</p>`;
 }
 
+/** @type {Record<string, string>} */
+const NAMES = { hook: "hooks", transcript: "transcripts", status_line: "status line", api: "API calls" };
+/** @type {Record<string, string>} */
+const TELEMETRY = { otlp_log: "logs", otlp_span: "spans", otlp_metric: "metrics" };
+
+/** `hooks, telemetry (logs, spans)`. @param {string[]} witnesses */
+function names(witnesses) {
+  const signals = witnesses.filter((witness) => witness in TELEMETRY).map((witness) => TELEMETRY[witness]);
+  const others = witnesses.filter((witness) => !(witness in TELEMETRY)).map((witness) => NAMES[witness] ?? witness);
+  return [...others, ...(signals.length ? [`telemetry (${signals.join(", ")})`] : [])].join(", ");
+}
+
+/** Rows that need the same are one notice. @param {any[]} rows @returns {any[][]} */
+function grouped(rows) {
+  const groups = new Map();
+  for (const row of rows.filter((row) => row.quiet)) {
+    const key = JSON.stringify([row.agent, row.host, row.quiet.remedy]);
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  return [...groups.values()];
+}
+
+/** What went quiet of an agent on a host while others go on. @param {{ group: any[], isOneHost: boolean }} properties */
+function Quiet({ group, isOneHost }) {
+  const latest = (/** @type {string[]} */ times) => times.reduce((one, other) => (one > other ? one : other));
+  const [{ agent, host, quiet }] = group;
+  const silent = group.map((row) => row.witness);
+  const others = [...new Set(group.flatMap((row) => row.quiet.others))].filter((other) => !silent.includes(other));
+  const heard = latest(group.map((row) => row.heard_at));
+  const until = latest(group.map((row) => row.quiet.others_heard_at));
+  return html`<p class="notice" title=${`${heard} to ${until}`}>
+    <strong>No word from the ${names(silent)} of ${agent}${isOneHost ? "" : ` on ${host}`} since ${ago(heard, now.value)}, while its ${names(others) || "others"} went on until ${ago(until, now.value)}.</strong>${" "}
+    ${quiet.remedy.split("`").map((/** @type {string} */ part, /** @type {number} */ place) => (place % 2 ? html`<code>${part}</code>` : part))}</p>`;
+}
+
 export function Notices() {
   const { data } = useAnswer("history");
+  const witnesses = useAnswer("witnesses").data?.rows ?? [];
   const going = (data?.rows ?? []).filter((/** @type {any} */ folder) => folder.files > 0 && folder.next_deletion_at && Date.parse(folder.next_deletion_at) - now.value < WEEK_MS);
-  return going.map((/** @type {any} */ folder) => html`<${Going} key=${folder.folder} folder=${folder} />`);
+  const isOneHost = new Set(witnesses.map((/** @type {any} */ row) => row.host)).size <= 1;
+  return [
+    ...grouped(witnesses).map((group) => html`<${Quiet} key=${`${group[0].agent} ${group[0].host} ${group[0].witness}`} group=${group} isOneHost=${isOneHost} />`),
+    ...going.map((/** @type {any} */ folder) => html`<${Going} key=${folder.folder} folder=${folder} />`),
+  ];
 }

@@ -6,7 +6,7 @@ use ducat_ledger::{Fact, FieldClass, Holder, Holders, Key, KeySpace, Session, To
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use crate::claude_code::tool;
-use crate::{Workspaces, json};
+use crate::{Workspaces, claude_code, codex, gemini_cli, json};
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,25 @@ pub enum HookVerdict {
     Excluded,
     /// The reason, naming the field.
     Malformed(&'static str),
+}
+
+/// Tells the facts of an event, whole or redacted, that happened at a time.
+pub type DecodeEvent = fn(&[u8], UnixMs, &mut dyn Workspaces, &mut dyn FnMut(Fact)) -> HookVerdict;
+
+/// What decodes events by the name of who tells them; hooks of agents, and what else comes the same way.
+pub const EVENTS: [(&str, DecodeEvent); 6] = [
+    (claude_code::AGENT, claude_code::decode_hook),
+    (codex::AGENT, codex::decode_hook),
+    (gemini_cli::AGENT, gemini_cli::decode_hook),
+    (claude_code::STATUS_LINE, claude_code::decode_status_line),
+    (claude_code::RESULT, claude_code::decode_result),
+    (codex::RESULT, codex::decode_result),
+];
+
+/// The decoder of one who tells events; the error names those that are known.
+pub fn event_decoder(agent: &str) -> Result<DecodeEvent, String> {
+    let known = EVENTS.iter().find(|(name, _)| *name == agent).map(|(_, decode)| *decode);
+    known.ok_or_else(|| format!("agent: {agent:?} is not known; there are {}", EVENTS.map(|(name, _)| name).join(", ")))
 }
 
 /// The fields that Codex and Gemini CLI write as Claude Code does.

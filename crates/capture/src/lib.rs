@@ -1,22 +1,28 @@
 //! What agents say, decoded into facts: bytes in, facts out. Pure: no I/O, no clock.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod amp;
 pub mod claude_code;
+pub mod cline;
 pub mod codex;
 pub mod copilot;
+pub mod cursor;
+pub mod droid;
 pub mod gemini_cli;
+pub mod goose;
 mod hook;
 mod json;
 pub mod opencode;
 pub mod otlp;
 pub mod pi;
+pub mod qwen_code;
 mod telling;
 mod transcript;
 
 use std::path::Path;
 use std::sync::Arc;
 
-pub use hook::HookVerdict;
+pub use hook::{DecodeEvent, EVENTS, HookVerdict, event_decoder};
 pub use transcript::{Agent, Detail, FileState, Form, LineVerdict, decode_document};
 
 /// Where an agent worked, as the caller resolved it from a working directory.
@@ -34,6 +40,11 @@ pub trait Workspaces {
 
     /// The working directory that an agent noted in this folder beside its transcripts, where these tell none.
     fn noted_in(&mut self, _folder: &Path) -> Option<String> {
+        None
+    }
+
+    /// The content of a file of moderate size that the agent keeps beside its transcripts; `None` where there is none.
+    fn beside(&mut self, _file: &Path) -> Option<Arc<[u8]>> {
         None
     }
 }

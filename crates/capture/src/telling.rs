@@ -120,11 +120,16 @@ pub(crate) fn billing(provider: &str) -> Option<Billing> {
     }
 }
 
-/// The key of a tool call: the provider's id, which copies in forks keep. Some providers count their calls anew in each answer (`bash:0`);
-/// such ids name a call only within their message.
+/// The key of a tool call or an answer: the provider's id, which copies in forks keep. Some providers count their calls anew in each answer
+/// (`bash:0`), or draw ids from a few hundred (Ollama's `chatcmpl-417`); such ids name only one of this message, session or trace.
 pub(crate) fn call_id(id: &str, message: &str) -> String {
+    if is_unique(id) { id.to_owned() } else { format!("{message}/{id}") }
+}
+
+/// Whether an id is long enough to be drawn once.
+pub(crate) fn is_unique(id: &str) -> bool {
     const SHORTEST_UNIQUE: usize = 16;
-    if id.len() >= SHORTEST_UNIQUE { id.to_owned() } else { format!("{message}/{id}") }
+    id.len() >= SHORTEST_UNIQUE
 }
 
 /// Input without cached, and cached, from clients whose input includes it; a part larger than its whole is refused.

@@ -23,6 +23,15 @@ const CHAT: [&str; 3] = [
     r#"{"id":"m1","timestamp":"2026-11-24T02:47:33.149Z","type":"gemini","content":"x","tokens":{"input":7000,"output":40,"cached":1000,"thoughts":100,"tool":5,"total":7145},"model":"gemini-2.5-pro","toolCalls":[{"id":"c","name":"read_file","args":{},"result":[],"status":"cancelled","timestamp":"2026-11-24T02:47:33.220Z"}]}"#,
 ];
 
+#[test]
+fn whose_a_file_is_says_its_head_and_no_words_in_it() {
+    let of = |head: &str| Agent::of_file(Path::new("/from/some.jsonl"), head.as_bytes());
+    assert_eq!(of(&CHAT.join("\n")), Some(Agent::GeminiCli));
+    assert_eq!(of(r#"{"sessionId":"g","projectHash":"bb97","messages":[{"id":"cut off"#), Some(Agent::GeminiCli));
+    let told = r#"{"sessionId":"s","type":"assistant","message":{"content":[{"type":"tool_use","input":{"pattern":"projectHash","projectHash":1}}]}}"#;
+    assert_eq!(of(told), Some(Agent::ClaudeCode));
+}
+
 fn decode(agent: Agent, lines: &[&str]) -> (Vec<Request>, Vec<ToolCall>) {
     let mut state = FileState::of(agent, Path::new("/h/chats/session-x.jsonl"));
     let (mut requests, mut calls): (Vec<Request>, Vec<ToolCall>) = (Vec::new(), Vec::new());
@@ -74,6 +83,23 @@ fn a_forks_copies_are_its_parents() {
     let keys = |requests: &[Request]| requests.iter().map(|request| request.key).collect::<Vec<_>>();
     assert_eq!(keys(&copies), keys(&parents));
     assert_ne!(copies[0].holders, parents[0].holders);
+}
+
+/// The oldest clients' turns have no ids; two threads may begin with the same counts.
+#[test]
+fn calls_of_turns_without_ids_are_of_their_thread_and_a_forks_copies_of_the_parents() {
+    let bare: Vec<String> = ROLLOUT.iter().map(|line| line.replace("\"turn_id\":\"t1\",", "")).collect();
+    assert!(!bare.concat().contains("turn_id"), "{bare:?}");
+    let keys = |heads: &[(&str, &str)]| {
+        let head = |(id, from): &(&str, &str)| bare[0].replace("\"id\":\"a\"", &format!("\"id\":\"{id}\"{from}"));
+        let lines: Vec<String> = heads.iter().map(head).chain(bare[1..].iter().cloned()).collect();
+        let (requests, _) = decode(Agent::Codex, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        requests.iter().map(|request| request.key).collect::<Vec<_>>()
+    };
+    let parents = keys(&[("a", "")]);
+    let others = keys(&[("c", "")]);
+    assert!(parents.iter().all(|key| !others.contains(key)));
+    assert_eq!(keys(&[("b", ",\"forked_from_id\":\"a\""), ("a", "")]), parents);
 }
 
 #[test]
@@ -145,5 +171,28 @@ proptest! {
     #[test]
     fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         try_all(&bytes);
+    }
+}
+
+/// Files that Gemini CLI keeps beside its chats.
+#[test]
+fn of_gemini_s_files_only_chats_are_chats() {
+    let takes = |path: &str| Agent::GeminiCli.takes(Path::new(path));
+    assert!(takes("/h/.gemini/tmp/proj/chats/session-2026-11-25T14-35-cbb34314.jsonl"));
+    assert!(takes("/h/.gemini/tmp/4bc0/chats/session-2026-01-25T14-35-cbb34314.json"));
+    let checkpoint = "/h/.gemini/tmp/4bc0/checkpoints/2026-11-25T14-35-00_000Z-notes.txt-write_file.json";
+    for path in
+        ["/h/.gemini/projects.json", "/h/.gemini/tmp/4bc0/logs.json", "/h/.gemini/tmp/4bc0/checkpoint-tag.json", checkpoint]
+    {
+        assert!(!takes(path), "{path}");
+    }
+    // Wherever they lie, by how they begin.
+    for head in [
+        r#"{"projects":{"/tmp/app":"app"}}"#,
+        r#"[{"sessionId":"a","messageId":0,"type":"user","message":"do it"}]"#,
+        r#"{"history":[{"role":"user","parts":[{"text":"the \"sessionId\" and the projectHash"}]}],"authType":"gemini-api-key"}"#,
+        r#"{"history":[],"clientHistory":[],"toolCall":{"name":"write_file","args":{}},"commitHash":"c5ff"}"#,
+    ] {
+        assert_eq!(Agent::of_file(Path::new("/backup/file.json"), head.as_bytes()), None, "{head}");
     }
 }

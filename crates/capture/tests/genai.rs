@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{
-    CacheWrites, Exported, Labels, SplitCacheWrites, Surroundings, decode_logs, decode_metrics, decode_traces,
-};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Billing, Fact, IncidentKind, Key, Outcome, Request, Session, ToolCall, Turn, Witness};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -18,14 +16,6 @@ use serde_json::{Value, json};
 /// After the captures.
 const NOW: i64 = 1_795_700_000_000;
 const CONVENTIONS: [&str; 3] = ["opentelemetry", "openinference", "openllmetry"];
-
-struct Unsplit;
-
-impl SplitCacheWrites for Unsplit {
-    fn split(&self, _: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        None
-    }
-}
 
 /// What is believed of all facts that were told.
 #[derive(Debug, Default, PartialEq)]
@@ -75,7 +65,8 @@ fn answered(convention: &str) -> Vec<Value> {
 }
 
 fn decode_all(traces: &[ExportTraceServiceRequest], metrics: &[ExportMetricsServiceRequest]) -> (Believed, Exported) {
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &Unsplit, labels: &Labels::default(), now: NOW };
+    let mut around =
+        Surroundings { workspaces: &mut AsTold, memory: &Memory::default(), dimensions: &Dimensions::default(), now: NOW };
     let (mut believed, mut exported) = (Believed::default(), Exported::default());
     for metrics in metrics {
         exported = decode_metrics(metrics, &mut around, &mut |fact| believed.hear(fact));
@@ -385,7 +376,7 @@ fn a_parent_counts_nothing_whatever_it_sums_up() {
 fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
     let attributes = [
         ("gen_ai.operation.name", json!("chat")),
-        ("gen_ai.response.id", json!("chatcmpl-1")),
+        ("gen_ai.response.id", json!("chatcmpl-BQ3f9x2Lq7")),
         ("gen_ai.response.model", json!("gpt-5.4")),
         ("gen_ai.usage.input_tokens", json!(10)),
         ("gen_ai.usage.output_tokens", json!(3)),
@@ -401,14 +392,52 @@ fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
         "resource": first["resourceSpans"][0]["resource"], "scopeLogs": [{ "scope": { "name": "one" }, "logRecords": [log] }]
     }] });
     let (mut believed, _) = decode_all(&[first, second].map(|span| serde_json::from_value(span).unwrap()), &[]);
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &Unsplit, labels: &Labels::default(), now: NOW };
+    let mut around =
+        Surroundings { workspaces: &mut AsTold, memory: &Memory::default(), dimensions: &Dimensions::default(), now: NOW };
     let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
     assert_eq!((told.accepted, told.reason), (1, None));
     let request = believed.only();
-    assert_eq!(request.id, "chatcmpl-1");
+    assert_eq!(request.id, "chatcmpl-BQ3f9x2Lq7");
     assert_eq!(request.reported_cost_nano.get(), Some(&250_000_000));
     assert_eq!(request.started_at.get(), Some(&1_795_600_000_000));
     assert_eq!(request.witnesses.names(), ["otlp_log", "otlp_span"]);
+}
+
+#[test]
+fn an_event_without_a_span_is_known_by_its_answers_id() {
+    let decode_event = |id: &str, session: Option<&str>| {
+        let text = |key: &str, text: &str| json!({ "key": key, "value": { "stringValue": text } });
+        let mut attributes = vec![text("gen_ai.operation.name", "chat"), text("gen_ai.response.id", id)];
+        attributes.extend(session.map(|session| text("session.id", session)));
+        attributes.push(json!({ "key": "gen_ai.usage.output_tokens", "value": { "intValue": "7" } }));
+        let log = json!({ "timeUnixNano": "1795600000000000000", "eventName": "gen_ai.client.inference.operation.details", "attributes": attributes });
+        let logs = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [log] }] }] });
+        let (mut believed, dimensions, memory) = (Believed::default(), Dimensions::default(), Memory::default());
+        let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: NOW };
+        let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
+        (believed, told)
+    };
+    let (believed, told) = decode_event("chatcmpl-BQ3f9x2Lq7", None);
+    assert_eq!((told.accepted, told.reason), (1, None));
+    let request = believed.only();
+    assert_eq!((request.id.as_str(), request.usage().output), ("chatcmpl-BQ3f9x2Lq7", 7));
+    assert!(request.holders.is_empty() && request.turn.is_untold() && believed.turns.is_empty() && believed.sessions.is_empty());
+    assert_eq!(decode_event("chatcmpl-BQ3f9x2Lq7", Some("s")).0.sessions.len(), 1);
+    let (believed, told) = decode_event("chatcmpl-417", Some("s"));
+    assert_eq!((believed, told.rejected), (Believed::default(), 1));
+    assert_eq!(told.reason.unwrap(), "log record 1: trace_id: not 16 bytes, or all zero");
+}
+
+/// Ollama draws its ids from 999.
+#[test]
+fn a_short_response_id_names_one_request_of_its_trace_only() {
+    let attributes = [("gen_ai.operation.name", json!("chat")), ("gen_ai.response.id", json!("chatcmpl-417"))];
+    let first = span("shop", "one", &attributes);
+    let (mut twice, mut later) = (first.clone(), first.clone());
+    twice["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["spanId"] = json!("eee19b7ec3c1b175");
+    later["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] = json!("5b8efff798038103d269b633813fc60d");
+    let believed = decode_all(&[first, twice, later].map(|span| serde_json::from_value(span).unwrap()), &[]).0;
+    assert_eq!(believed.requests.len(), 2);
 }
 
 #[test]
@@ -417,7 +446,7 @@ fn services_become_agents_and_never_another_one() {
     for (service, agent) in [
         ("My Shop (prod)", "my-shop-prod"),
         ("Claude Code", "otlp-claude-code"),
-        ("pi", "otlp-pi"),
+        ("amp", "otlp-amp"),
         ("", "unknown-service"),
         ("買い物", "unknown-service"),
         ("unknown_service:python", "unknown-service-python"),
@@ -428,7 +457,8 @@ fn services_become_agents_and_never_another_one() {
         assert!(believed.only().input_tokens.is_untold());
     }
     assert_eq!(decode_span(span(&"x".repeat(200), "", &kind)).0.only().agent, "x".repeat(64));
-    for service in ["claude-code", "codex_exec", "gemini-cli", "qwen-code"] {
+    // Those of agents are decoded as theirs, or repeat what their transcripts tell under other ids.
+    for service in ["claude-code", "codex_exec", "gemini-cli", "qwen-code", "github-copilot", "copilot-cli", "opencode", "pi"] {
         assert_eq!(decode_span(span(service, "", &kind)).0, Believed::default(), "{service}");
     }
 }

@@ -2,19 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{
-    CacheWrites, Exported, Labels, SplitCacheWrites, Surroundings, decode_logs, decode_metrics, decode_traces,
-};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-struct Unsplit;
-
-impl SplitCacheWrites for Unsplit {
-    fn split(&self, _: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        None
-    }
-}
 
 /// Names that decoding looks at, and any other.
 fn name() -> impl Strategy<Value = String> {
@@ -56,8 +46,8 @@ fn value() -> impl Strategy<Value = Value> {
 fn is_counted(decode: impl FnOnce(&mut Surroundings<'_>) -> Exported) -> bool {
     let told = decode(&mut Surroundings {
         workspaces: &mut AsTold,
-        split_cache_writes: &Unsplit,
-        labels: &Labels::default(),
+        memory: &Memory::default(),
+        dimensions: &Dimensions::default(),
         now: 1_795_700_000_000,
     });
     told.accepted + told.rejected == 1 && (told.rejected > 0) == told.reason.is_some()

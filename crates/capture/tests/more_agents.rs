@@ -1,4 +1,4 @@
-//! OpenCode, Pi and GitHub Copilot CLI, as the real clients wrote it against a stand-in that logged what it answered with: requests of 9000, 9500 and
+//! OpenCode, Pi, GitHub Copilot CLI and Qwen Code, as the real clients wrote it against a stand-in that logged what it answered with: requests of 9000, 9500 and
 //! 9800 input tokens (4000, 9000 and 9216 of them cached) and 80, 70 and 33 output tokens (30, 0 and 11 of them reasoning).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::opencode::{Row, RowOf, decode_row};
+use ducat_capture::otlp::{Dimensions, Memory, Surroundings, decode_logs};
 use ducat_capture::{Agent, AsTold, Detail, FileState, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, Key, Outcome, Request, ToolCall};
 use serde_json::Value;
@@ -162,6 +163,19 @@ fn pi_tells_input_without_cache_and_output_with_reasoning() {
     assert_eq!(outcomes, [(Outcome::Ok, None), (Outcome::Error, kind("not_found")), (Outcome::Error, kind("exit_code"))]);
 }
 
+/// Ollama draws its ids from 999.
+#[test]
+fn a_short_response_id_of_pi_names_one_request_of_its_entry_only() {
+    let line = |entry: &str| {
+        format!(
+            r#"{{"type":"message","id":"{entry}","timestamp":"2026-11-24T10:00:00.000Z","message":{{"role":"assistant","responseId":"chatcmpl-417","provider":"ollama","model":"m","usage":{{"input":1,"output":1,"cacheRead":0,"cacheWrite":0}},"timestamp":1795514400000}}}}"#
+        )
+    };
+    let facts = lines(Agent::Pi, [line("a1"), line("b2"), line("a1")].join("\n").as_bytes(), &mut AsTold);
+    let ids: Vec<_> = requests(&facts).into_iter().map(|request| request.id).collect();
+    assert_eq!(ids, ["a1/1795514400000/chatcmpl-417", "b2/1795514400000/chatcmpl-417"]);
+}
+
 #[test]
 fn copilot_tells_every_request_by_its_record_and_nothing_twice() {
     let facts = lines(Agent::CopilotCli, &fixture("copilot-cli/events-1.0.102.jsonl").1, &mut AsTold);
@@ -179,10 +193,78 @@ fn older_copilots_tell_sums_at_shutdown_each_in_its_way() {
         let requests = requests(&facts);
         let sum = [6084, 22216, 183, 41];
         assert_eq!(requests.iter().map(tokens).collect::<Vec<_>>(), [sum, sum], "{version}");
-        assert!(requests.iter().all(|request| request.is_sum.get() == Some(&true)));
+        assert!(requests.iter().all(|request| request.is_sum.get() == Some(&true) && request.is_unlogged()));
         assert_eq!(requests[0].billing.get(), Some(&Billing::Credits));
         assert_eq!(calls(&facts).len(), 6);
     }
+}
+
+#[test]
+fn qwen_code_tells_every_answer_by_its_id_and_how_calls_ended() {
+    let (path, bytes) = fixture("qwen-code/chat-0.15.10.jsonl");
+    assert_eq!(Agent::of_file(&path, &bytes), Some(Agent::QwenCode));
+    let facts = lines(Agent::QwenCode, &bytes, &mut AsTold);
+    let told = requests(&facts);
+    assert_eq!(told.iter().map(tokens).collect::<Vec<_>>(), ANSWERED);
+    assert_eq!(told[0].id, "chatcmpl-mock35d39c16b6000001");
+    assert!(told.iter().all(|request| request.turn.get().is_some() && request.duration_ms.get().is_some()));
+    let ended = |name: &str, outcome, kind: Option<&str>| (name.to_owned(), Some(outcome), kind.map(str::to_owned));
+    assert_eq!(
+        calls(&facts),
+        [
+            ended("run_shell_command", Outcome::Ok, None),
+            ended("read_file", Outcome::Error, Some("not_found")),
+            ended("run_shell_command", Outcome::Error, Some("exit_code"))
+        ]
+    );
+    let of = |fact: &Fact| if let Fact::Turn(turn) = fact { turn.prompt_bytes.get().copied() } else { None };
+    assert_eq!(facts.iter().filter_map(of).collect::<Vec<_>>(), [5]);
+    // Without the telemetry in it, messages tell the same.
+    let text = String::from_utf8(bytes).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.contains("ui_telemetry")).collect();
+    let messages = requests(&lines(Agent::QwenCode, without.join("\n").as_bytes(), &mut AsTold));
+    assert_eq!(messages.iter().map(tokens).collect::<Vec<_>>(), ANSWERED);
+}
+
+#[test]
+fn qwen_code_telemetry_tells_the_answers_of_its_chat() {
+    let chat = requests(&lines(Agent::QwenCode, &fixture("qwen-code/chat-0.15.10.jsonl").1, &mut AsTold));
+    let (memory, dimensions) = (Memory::default(), Dimensions::default());
+    let now = 1_795_700_000_000;
+    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now };
+    let mut facts = Vec::new();
+    for export in fixture("qwen-code/logs-0.15.10.jsonl").1.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        decode_logs(&serde_json::from_slice(export).unwrap(), &mut around, &mut |fact| facts.push(fact));
+    }
+    let told = requests(&facts);
+    assert_eq!(told.iter().map(tokens).collect::<Vec<_>>(), ANSWERED);
+    assert_eq!(
+        told.iter().map(|request| request.key).collect::<Vec<_>>(),
+        chat.iter().map(|request| request.key).collect::<Vec<_>>()
+    );
+    let mut ended: Vec<_> = calls(&facts).into_iter().map(|(name, outcome, _)| (name, outcome)).collect();
+    ended.sort();
+    // Whether a shell's command failed it does not say.
+    let shell = || ("run_shell_command".to_owned(), None);
+    assert_eq!(ended, [("read_file".to_owned(), Some(Outcome::Error)), shell(), shell()]);
+}
+
+#[test]
+fn a_qwen_code_fork_counts_what_it_copied_in_its_parent() {
+    let (_, bytes) = fixture("qwen-code/chat-0.15.10.jsonl");
+    let parent = lines(Agent::QwenCode, &bytes, &mut AsTold);
+    let text = String::from_utf8(bytes).unwrap().replace("64169137", "aaaaaaaa");
+    let copy =
+        text.replace("\"parentUuid\"", r#""forkedFrom":{"sessionId":"64169137-3306-46a2-8629-7980a183fe84"},"parentUuid""#);
+    let fork = lines(Agent::QwenCode, copy.as_bytes(), &mut AsTold);
+    let all = [parent.clone(), fork.clone()].concat();
+    assert_eq!(requests(&all).len(), 3);
+    assert_eq!(calls(&all).len(), 3);
+    let opened = |facts: &[Fact]| {
+        let of = |fact: &Fact| if let Fact::Session(session) = fact { session.opened_at.get().copied() } else { None };
+        facts.iter().find_map(of)
+    };
+    assert_eq!((opened(&parent), opened(&fork)), (Some(1_795_616_161_694), None), "it wrote nothing of its own yet");
 }
 
 #[test]
@@ -195,6 +277,7 @@ fn excluded_places_tell_nothing() {
     }
     assert!(lines(Agent::Pi, &fixture("pi/session-0.73.1.jsonl").1, &mut Nowhere).is_empty());
     assert!(lines(Agent::CopilotCli, &fixture("copilot-cli/events-1.0.102.jsonl").1, &mut Nowhere).is_empty());
+    assert!(lines(Agent::QwenCode, &fixture("qwen-code/chat-0.15.10.jsonl").1, &mut Nowhere).is_empty());
     let (path, bytes) = fixture("opencode/export-1.18.33.json");
     let mut facts = 0;
     decode_document(Agent::OpenCode, &bytes, &path, &mut Nowhere, Detail::All, &mut |_| facts += 1);
@@ -230,4 +313,12 @@ fn hostile_bytes_are_refused_or_tell_nothing() {
     state.decode_line(hostile[9].as_bytes(), &mut AsTold, Detail::All, &mut |fact| told.push(fact));
     let request = requests(&told).remove(0);
     assert_eq!((request.input_tokens.get(), request.cache_read_tokens.get()), (Some(&1), None), "a part larger than its whole");
+}
+
+#[test]
+fn words_of_documents_in_a_prompt_make_no_lines_another_agents() {
+    let prompt = r#"{"type":"user","message":{"content":"{ \"tokenUsage\" \"cacheCreationTokens\" \"thinkingTokens\" }"},"id":"T-1","messages":1,
+        "updated_at":1,"agent":1,"sessionId":"ses_1","tokenUsage":1,"cacheCreationTokens":1,"thinkingTokens":1,"projectID":1}"#;
+    assert_eq!(Agent::of_file(Path::new("/x/a.jsonl"), prompt.as_bytes()), Some(Agent::ClaudeCode));
+    assert_eq!(Agent::of_file(Path::new("/x/a.csv"), prompt.as_bytes()), None);
 }

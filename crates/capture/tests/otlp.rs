@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ducat_capture::AsTold;
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
-use ducat_prices::PriceTable;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -50,8 +49,12 @@ impl Export {
     }
 
     fn decode(&self, told: &mut Told) -> Exported {
-        let (prices, labels) = (PriceTable::embedded(), Labels::default());
-        let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
+        self.decode_with(&Memory::default(), told)
+    }
+
+    fn decode_with(&self, memory: &Memory, told: &mut Told) -> Exported {
+        let dimensions = Dimensions::default();
+        let mut around = Surroundings { workspaces: &mut AsTold, memory, dimensions: &dimensions, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {
@@ -87,9 +90,9 @@ fn exports(name: &str, signals: &[&str]) -> Vec<Export> {
 }
 
 fn decode<'a>(exports: impl IntoIterator<Item = &'a Export>) -> Told {
-    let mut told = Told::default();
+    let (mut told, memory) = (Told::default(), Memory::default());
     for export in exports {
-        let exported = export.decode(&mut told);
+        let exported = export.decode_with(&memory, &mut told);
         assert_eq!((exported.rejected, exported.reason), (0, None));
     }
     told
@@ -235,6 +238,27 @@ fn a_request_without_an_id_is_keyless_and_one_without_counts_is_rejected_by_name
     }
 }
 
+/// As clients before 2.1.112 tell it.
+#[test]
+fn a_call_without_an_id_is_keyless_and_no_fault_of_the_sender() {
+    let result = json!({ "session.id": "s", "tool_name": "Bash", "success": "true", "duration_ms": "40" });
+    let unnamed = json!({ "session.id": "s", "tool_name": "mcp_tool", "success": "true" });
+    let refused = json!({ "session.id": "s", "tool_name": "Bash", "decision": "reject" });
+    let mut told = Told::default();
+    for export in [
+        log("tool_result", result.clone()),
+        log("tool_result", result),
+        log("tool_result", unnamed),
+        log("tool_decision", refused),
+    ] {
+        let done = export.decode(&mut told);
+        assert_eq!(done.rejected, 0, "{:?}", done.reason);
+    }
+    let calls: Vec<_> = told.calls.values().collect();
+    assert_eq!(calls.len(), 1);
+    assert_eq!((calls[0].keyless.get(), calls[0].duration_ms()), (Some(&true), Some(40)));
+}
+
 #[test]
 fn attributes_become_user_team_host_and_labels() {
     let mut attributes = api_request();
@@ -314,6 +338,21 @@ fn a_cumulative_counter_counts_its_last_value_and_a_restart_goes_on() {
     let exported = wrong.decode(&mut told);
     assert_eq!(exported.reason.unwrap(), "data point 1: gemini_cli.token.usage: value: missing or no count");
     assert_eq!((exported.rejected, told.facts), (1, 0));
+}
+
+#[test]
+fn a_counter_that_fell_without_a_new_start_is_named_and_not_added() {
+    const START: u64 = 1_795_488_453_147_000_000;
+    let of =
+        |time, input: u64| gemini_metric(&[gemini_tokens("input", START, START + time, json!({ "asInt": input.to_string() }))]);
+    let (mut told, memory) = (Told::default(), Memory::default());
+    for (time, input) in [(60, 100), (120, 100), (30, 70)] {
+        assert_eq!(of(time, input).decode_with(&memory, &mut told).rejected, 0, "{input}");
+    }
+    let exported = of(180, 40).decode_with(&memory, &mut told);
+    let reason = "data point 1: gemini_cli.token.usage: value: fell from 100 to 40 without a new start; it is not counted";
+    assert_eq!((exported.rejected, exported.reason.as_deref()), (1, Some(reason)));
+    assert_eq!(told.requests.values().map(|sum| sum.usage().input).collect::<Vec<_>>(), [100]);
 }
 
 const SIGNALS: [&str; 3] = ["logs", "traces", "metrics"];

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::thread;
 
 use ducat_capture::Agent;
-use ducat_ledger::UnixMs;
+use ducat_ledger::{Freshness, UnixMs};
 use ducat_scan::{TranscriptFile, agent_homes, find_transcripts};
+use ducat_ship::host_name;
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::doctor::says_version_within;
+use crate::doctor::{local, says_version_within};
+use crate::quiet::{Notice, notices};
 use crate::setup::client::on_path;
 use crate::setup::{CLIENT_PATIENCE, Wired, wired};
 use crate::table;
@@ -20,11 +23,14 @@ use crate::table;
 /// List the agents that Ducat knows: installed, found, wired, last told of
 ///
 /// Witnesses are who tells of an agent: transcript, hook, otlp_log, otlp_span, otlp_metric. Times are of the newest request, tool call or turn that
-/// each told of, from the ledger.
+/// each told of, from the ledger. A witness is quiet when others go on telling of what it would have told, for half an hour (the transcript: two
+/// hours, otlp_metric: one) or in five moments; an idle agent has none. Exits 0 when none is quiet, 1 when one is, 2 when it could not be told.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  ducat agents\n  ducat agents --json | jq '.rows[] | select(.version)'")]
+#[command(
+    after_help = "Examples:\n  ducat agents\n  ducat agents --json | jq '.rows[] | select(.version)'\n  ducat agents --json | jq -r '.quiet[].remedy'"
+)]
 pub struct Args {
-    /// JSON: {"schema_version":1,"rows":[…]}
+    /// JSON: {"schema_version":1,"rows":[…],"quiet":[…]}
     #[arg(long)]
     json: bool,
 }
@@ -40,16 +46,20 @@ struct Row {
     transcripts: usize,
     /// Null for agents that `ducat setup` is not for.
     wired: Option<Wired>,
-    /// By witness, RFC 3339.
-    last_told_at: BTreeMap<&'static str, String>,
+    /// By witness.
+    #[serde(serialize_with = "as_rfc3339")]
+    last_told_at: BTreeMap<&'static str, UnixMs>,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let rows = rows()?;
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (rows, fresh) = rows()?;
+    let notices = notices(&fresh);
+    let code = ExitCode::from(u8::from(!notices.is_empty()));
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::json!({ "schema_version": 1, "rows": rows }))?;
-        return Ok(());
+        let quiet: Vec<_> = notices.iter().flat_map(quiet_json).collect();
+        writeln!(out, "{}", serde_json::json!({ "schema_version": 1, "rows": rows, "quiet": quiet }))?;
+        return Ok(code);
     }
     let mut list = table::table(&["AGENT", "VERSION", "WIRED", "LAST TOLD BY", "TRANSCRIPTS"], 4);
     for row in &rows {
@@ -57,8 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             (None, _) => "not installed".to_owned(),
             (Some(_), version) => version.clone().unwrap_or_else(|| "unknown".to_owned()),
         };
-        let told =
-            row.last_told_at.iter().map(|(witness, at)| format!("{witness} {}", at.get(..16).unwrap_or(at).replace('T', " ")));
+        let told = row.last_told_at.iter().map(|(witness, at)| format!("{witness} {}", local(*at)));
         list.add_row([
             row.agent.to_owned(),
             version,
@@ -67,7 +76,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             row.transcripts.to_string(),
         ]);
     }
-    Ok(writeln!(out, "{}", table::lines(&list))?)
+    writeln!(out, "{}", table::lines(&list))?;
+    for notice in &notices {
+        writeln!(out, "\n{}\n  → {}", notice.what, notice.remedy)?;
+    }
+    Ok(code)
+}
+
+fn quiet_json(notice: &Notice<'_>) -> Vec<serde_json::Value> {
+    let row = |row: &&Freshness| {
+        let quiet = row.quiet?;
+        Some(serde_json::json!({
+            "agent": row.agent, "host": row.host, "witness": row.witness.name(), "heard_at": rfc3339(row.heard_at),
+            "others": quiet.others.names(), "others_heard_at": rfc3339(quiet.until), "remedy": notice.remedy,
+        }))
+    };
+    notice.rows.iter().filter_map(row).collect()
 }
 
 fn words(wired: Option<Wired>) -> &'static str {
@@ -80,15 +104,17 @@ fn words(wired: Option<Wired>) -> &'static str {
     }
 }
 
-fn rows() -> anyhow::Result<Vec<Row>> {
+/// The agents, and how it stands with their witnesses.
+fn rows() -> anyhow::Result<(Vec<Row>, Vec<Freshness>)> {
     let database = data_folder().map(|data| DataFolder::database_in(&data)).filter(|path| path.exists());
-    let told = match database {
+    let (told, fresh) = match database {
         Some(path) => {
             let reader = Reader::open(&path)?;
             reader.check_schema()?;
-            reader.last_witnessed(TenantId::LOCAL)?
+            let now = Timestamp::now().as_millisecond();
+            (reader.last_witnessed(TenantId::LOCAL)?, reader.freshness(TenantId::LOCAL, &host_name(), now)?)
         }
-        None => BTreeMap::new(),
+        None => Default::default(),
     };
     // What cannot be read is told by `ducat import` and `ducat doctor`.
     let transcripts = find_transcripts(&agent_homes(), &mut Vec::new());
@@ -99,7 +125,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         asked.into_iter().filter_map(|asked| asked.join().ok()).collect()
     });
     rows.sort_by_key(|row| row.agent);
-    Ok(rows)
+    Ok((rows, fresh))
 }
 
 fn row(agent: Agent, transcripts: &[TranscriptFile], told: &BTreeMap<String, BTreeMap<&'static str, UnixMs>>) -> Row {
@@ -111,7 +137,7 @@ fn row(agent: Agent, transcripts: &[TranscriptFile], told: &BTreeMap<String, BTr
         program: program.map(|path| path.display().to_string()),
         transcripts: transcripts.iter().filter(|file| file.agent == Some(agent)).count(),
         wired: wired(agent),
-        last_told_at: told.filter_map(|(witness, at)| Some((*witness, rfc3339(*at)?))).collect(),
+        last_told_at: told.map(|(witness, at)| (*witness, *at)).collect(),
     }
 }
 
@@ -123,7 +149,19 @@ fn program_of(agent: Agent) -> &'static str {
         Agent::CopilotCli => "copilot",
         Agent::OpenCode => "opencode",
         Agent::Pi => "pi",
+        Agent::Cline => "cline",
+        Agent::RooCode => "roo",
+        Agent::KiloCode => "kilo",
+        Agent::Amp => "amp",
+        Agent::Goose => "goose",
+        Agent::Droid => "droid",
+        Agent::Cursor => "cursor-agent",
+        Agent::QwenCode => "qwen",
     }
+}
+
+fn as_rfc3339<S: serde::Serializer>(told: &BTreeMap<&'static str, UnixMs>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(told.iter().filter_map(|(witness, at)| Some((witness, rfc3339(*at)?))))
 }
 
 fn rfc3339(at: UnixMs) -> Option<String> {

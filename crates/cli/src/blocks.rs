@@ -169,9 +169,7 @@ mod tests {
                 team: None,
                 host: None,
                 billing: None,
-                subagent_type: None,
-                skill: None,
-                mcp_server: None,
+                attributes: ducat_ledger::Attributes::default(),
                 sums: ducat_ledger::RequestRollup { requests: 1, cost_nano: 4_000_000_000, ..Default::default() },
             });
         }

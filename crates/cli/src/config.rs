@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, anyhow, bail};
-use ducat_capture::otlp::Labels;
+use ducat_capture::otlp::Dimensions;
 use ducat_prices::{PriceOverrides, PriceTable};
 use ducat_report::{Currency, CurrencyError, Group, Groups, Settings};
 use ducat_server::{ForwardConfig, OtlpConfig, PublicUrl};
@@ -68,20 +68,18 @@ pub struct Otlp {
     pub forward_url: Option<String>,
     /// Headers for it, each `name: value`.
     pub forward_headers: Vec<String>,
-    /// Attributes that become labels of requests.
+    /// Attributes that tell the user; the first that is there.
+    pub user: Vec<String>,
+    /// And the team.
+    pub team: Vec<String>,
+    /// Attributes that become labels of requests: `NAME`, or `NAME=ATTRIBUTE`.
     pub labels: Vec<String>,
 }
 
 impl Default for Otlp {
     fn default() -> Self {
-        Self {
-            ports: true,
-            http_port: 4318,
-            grpc_port: 4317,
-            forward_url: None,
-            forward_headers: Vec::new(),
-            labels: Labels::default().names().to_vec(),
-        }
+        let [user, team, labels] = Dimensions::default_names();
+        Self { ports: true, http_port: 4318, grpc_port: 4317, forward_url: None, forward_headers: Vec::new(), user, team, labels }
     }
 }
 
@@ -101,13 +99,23 @@ impl Otlp {
         let headers = headers.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect();
         let forward = self.forward_url.clone().map(|url| ForwardConfig { url, headers });
         // Checked when the file was read.
-        let labels = Labels::new(self.labels.clone()).unwrap_or_default();
-        OtlpConfig { forward, labels, ..OtlpConfig::default() }
+        let dimensions = self.dimensions().unwrap_or_default();
+        OtlpConfig { forward, dimensions, ..OtlpConfig::default() }
+    }
+
+    fn dimensions(&self) -> anyhow::Result<Dimensions> {
+        Dimensions::new(&self.user, &self.team, &self.labels).map_err(|wrong| anyhow!("otlp.{wrong}"))
     }
 
     fn validate(&self) -> anyhow::Result<()> {
-        if let Some(url) = self.forward_url.as_ref().filter(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            bail!("otlp.forward_url: {url:?} must begin with http:// or https://");
+        if let Some(url) = &self.forward_url {
+            let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            if authority.is_none_or(|authority| authority.contains('@')) {
+                // It may hold a password.
+                bail!("otlp.forward_url: must begin with http:// or https://; a user and password go into otlp.forward_headers");
+            }
+        } else if !self.forward_headers.is_empty() {
+            bail!("otlp.forward_headers: nothing is passed on without otlp.forward_url");
         }
         for header in &self.forward_headers {
             let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -117,8 +125,7 @@ impl Otlp {
                 bail!("otlp.forward_headers: each must be \"name: value\"");
             }
         }
-        Labels::new(self.labels.clone()).map_err(|wrong| anyhow!("otlp.labels: {wrong}"))?;
-        Ok(())
+        self.dimensions().map(drop)
     }
 }
 
@@ -249,6 +256,7 @@ impl Config {
             Group { projects, ..group.clone() }
         };
         let groups = Groups::new(self.groups.iter().map(in_homes).collect()).map_err(Error::msg)?;
+        let labels = self.otlp.dimensions()?.labels().map(str::to_owned).collect();
         let currency = match (&self.report.currency, &self.report.rate, &self.report.rate_date) {
             (None, None, None) => None,
             (None, ..) => bail!("report.currency: missing; a rate is of a currency, such as EUR"),
@@ -262,7 +270,7 @@ impl Config {
                 })?)
             }
         };
-        Ok(Settings { groups, currency })
+        Ok(Settings { groups, currency, labels })
     }
 
     /// The user's updated table if there is one, else the embedded one, with the configuration's prices on top.
@@ -381,5 +389,16 @@ mod tests {
         ] {
             assert!(format!("{:#}", Config::parse(text).unwrap_err()).contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn passing_on_is_checked_and_no_secret_repeated() {
+        let wrong = |text: &str| toml::from_str::<Config>(text).unwrap().otlp.validate().unwrap_err().to_string();
+        for url in ["https://me:secret@collector.example.org", "me:secret@collector.example.org"] {
+            let said = wrong(&format!("[otlp]\nforward_url = {url:?}\n"));
+            assert!(said.starts_with("otlp.forward_url: must begin") && !said.contains("secret"), "{said}");
+        }
+        let said = wrong("[otlp]\nforward_headers = [\"authorization: secret\"]\n");
+        assert_eq!(said, "otlp.forward_headers: nothing is passed on without otlp.forward_url");
     }
 }

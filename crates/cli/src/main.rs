@@ -13,6 +13,7 @@ mod man;
 mod meter;
 mod prices;
 mod pull;
+mod quiet;
 mod reconcile;
 mod report;
 mod serve;
@@ -81,8 +82,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    // 1 is its answer that witnesses differ.
-    let failure = if matches!(command, Command::Reconcile(_)) { ExitCode::from(2) } else { ExitCode::FAILURE };
+    // 1 is their answer that witnesses differ, or that one is quiet.
+    let failure =
+        if matches!(command, Command::Reconcile(_) | Command::Agents(_)) { ExitCode::from(2) } else { ExitCode::FAILURE };
     match run(command) {
         Ok(code) => code,
         Err(error) => {
@@ -102,10 +104,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Reconcile(args) => return reconcile::run(&args),
+        Command::Agents(args) => return agents::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Service(args) => service::run(&args),
         Command::Setup(args) => setup::run(&args),
-        Command::Agents(args) => agents::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Meter(args) => meter::run(&args),

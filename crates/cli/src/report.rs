@@ -28,7 +28,7 @@ use crate::{blocks, doctor, table};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What the rows are; tag:NAME is a tag of the configuration's groups
+    /// What the rows are; tag:NAME is a tag of the configuration's groups, label:NAME a label of the requests (otlp.labels)
     #[arg(default_value = "daily", value_parser = ByParser, value_name = "BY")]
     by: String,
     /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days
@@ -73,8 +73,8 @@ pub struct Args {
     /// Read the transcripts below this folder instead of the agents' homes; repeatable
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     from: Vec<PathBuf>,
-    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user and team it is
-    /// read by itself where there is one
+    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user, team,
+    /// plugin, query_source, effort and label it is read by itself where there is one
     #[arg(long, conflicts_with_all = ["from", "no_cache"])]
     ledger: bool,
     /// Draw the active block every two seconds: its cost, burn rate, projection and quota
@@ -92,10 +92,11 @@ const EXAMPLES: &str = "Examples:
   ducat report blocks --since 2d
   ducat report blocks --live
   ducat report host --since 7d
+  ducat report label:cost_center --since 30d
   ducat report tag:client --since 30d --currency EUR --rate 0.92
   ducat report --from /backup/claude/projects --csv > days.csv";
 
-/// The groupings, which shells complete, and tags, which they cannot know.
+/// The groupings, which shells complete, and tags and labels, which they cannot know.
 #[derive(Clone)]
 struct ByParser;
 
@@ -111,7 +112,8 @@ impl TypedValueParser for ByParser {
         let of = arg.map_or_else(|| "BY".to_owned(), ToString::to_string);
         error.insert(ContextKind::InvalidArg, ContextValue::String(of));
         error.insert(ContextKind::InvalidValue, ContextValue::String(name.clone()));
-        let names: Vec<String> = groupings().map(|name| name.to_owned()).chain(["tag:NAME".to_owned()]).collect();
+        let names: Vec<String> =
+            groupings().map(|name| name.to_owned()).chain(["tag:NAME", "label:NAME"].map(str::to_owned)).collect();
         let nearest = names.iter().map(|known| (strsim::jaro(known, &name), known)).filter(|(likeness, _)| *likeness > 0.7);
         if let Some((_, nearest)) = nearest.max_by(|(one, _), (other, _)| one.total_cmp(other)) {
             error.insert(ContextKind::SuggestedValue, ContextValue::String(nearest.clone()));
@@ -126,7 +128,7 @@ impl TypedValueParser for ByParser {
 }
 
 fn groupings() -> impl Iterator<Item = &'static str> {
-    Grouping::ALL.into_iter().filter(|grouping| *grouping != Grouping::Tag).map(Grouping::name)
+    Grouping::ALL.into_iter().filter(|grouping| grouping.is_whole()).map(Grouping::name)
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -182,6 +184,8 @@ fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -
         None if args.ledger => bail!("--ledger: there is none yet; ducat serve or ducat import makes it"),
         _ => {}
     }
+    // No transcript tells a label.
+    query.check_label(Vec::new()).context("report")?;
     let scanned = read_transcripts(args, config)?;
     let mut report = Report::new(query);
     if report.wants_quotas() {
@@ -198,6 +202,9 @@ fn ledger() -> Option<Reader> {
 }
 
 fn of(reader: &Reader, query: ReportQuery) -> anyhow::Result<Document> {
+    if query.label.is_some() {
+        query.check_label(reader.label_names(TenantId::LOCAL)?).context("report")?;
+    }
     let range = query.time_range();
     let mut report = Report::new(query);
     reader.add_to(TenantId::LOCAL, range, &mut report)?;
@@ -251,7 +258,17 @@ impl Args {
 
     /// Whether the report is of the ledger, where there is one.
     fn reads_ledger(&self, by: Grouping) -> bool {
-        let is_told_there = matches!(by, Grouping::Host | Grouping::Billing | Grouping::User | Grouping::Team);
+        let is_told_there = matches!(
+            by,
+            Grouping::Host
+                | Grouping::Billing
+                | Grouping::User
+                | Grouping::Team
+                | Grouping::Plugin
+                | Grouping::QuerySource
+                | Grouping::Effort
+                | Grouping::Label
+        );
         self.ledger || (is_told_there && self.from.is_empty())
     }
 
@@ -290,7 +307,8 @@ fn read_transcripts(args: &Args, config: &Config) -> anyhow::Result<Scanned> {
 }
 
 /// Where transcripts were looked for in vain.
-pub const NO_HOMES: &str = "there is no ~/.claude/projects, no ~/.config/claude/projects, no ~/.codex/sessions, no ~/.gemini/tmp and nothing in CLAUDE_CONFIG_DIR";
+pub const NO_HOMES: &str =
+    "no agent that Ducat knows wrote in its home folder (docs/agents.md lists them), and CLAUDE_CONFIG_DIR names none";
 
 /// Reports over other folders remember apart.
 pub fn cache_name(homes: &[Home]) -> String {
@@ -371,6 +389,10 @@ fn title(by: Grouping) -> &'static str {
         Grouping::Subagent => "SUB-AGENT",
         Grouping::Skill => "SKILL",
         Grouping::McpServer => "MCP SERVER",
+        Grouping::Plugin => "PLUGIN",
+        Grouping::QuerySource => "QUERY SOURCE",
+        Grouping::Effort => "EFFORT",
+        Grouping::Label => "LABEL",
         Grouping::Blocks => "BLOCK",
         Grouping::Group => "GROUP",
         Grouping::Tag => "TAG",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueHint;
 use ducat_capture::Workspaces;
-use ducat_scan::{Importer, WorkspaceResolver, agent_homes};
+use ducat_scan::{Importer, WorkspaceResolver, agent_homes, agent_places};
 use ducat_server::{Inherited, LiveHub, Parts, PublicUrl, Server, ServerConfig, Skipped, load_tls, notify_manager};
 use ducat_ship::host_name;
 use ducat_spool::{Limits, Spool, Start, data_folder, socket_paths, spool_folder};
@@ -196,8 +196,8 @@ fn follow(store: &Store, excluded: Vec<PathBuf>, skipped: &Skipped, say: &dyn Fn
     let mut pulled: HashMap<(PathBuf, String), Importer> = HashMap::new();
     loop {
         // Homes appear when an agent is first used.
+        agent_places().iter().for_each(|home| watch.add_home(home));
         let homes = agent_homes();
-        homes.iter().for_each(|home| watch.add(&home.folder));
         importer.set_homes(homes);
         if let Some(folder) = &pull_folder {
             watch.add(folder);

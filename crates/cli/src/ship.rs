@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ValueHint;
 use ducat_report::figures;
-use ducat_scan::{Imported, agent_homes};
+use ducat_scan::{Imported, agent_homes, agent_places};
 use ducat_ship::{KeySource, Patience, Progress, Receiver, Shipped, Shipper, host_name, machine_id, pool_id, show};
 use ducat_spool::{Limits, Spool, data_folder, socket_paths, spool_folder};
 
@@ -98,8 +98,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     watch.add(&events);
     let mut is_first = true;
     loop {
+        agent_places().iter().for_each(|home| watch.add_home(home));
         let homes = agent_homes();
-        homes.iter().for_each(|home| watch.add(&home.folder));
         shipper.set_sources(homes, spool(&data), excluded.clone());
         let bar = progress_bar("shipping", is_first && io::stderr().is_terminal());
         let looked = shipper.look(&|done, total| {

@@ -32,7 +32,7 @@ pub enum Change<'a> {
         priced: &'a Priced,
         owner: Option<&'a Holder>,
     },
-    /// A request or tool call, as `fact`, that was believed turned out to be told by another one too, which counts for both.
+    /// A fact of the kind `fact` that was believed turned out to be told by another one too, which counts for both.
     Ceased {
         fact: &'static str,
         at: Option<UnixMs>,

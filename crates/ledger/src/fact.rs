@@ -23,7 +23,7 @@ pub enum Fact {
 }
 
 /// Declares a fact: its plain identity, then the told fields with how they join: the highest rank's
-/// `largest` or `smallest` value, or `each` rank's largest.
+/// `largest` or `smallest` value, its `lines` by name, `each` rank's largest, or the `latest` of all.
 macro_rules! fact {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty , $mode:ident ;)* }) => {
         $(#[$doc])*
@@ -72,7 +72,9 @@ macro_rules! fact {
         }
     };
     (@largest $ours:expr, $theirs:expr) => { $ours.join(&$theirs) };
+    (@latest $ours:expr, $theirs:expr) => { $ours.join_latest(&$theirs) };
     (@each $ours:expr, $theirs:expr) => { $ours.join_each(&$theirs) };
+    (@lines $ours:expr, $theirs:expr) => { $ours.join_lines(&$theirs) };
     (@smallest $ours:expr, $theirs:expr) => { $ours.join_smallest(&$theirs) };
 }
 
@@ -81,8 +83,8 @@ fact! {
     Session {
         /// Time of the first thing heard of it.
         started_at: UnixMs, smallest;
-        /// Time of the last thing heard of it.
-        last_at: UnixMs, largest;
+        /// Time of the last thing heard of it, whoever told it: a witness that falls silent does not end what others go on telling.
+        last_at: UnixMs, latest;
         /// When a hook told its end.
         ended_at: UnixMs, largest;
         end_reason: String, largest;
@@ -175,13 +177,13 @@ fact! {
         team: String, largest;
         host: String, largest;
         /// Further dimensions as `name=value`, sorted by name, one a line; see the configuration's `otlp.labels`.
-        labels: String, largest;
+        labels: String, lines;
         /// It was told without an id of the request, which may be told elsewhere with one; see [`Request::pair_group`].
         keyless: bool, largest;
         /// It is no request but the sum of several, which count only where nobody told of them one by one.
         is_sum: bool, largest;
-        /// Its tokens were counted by an estimate; they are in no exact sum.
-        estimated: bool, largest;
+        /// The tokens that the witness of a rank tells are an estimate, told at the rank of usage; see [`Request::is_estimated`].
+        estimated: bool, each;
     }
 }
 
@@ -304,12 +306,32 @@ pub struct Line {
     pub at: UnixMs,
 }
 
+/// The `query_source` of what a transcript's sums tell beside the requests that it logged one by one.
+pub const UNLOGGED: &str = "unlogged";
+
 impl Request {
+    /// Whether it leaves out what the same transcript tells one by one, and counts beside it.
+    pub fn is_unlogged(&self) -> bool {
+        self.query_source.get().is_some_and(|source| source == UNLOGGED)
+    }
+
     /// Whether anybody told what it used; where nobody did, its cost is unknown and not zero.
     pub fn is_metered(&self) -> bool {
         let counts = [&self.input_tokens, &self.output_tokens, &self.cache_read_tokens, &self.cache_write_tokens];
         let parts = [&self.cache_write_5m_tokens, &self.cache_write_1h_tokens, &self.web_search_requests];
         counts.into_iter().chain(parts).any(Told::is_told)
+    }
+
+    /// Where requests like this one are told, sums of several tell nothing more.
+    pub fn covers_sums(&self) -> bool {
+        !self.is_sum.or_default() && !self.is_estimated() && self.is_metered()
+    }
+
+    /// Whether the tokens that are believed were counted by an estimate; they are in no exact sum. What another witness guessed is no matter.
+    pub fn is_estimated(&self) -> bool {
+        let counts = [&self.input_tokens, &self.output_tokens, &self.cache_read_tokens, &self.cache_write_tokens];
+        let believed = counts.into_iter().map(Told::rank).max().unwrap_or_default();
+        self.estimated.claims().any(|(rank, is)| *is && rank == believed)
     }
 
     /// Token counts as priced. Cache writes above their told parts are `cache_write_unsplit`.

@@ -8,6 +8,7 @@
 //! *set* of what was said and never on order, repetition or restarts (property-tested in `tests/semilattice.rs`).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attributes;
 mod billing;
 mod bounds;
 mod change;
@@ -17,21 +18,24 @@ pub mod key;
 mod outcome;
 mod owner;
 mod pairing;
+mod quiet;
 mod quota;
 pub mod remote;
 mod rollup;
 mod told;
 mod witness;
 
+pub use attributes::{Attributes, OTHER, labels};
 pub use billing::{Billing, billing};
 pub use bounds::{LARGEST_AMOUNT, LARGEST_COUNT, TIMES};
 pub use change::{Change, Priced};
-pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn};
+pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn, UNLOGGED};
 pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;
 pub use owner::owner;
-pub use pairing::Role;
+pub use pairing::{Role, lanes};
+pub use quiet::{Freshness, Quiet, REMEMBERED_MS, SPELL_PAUSES_MS, Spell, TakenOut, freshness, is_live};
 pub use quota::{Pace, Quota};
 pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};
 pub use told::Told;

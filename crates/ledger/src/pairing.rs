@@ -1,13 +1,14 @@
-//! Requests and tool calls that a witness told without their id, paired with what others told of the same ones.
+//! Requests, tool calls, turns and incidents that a witness told without their id, paired with what others told of the same ones.
 //!
-//! Rows of one session that tell the same (model and tokens, or a tool's name) form a group. Each lane of it, in the order of `(time, key)`,
-//! counts from the first: the k-th of every lane are one fact. A function of the set, whatever came first.
+//! Rows of one session that tell the same (tokens, a tool's name, the kind of an incident) form a group. All in the order of time, those of different lanes
+//! that are near each other are one fact, each lane's in its order. A function of the set, whatever came first.
 
-use crate::{Key, KeySpace, Request, ToolCall, Witness, Witnesses};
+use crate::{Incident, IncidentKind, Key, KeySpace, Request, ToolCall, Turn, UnixMs, Witness, Witnesses};
 
-/// Agents some of whose witnesses tell no ids.
-const KEYLESS_AGENTS: [&str; 3] = ["codex", "gemini-cli", "qwen-code"];
+/// Agents some of whose witnesses tell no ids. Claude Code's logs tell those of requests and calls in newer versions only.
+const KEYLESS_AGENTS: [&str; 4] = [CLAUDE_CODE, "codex", "gemini-cli", "qwen-code"];
 const CLAUDE_CODE: &str = "claude-code";
+const GEMINI_CLI: &str = "gemini-cli";
 
 /// How a row of the ledger counts; the number is stored and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,11 @@ const LANES: [Witness; 7] = [
     Witness::OtlpMetric,
 ];
 
+/// All that a row's lane may be.
+pub fn lanes() -> impl Iterator<Item = u8> {
+    (0..=LANES.len() as u8).chain([u8::MAX])
+}
+
 /// Rows with an id are one lane whoever told them, because their keys join them already; keyless ones are a lane a witness.
 fn lane(keyless: bool, witnesses: Witnesses) -> u8 {
     if !keyless {
@@ -59,31 +65,41 @@ fn group(agent: &str, owner: Option<Key>, same: &str) -> Key {
 }
 
 impl Request {
+    /// Milliseconds that two tellings of one may be apart: some witnesses tell when it was asked, others when it was answered. Two of equal counts
+    /// within that time are rare, and a request told twice is worse.
+    pub const PAIRS_WITHIN: UnixMs = 15 * 60_000;
+
     /// Whether another witness may have told it under another id, or without one.
     pub fn may_pair(&self) -> bool {
-        !self.is_sum.or_default() && (KEYLESS_AGENTS.contains(&self.agent.as_str()) || self.is_without_request_id())
+        !self.is_sum.or_default() && KEYLESS_AGENTS.contains(&self.agent.as_str())
     }
 
-    /// Claude Code's requests have an id where the provider gives one, for all its witnesses; else logs tell none, and transcripts the message's.
-    fn is_without_request_id(&self) -> bool {
-        self.agent == CLAUDE_CODE && (self.keyless.or_default() || !self.id.starts_with("req_"))
-    }
-
-    /// What must be the same for two rows to be one request: its session, canonical model, and the counts that all witnesses tell.
-    pub fn pair_group(&self, owner: Option<Key>, model: &str) -> Option<Key> {
+    /// What must be the same for two rows to be one request: its session, and the counts that all witnesses tell. Not the model: witnesses have
+    /// names of their own for it, and which names are the same changes with the table of prices.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let usage = self.usage();
-        let same = if self.agent == CLAUDE_CODE {
-            // Some of its transcripts tell too little output, and providers have names of their own for a model; what was sent is the same, and grows.
-            let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
-            format!("request\n{} {} {written}", usage.input, usage.cache_read)
+        // Some of Claude Code's transcripts tell too little output; what was sent is the same, and grows.
+        let last = if self.agent == CLAUDE_CODE {
+            usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit)
         } else {
-            format!("request\n{model}\n{} {} {}", usage.input, usage.cache_read, usage.output)
+            usage.output
         };
+        let same = format!("request\n{} {} {last}", usage.input, usage.cache_read);
         self.may_pair().then(|| group(&self.agent, owner, &same))
     }
 
+    /// Told without an id that others tell too.
+    pub fn is_keyless(&self) -> bool {
+        self.keyless.or_default()
+    }
+
     pub fn lane(&self) -> u8 {
-        lane(self.keyless.or_default(), self.witnesses)
+        lane(self.is_keyless(), self.witnesses)
+    }
+
+    /// Where it stands in its lane. What nobody dated comes after all else, so that it moves nothing.
+    pub fn pairs_at(&self) -> UnixMs {
+        self.started_at.get().or(self.ended_at.get()).copied().unwrap_or(UnixMs::MAX)
     }
 
     /// Believes what a twin tells, but for what tells the two apart: key, time, and being without an id.
@@ -97,11 +113,11 @@ impl Request {
 
     /// Told without an id, by one witness alone.
     pub fn is_unconfirmed(&self) -> bool {
-        self.keyless.or_default() && self.witnesses.names().len() < 2
+        self.is_keyless() && self.witnesses.names().len() < 2
     }
 
     pub fn role(&self) -> Role {
-        match (self.is_sum.or_default(), self.estimated.or_default()) {
+        match (self.is_sum.or_default(), self.is_estimated()) {
             (true, _) => Role::Sum,
             (false, true) => Role::Estimate,
             (false, false) => Role::One,
@@ -110,14 +126,27 @@ impl Request {
 }
 
 impl ToolCall {
+    /// Like [`Request::PAIRS_WITHIN`]: all tell the end, but some only when the calls beside it have ended too.
+    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
+
     /// Like [`Request::pair_group`]: its session and the tool's name.
     pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let same = format!("tool_call\n{}", self.name.get().map_or("", String::as_str));
         KEYLESS_AGENTS.contains(&self.agent.as_str()).then(|| group(&self.agent, owner, &same))
     }
 
+    /// Told without an id that others tell too.
+    pub fn is_keyless(&self) -> bool {
+        self.keyless.or_default()
+    }
+
     pub fn lane(&self) -> u8 {
-        lane(self.keyless.or_default(), self.witnesses)
+        lane(self.is_keyless(), self.witnesses)
+    }
+
+    /// Like [`Request::pairs_at`], but by the end: some hooks are there only then, and all others know it.
+    pub fn pairs_at(&self) -> UnixMs {
+        self.ended_at.get().or(self.started_at.get()).copied().unwrap_or(UnixMs::MAX)
     }
 
     /// Like [`Request::borrow_from`].
@@ -131,6 +160,76 @@ impl ToolCall {
 
     /// Like [`Request::is_unconfirmed`].
     pub fn is_unconfirmed(&self) -> bool {
-        self.keyless.or_default() && self.witnesses.names().len() < 2
+        self.is_keyless() && self.witnesses.names().len() < 2
+    }
+}
+
+impl Turn {
+    /// Like [`Request::PAIRS_WITHIN`].
+    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
+
+    /// Known by a witness's own id, not the transcript's.
+    pub fn is_keyless(&self) -> bool {
+        !self.witnesses.contains(Witness::Transcript)
+    }
+
+    /// Like [`Request::pairs_at`].
+    pub fn pairs_at(&self) -> UnixMs {
+        self.started_at.get().or(self.ended_at.get()).copied().unwrap_or(UnixMs::MAX)
+    }
+
+    /// Gemini CLI's hooks name no turn; its chats know each by an id.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        (self.agent == GEMINI_CLI).then(|| group(&self.agent, owner, "turn"))
+    }
+
+    pub fn lane(&self) -> u8 {
+        lane(self.is_keyless(), self.witnesses)
+    }
+
+    /// Like [`Request::borrow_from`].
+    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+        let mut lent = twin.clone();
+        lent.key = self.key;
+        lent.holders = twin.holders.of(owner);
+        lent.started_at = Default::default();
+        self.join(&lent);
+    }
+}
+
+impl Incident {
+    /// Like [`Request::PAIRS_WITHIN`].
+    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
+
+    /// Like [`Turn::is_keyless`].
+    pub fn is_keyless(&self) -> bool {
+        !self.witnesses.contains(Witness::Transcript)
+    }
+
+    /// Like [`Request::pairs_at`].
+    pub fn pairs_at(&self) -> UnixMs {
+        self.at.get().copied().unwrap_or(UnixMs::MAX)
+    }
+
+    /// Of the kinds that several witnesses tell, each under an id of its own. Not by their size: not all of them tell an error's status.
+    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        let kind = *self.kind.get()?;
+        let is_told_twice = matches!(kind, IncidentKind::ApiError | IncidentKind::Compaction | IncidentKind::CompactionAnnounced);
+        let is_agent = KEYLESS_AGENTS.contains(&self.agent.as_str());
+        // What names no session may be of any.
+        (is_told_twice && is_agent && owner.is_some()).then(|| group(&self.agent, owner, &format!("incident\n{}", kind.name())))
+    }
+
+    pub fn lane(&self) -> u8 {
+        lane(self.is_keyless(), self.witnesses)
+    }
+
+    /// Like [`Request::borrow_from`].
+    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+        let mut lent = twin.clone();
+        lent.key = self.key;
+        lent.holders = twin.holders.of(owner);
+        lent.at = Default::default();
+        self.join(&lent);
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     UnixMs, Witness, Witnesses, key,
 };
 
-/// The version of what is below. A receiver refuses batches of a later one.
-pub const PROTOCOL: u32 = 1;
+/// The version of what is below. A receiver takes earlier ones too and refuses batches of a later one: 2 tells which requests are sums or
+/// estimates, and who believes these without it counts them wrong.
+pub const PROTOCOL: u32 = 2;
 
 /// The first line of a batch: who sends. Whose facts they are is told by the key, never here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

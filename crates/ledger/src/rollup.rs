@@ -5,7 +5,7 @@
 
 use ducat_prices::NanoUsd;
 
-use crate::{Billing, Outcome, Request, UnixMs};
+use crate::{Attributes, Billing, Outcome, Request, UnixMs};
 
 /// Length of a bucket in milliseconds.
 pub const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -30,9 +30,7 @@ pub struct RequestRollupKey {
     pub team: Option<String>,
     pub host: Option<String>,
     pub billing: Option<Billing>,
-    pub subagent_type: Option<String>,
-    pub skill: Option<String>,
-    pub mcp_server: Option<String>,
+    pub attributes: Attributes,
 }
 
 /// Sums of requests. Signed, because a changed fact is taken out under its old key and put in under the new one.
@@ -68,7 +66,7 @@ impl RequestRollup {
     pub fn of(request: &Request, cost: Option<NanoUsd>) -> Self {
         let (usage, is_sum) = (request.usage(), request.is_sum.or_default());
         let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-        if request.estimated.or_default() {
+        if request.is_estimated() {
             return Self {
                 estimated_requests: i64::from(!is_sum),
                 estimated_tokens: signed(usage.tokens()),

@@ -1,13 +1,16 @@
 //! One field of a fact, as the best witness so far told it.
 
+use std::collections::BTreeMap;
+
 use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A value with the rank of the witness who told it; rank 0 and no value when nobody did.
 ///
-/// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value. [`Told::join_each`]
-/// remembers besides what was told at lower ranks. All are commutative, associative and idempotent; one field is always joined in one way.
+/// Joining keeps the higher rank; equal ranks keep the larger (or, with [`Told::join_smallest`], the smaller) value, or, with
+/// [`Told::join_lines`], what both say. [`Told::join_latest`] keeps the largest whoever told it. [`Told::join_each`] remembers besides what
+/// was told at lower ranks. All are commutative, associative and idempotent; one field is always joined in one way.
 ///
 /// As JSON: `[rank, value]`, or `[rank, value, [[lower rank, its value, or null where it is the same], …]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +88,15 @@ impl<T: Ord + Clone> Told<T> {
         self.join_by(other, |ours, theirs| theirs < ours)
     }
 
+    /// Keeps the larger value of whatever rank, the higher rank of equal ones; true when `self` changed.
+    pub fn join_latest(&mut self, other: &Self) -> bool {
+        let takes = (&other.value, other.rank) > (&self.value, self.rank);
+        if takes {
+            *self = other.clone();
+        }
+        takes
+    }
+
     /// Keeps the best of both at every rank, the larger value on equal rank; true when `self` changed.
     pub fn join_each(&mut self, other: &Self) -> bool {
         if other.is_untold() {
@@ -116,16 +128,40 @@ impl<T: Ord + Clone> Told<T> {
         Self { rank, value: Some(believed), lower: (!lower.is_empty()).then(|| Box::new(lower)) }
     }
 
+    /// Of a field that is not joined by [`Told::join_each`] nobody's lower claims are kept: a stranger may have told some.
     fn join_by(&mut self, other: &Self, better: impl Fn(&T, &T) -> bool) -> bool {
         let takes = match (&self.value, &other.value) {
             (_, None) => false,
             (None, Some(_)) => true,
             (Some(ours), Some(theirs)) => other.rank > self.rank || (other.rank == self.rank && better(ours, theirs)),
         };
+        let had_lower = self.lower.take().is_some();
         if takes {
-            *self = other.clone();
+            (self.rank, self.value) = (other.rank, other.value.clone());
         }
-        takes
+        takes || had_lower
+    }
+}
+
+impl Told<String> {
+    /// Joins lines of `name=value`: on equal rank each name that one of both has, with the larger value. True when `self` changed.
+    pub fn join_lines(&mut self, other: &Self) -> bool {
+        if let (Some(ours), Some(theirs)) = (&self.value, &other.value)
+            && self.rank == other.rank
+            && ours != theirs
+        {
+            let mut lines = BTreeMap::<&str, &str>::new();
+            for line in ours.lines().chain(theirs.lines()) {
+                let (name, value) = line.split_once('=').unwrap_or((line, ""));
+                lines.entry(name).and_modify(|known| *known = value.max(known)).or_insert(value);
+            }
+            let joined: Vec<String> = lines.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let joined = Self::by(self.rank, joined.join("\n"));
+            let changed = joined != *self;
+            *self = joined;
+            return changed;
+        }
+        self.join_by(other, |_, _| false)
     }
 }
 
@@ -191,5 +227,33 @@ mod tests {
         assert_eq!(serde_json::from_str::<Told<i32>>(&text).unwrap(), told);
         assert_eq!(serde_json::from_str::<Told<i32>>("[3,7]").unwrap(), Told::by(3, 7));
         assert!(serde_json::from_str::<Told<i32>>("[3]").is_err());
+    }
+
+    #[test]
+    fn lines_join_by_name() {
+        let lines = ["cost_center=1", "service=x", "cost_center=2\ndepartment=d"].map(|text| Told::by(1, text.to_owned()));
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]] {
+            let mut told = Told::default();
+            for place in order.into_iter().chain(order) {
+                told.join_lines(&lines[place]);
+            }
+            assert_eq!(told.get().map(String::as_str), Some("cost_center=2\ndepartment=d\nservice=x"));
+        }
+        let mut told = Told::by(4, "team=api".to_owned());
+        assert!(!told.join_lines(&lines[0]), "a higher rank's are believed alone");
+    }
+
+    #[test]
+    fn lower_claims_of_a_stranger_are_kept_of_no_field_of_one_claim() {
+        let stranger: Told<i64> = serde_json::from_str("[3,5,[[1,9]]]").unwrap();
+        let honest = Told::by(3, 5);
+        let joined = |order: [&Told<i64>; 3]| {
+            let mut told = order[0].clone();
+            order.iter().for_each(|other| _ = told.join_smallest(other));
+            told
+        };
+        for order in [[&stranger, &honest, &honest], [&honest, &stranger, &honest], [&stranger, &stranger, &stranger]] {
+            assert_eq!(joined(order), honest);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A source of observations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Witness {
     Transcript = 0,
@@ -93,6 +93,11 @@ impl Witness {
             Self::OtlpMetric => "otlp_metric",
         }
     }
+
+    /// The witness of a stored number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|witness| *witness as u8 == code)
+    }
 }
 
 /// A set of witnesses, one bit each.
@@ -102,6 +107,14 @@ pub struct Witnesses(pub u8);
 impl Witnesses {
     pub fn only(witness: Witness) -> Self {
         Self(1 << witness as u8)
+    }
+
+    pub fn without(self, witness: Witness) -> Self {
+        Self(self.0 & !Self::only(witness).0)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     pub fn contains(self, witness: Witness) -> bool {
@@ -115,9 +128,13 @@ impl Witnesses {
         self.0 != before
     }
 
+    pub fn iter(self) -> impl Iterator<Item = Witness> {
+        Witness::ALL.into_iter().filter(move |witness| self.contains(*witness))
+    }
+
     /// The names in a fixed order.
     pub fn names(self) -> Vec<&'static str> {
-        Witness::ALL.into_iter().filter(|witness| self.contains(*witness)).map(Witness::name).collect()
+        self.iter().map(Witness::name).collect()
     }
 }
 

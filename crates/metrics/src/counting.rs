@@ -109,9 +109,10 @@ impl Of<'_, '_> {
 
     fn request(&mut self, before: Option<(&Request, &Priced)>, after: &Request, priced: &Priced, owner: Option<&Holder>) {
         // Estimates are in no exact counter.
-        if after.estimated.or_default() {
+        if after.is_estimated() {
             return;
         }
+        let before = before.filter(|(request, _)| !request.is_estimated());
         let at = |request: &Request| request.started_at.get().copied();
         let Some(is_new) = self.enters("request", before.map(|(request, _)| at(request)), at(after)) else { return };
         let counted = before.filter(|_| !is_new);

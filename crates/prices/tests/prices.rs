@@ -232,3 +232,37 @@ fn a_claude_with_dots_is_the_vendors_with_dashes() {
     let resolved = PriceTable::embedded().resolve("claude-opus-4.6", Some("github-copilot"));
     assert_eq!((resolved.canonical_model.as_str(), resolved.price_key.as_deref()), ("claude-opus-4-6", Some("claude-opus-4-6")));
 }
+
+/// Claude Code 2.1.197 prices `claude-sonnet-5` at 3/15 USD, the list at 2/10: whatever it writes for five minutes, no hour is made of it.
+#[test]
+fn no_split_is_made_of_a_cost_at_other_prices() {
+    let (table, theirs) = (PriceTable::embedded(), query("claude-sonnet-4-6"));
+    for number in 0..2000_u64 {
+        let written = Usage {
+            input: 3 + number % 17,
+            output: 20 + (number * 37) % 900,
+            cache_read: (number * 911) % 90_000,
+            cache_write_5m: 1024 + (number * 613) % 20_000,
+            ..Usage::default()
+        };
+        let told = Usage { cache_write_5m: 0, cache_write_unsplit: written.cache_write_5m, ..written };
+        // As clients tell it, in whole micro-USD.
+        let cost = (nano(&table.cost(&theirs, &written)) + 500) / 1000 * 1000;
+        let split = table.split_cache_writes(&query("claude-sonnet-5"), &told, cost, false);
+        assert_eq!(split, None, "{written:?} {cost}");
+        assert_eq!(table.split_cache_writes(&theirs, &told, cost, false), Some((written.cache_write_5m, 0)));
+    }
+}
+
+#[test]
+fn a_split_in_two_wants_proven_prices_and_no_web_search() {
+    let (table, opus) = (PriceTable::embedded(), query("claude-opus-4-8"));
+    let told = Usage { input: 4, output: 90, cache_write_unsplit: 14_000, ..Usage::default() };
+    let written = Usage { cache_write_5m: 2000, cache_write_1h: 12_000, cache_write_unsplit: 0, ..told };
+    let cost = nano(&table.cost(&opus, &written));
+    assert_eq!(table.split_cache_writes(&opus, &told, cost, false), None);
+    assert_eq!(table.split_cache_writes(&opus, &told, cost, true), Some((2000, 12_000)));
+    // Three searches cost what 8,000 tokens cost more for an hour.
+    let searched = Usage { cache_write_5m: 14_000, cache_write_unsplit: 0, web_search_requests: 3, ..told };
+    assert_eq!(table.split_cache_writes(&opus, &told, nano(&table.cost(&opus, &searched)), true), None);
+}

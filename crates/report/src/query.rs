@@ -28,6 +28,13 @@ pub enum Grouping {
     Subagent,
     Skill,
     McpServer,
+    Plugin,
+    /// By what in the client asked.
+    QuerySource,
+    /// By how hard the model was told to think.
+    Effort,
+    /// By a label of the requests, which [`ReportQuery::label`] names.
+    Label,
     /// By five-hour window.
     Blocks,
     /// By the user's groups of projects.
@@ -38,9 +45,11 @@ pub enum Grouping {
 
 /// How a grouping by a tag begins: `tag:client`.
 const TAG: &str = "tag:";
+/// And by a label: `label:cost_center`.
+const LABEL: &str = "label:";
 
 impl Grouping {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Daily,
         Self::Weekly,
         Self::Monthly,
@@ -56,6 +65,10 @@ impl Grouping {
         Self::Subagent,
         Self::Skill,
         Self::McpServer,
+        Self::Plugin,
+        Self::QuerySource,
+        Self::Effort,
+        Self::Label,
         Self::Blocks,
         Self::Group,
         Self::Tag,
@@ -79,6 +92,10 @@ impl Grouping {
             Self::Subagent => "subagent",
             Self::Skill => "skill",
             Self::McpServer => "mcp_server",
+            Self::Plugin => "plugin",
+            Self::QuerySource => "query_source",
+            Self::Effort => "effort",
+            Self::Label => "label",
             Self::Blocks => "blocks",
             Self::Group => "group",
             Self::Tag => "tag",
@@ -100,17 +117,34 @@ impl Grouping {
         matches!(self, Self::Daily | Self::Weekly | Self::Monthly)
     }
 
-    /// Reads a name; a tag is told with its own, as `tag:client`.
+    /// It is of [`ducat_ledger::Attributes`].
+    pub fn is_attribute(self) -> bool {
+        matches!(
+            self,
+            Self::Subagent | Self::Skill | Self::McpServer | Self::Plugin | Self::QuerySource | Self::Effort | Self::Label
+        )
+    }
+
+    /// Whether its name alone says which; a tag or label is told with its own.
+    pub fn is_whole(self) -> bool {
+        !matches!(self, Self::Tag | Self::Label)
+    }
+
+    /// Reads a name; a tag or label is told with its own, as `tag:client`.
     pub fn parse(name: &str) -> Option<Self> {
-        if name.strip_prefix(TAG).is_some_and(|tag| !tag.is_empty()) {
+        let begins = |with| name.strip_prefix(with).is_some_and(|rest| !rest.is_empty());
+        if begins(TAG) {
             return Some(Self::Tag);
         }
-        Self::ALL.into_iter().find(|grouping| *grouping != Self::Tag && grouping.name() == name)
+        if begins(LABEL) {
+            return Some(Self::Label);
+        }
+        Self::ALL.into_iter().find(|grouping| grouping.is_whole() && grouping.name() == name)
     }
 }
 
 const DAY_MS: i64 = 86_400_000;
-const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, blocks, group or tag:NAME";
+const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
 
 const PARAMETERS: &str = "by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date";
 
@@ -132,11 +166,15 @@ pub struct ReportQuery {
     pub group: Option<String>,
     /// The name of the tag that [`Grouping::Tag`] groups by.
     pub tag: Option<String>,
+    /// The name of the label that [`Grouping::Label`] groups by.
+    pub label: Option<String>,
     /// Adds each row's sums by model.
     pub breakdown: bool,
     /// When it was asked; what is active is so now.
     pub now: UnixMs,
     pub groups: Groups,
+    /// Labels that are kept of requests, also where none has them yet.
+    pub configured_labels: Vec<String>,
     /// Adds costs in it.
     pub currency: Option<Currency>,
 }
@@ -153,9 +191,11 @@ impl Default for ReportQuery {
             agent: None,
             group: None,
             tag: None,
+            label: None,
             breakdown: false,
             now: UnixMs::MAX,
             groups: Groups::default(),
+            configured_labels: Vec::new(),
             currency: None,
         }
     }
@@ -170,6 +210,8 @@ pub enum QueryError {
     Unknown { field: String, known: &'static str },
     #[error("{field}: {value:?} is not in the configuration; {}", known_names(.known))]
     NotConfigured { field: &'static str, value: String, known: Vec<String> },
+    #[error("by: no request has the label {label:?}, nor is it in otlp.labels; {}", known_labels(.known))]
+    UnknownLabel { label: String, known: Vec<String> },
     #[error("currency: missing; a rate is of a currency, such as EUR")]
     NoCurrency,
     #[error("rate: missing; say what a US dollar is in {code}, such as 0.92")]
@@ -182,6 +224,10 @@ fn known_names(known: &[String]) -> String {
     if known.is_empty() { "write a [[group]] there".to_owned() } else { format!("there are {}", known.join(", ")) }
 }
 
+fn known_labels(known: &[String]) -> String {
+    if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) }
+}
+
 impl ReportQuery {
     /// Reads `(name, value)` pairs as they stand in a URL or on a command line. Relative days count back from `now` in the asked zone.
     pub fn parse<'a>(
@@ -189,7 +235,12 @@ impl ReportQuery {
         now: Timestamp,
         settings: &Settings,
     ) -> Result<Self, QueryError> {
-        let mut query = Self { now: now.as_millisecond(), groups: settings.groups.clone(), ..Self::default() };
+        let mut query = Self {
+            now: now.as_millisecond(),
+            groups: settings.groups.clone(),
+            configured_labels: settings.labels.clone(),
+            ..Self::default()
+        };
         let (mut since, mut until, mut rate_date) = (None, None, None);
         let mut currency = AskedCurrency::default();
         for (name, value) in pairs {
@@ -198,6 +249,7 @@ impl ReportQuery {
                 "by" => {
                     query.by = Grouping::parse(value).ok_or_else(|| wrong("by", WANTED_GROUPING))?;
                     query.tag = value.strip_prefix(TAG).map(str::to_owned);
+                    query.label = value.strip_prefix(LABEL).map(str::to_owned);
                 }
                 "since" => since = Some(value),
                 "until" => until = Some(value),
@@ -248,6 +300,18 @@ impl ReportQuery {
             return Err(QueryError::NotConfigured { field: "by", value: "group".to_owned(), known: Vec::new() });
         }
         Ok(())
+    }
+
+    /// The label that it groups by is one that requests have, or one of the configuration.
+    pub fn check_label(&self, of_requests: Vec<String>) -> Result<(), QueryError> {
+        let Some(label) = &self.label else { return Ok(()) };
+        let mut known = [of_requests, self.configured_labels.clone()].concat();
+        if known.contains(label) {
+            return Ok(());
+        }
+        known.sort();
+        known.dedup();
+        Err(QueryError::UnknownLabel { label: label.clone(), known })
     }
 
     /// An IANA name, `UTC`, `local` or `system`.
@@ -344,6 +408,20 @@ mod tests {
     }
 
     #[test]
+    fn a_label_is_one_that_requests_have_or_the_configuration_names() {
+        let settings = Settings { labels: vec!["department".to_owned()], ..Settings::default() };
+        let check = |by: &str, told: &[&str]| {
+            let query = ReportQuery::parse([("by", by)], now(), &settings).unwrap();
+            query.check_label(told.iter().map(|name| (*name).to_owned()).collect()).map_err(|wrong| wrong.to_string())
+        };
+        assert_eq!(check("label:department", &[]), Ok(()));
+        assert_eq!(check("label:shift", &["shift"]), Ok(()));
+        assert_eq!(check("effort", &[]), Ok(()));
+        let wrong = check("label:departmint", &["shift", "area"]).unwrap_err();
+        assert!(wrong.contains("\"departmint\"") && wrong.ends_with("there are area, department, shift"), "{wrong}");
+    }
+
+    #[test]
     fn wrong_values_name_their_field() {
         for (pairs, part) in [
             (&[("since", "2026-13-01")][..], "since"),
@@ -354,6 +432,8 @@ mod tests {
             (&[("breakdown", "maybe")], "breakdown"),
             (&[("sinze", "today")], "sinze"),
             (&[("by", "tag:")], "by"),
+            (&[("by", "label")], "label:NAME"),
+            (&[("by", "label:")], "by"),
             (&[("by", "group")], "by: \"group\" is not in the configuration; write a [[group]] there"),
             (&[("by", "tag:client")], "tag: \"client\""),
             (&[("group", "pay")], "group: \"pay\""),

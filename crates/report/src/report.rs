@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use ducat_ledger::{Billing, Quota, RequestRollup, UnixMs};
+use ducat_ledger::{Attributes, Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::blocks::{BLOCK_MINUTES, Points};
@@ -25,10 +25,7 @@ pub struct RequestRow<'a> {
     pub team: Option<&'a str>,
     pub host: Option<&'a str>,
     pub billing: Option<Billing>,
-    /// Kind of the sub-agent that made it.
-    pub subagent_type: Option<&'a str>,
-    pub skill: Option<&'a str>,
-    pub mcp_server: Option<&'a str>,
+    pub attributes: Attributes<&'a str>,
     pub sums: RequestRollup,
 }
 
@@ -100,6 +97,11 @@ impl Report {
         matches!(self.query.by, Grouping::Session | Grouping::Blocks)
     }
 
+    /// Whether rows must tell [`RequestRow::attributes`].
+    pub fn wants_attributes(&self) -> bool {
+        self.query.by.is_attribute()
+    }
+
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
         let date = row.started_at.map(|at| self.calendar.date(at));
@@ -127,9 +129,13 @@ impl Report {
             Grouping::Team => named(row.team),
             Grouping::Host => named(row.host),
             Grouping::Billing => named(row.billing.map(Billing::name)),
-            Grouping::Subagent => named(row.subagent_type),
-            Grouping::Skill => named(row.skill),
-            Grouping::McpServer => named(row.mcp_server),
+            Grouping::Subagent => named(row.attributes.subagent_type),
+            Grouping::Skill => named(row.attributes.skill),
+            Grouping::McpServer => named(row.attributes.mcp_server),
+            Grouping::Plugin => named(row.attributes.plugin),
+            Grouping::QuerySource => named(row.attributes.query_source),
+            Grouping::Effort => named(row.attributes.effort),
+            Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
             Grouping::Group => named(group),

@@ -4,11 +4,13 @@ use jiff::civil::Date;
 
 use crate::{Currency, Groups, QueryError};
 
-/// The user's groups, and the currency that reports are in unless they are asked for in another.
+/// The user's groups and labels, and the currency that reports are in unless they are asked for in another.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub groups: Groups,
     pub currency: Option<Currency>,
+    /// Labels that are kept of requests.
+    pub labels: Vec<String>,
 }
 
 /// The words of a query that tell its currency.

@@ -26,24 +26,34 @@ fn ledger(model: &str, is_billed: bool) -> LedgerDay {
         cache_read_tokens: 4000,
         cache_write_5m_tokens: 20,
         cache_write_1h_tokens: 30,
-        web_search_requests: 1,
         cost_nano: 750_000_000,
         ..RequestRollup::default()
     };
     LedgerDay { day: "2026-11-24".parse().unwrap(), model: model.to_owned(), is_billed, sums }
 }
 
+/// A cent a search.
+fn searched(day: &LedgerDay) -> NanoUsd {
+    NanoUsd(day.sums.web_search_requests * 10_000_000)
+}
+
 fn compare(bills: &[&str], ledger: &[LedgerDay]) -> Billed {
     let bills: Vec<Bill> = bills.iter().map(|bill| Bill::parse(bill.as_bytes()).unwrap()).collect();
-    Billed::compare(&bills, ledger, &str::to_owned, NanoUsd::ZERO).unwrap()
+    Billed::compare(&bills, ledger, &str::to_owned, &searched, NanoUsd::ZERO).unwrap()
 }
 
 #[test]
 fn anthropics_usage_and_cost_are_one_row_a_day_and_model() {
-    let ours = [ledger("claude-haiku-4-5-20251001", true)];
+    let mut ours = [ledger("claude-haiku-4-5-20251001", true)];
+    ours[0].sums.web_search_requests = 1;
+    ours[0].sums.cost_nano += 10_000_000;
+    // Billed for no model, counted with its request here.
+    let cost = format!("{COST}2026-11-24,,Default,one,web_search,,,0.01,0.01,web_search,,\n");
     for usage in [USAGE, PAGE] {
-        let billed = compare(&[usage, COST], &ours);
-        assert_eq!((billed.rows.len(), billed.rows[0].verdict(), billed.is_agreed()), (1, BillVerdict::Same, true), "{billed:?}");
+        let billed = compare(&[usage, &cost], &ours);
+        let verdicts: Vec<_> = billed.rows.iter().map(|row| (row.model.as_str(), row.verdict())).collect();
+        assert_eq!(verdicts, [("claude-haiku-4-5", BillVerdict::Same), ("web search", BillVerdict::Same)], "{billed:?}");
+        assert!(billed.is_agreed());
         assert_eq!(billed.rows[0].billed[&Field::Input], 111);
         assert_eq!((billed.rows[0].billed_cost, billed.other_cost), (Some(NanoUsd(750_000_000)), NanoUsd(1_250_000_000)));
         assert!(compare(&[usage], &ours).is_agreed(), "tokens alone agree");
@@ -61,6 +71,30 @@ fn what_one_side_lacks_is_named() {
     assert_eq!(verdicts, [("claude-haiku-4-5", BillVerdict::Same), ("claude-opus-4-8", BillVerdict::NeverBilled)]);
     let plan = compare(&[COST], &[ledger("claude-haiku-4-5", false)]);
     assert_eq!((plan.rows[0].verdict(), plan.unbilled_value), (BillVerdict::NeverSeen, NanoUsd(750_000_000)));
+}
+
+/// Usage of a day at the edge that the vendor does not bill is a difference, not another time.
+#[test]
+fn days_of_which_nothing_is_billed_are_of_the_bill() {
+    let empty =
+        r#"{"data":[{"starting_at":"2026-11-23T00:00:00Z","ending_at":"2026-11-24T00:00:00Z","results":[]}],"has_more":false}"#;
+    let bill = Bill::parse(empty.as_bytes()).unwrap();
+    assert_eq!(
+        (bill.lines.len(), bill.days.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        (0, vec!["2026-11-23".to_owned()])
+    );
+    let head = COST.lines().next().unwrap();
+    assert_eq!(Bill::parse(head.as_bytes()).unwrap_err().to_string(), "it is of no day, so there is nothing to compare");
+}
+
+#[test]
+fn anthropics_searches_by_the_cost_api_are_apart_from_the_model() {
+    let page = r#"{"data":[{"starting_at":"2026-11-24T00:00:00Z","ending_at":"2026-11-25T00:00:00Z","results":[
+      {"currency":"USD","amount":"3","workspace_id":null,"description":"Web Search Usage","cost_type":"web_search","model":null,"token_type":null}]}],"has_more":false}"#;
+    let mut ours = ledger("claude-haiku-4-5", true);
+    (ours.sums.web_search_requests, ours.sums.cost_nano) = (3, 30_000_000);
+    let billed = compare(&[page], &[ours]);
+    assert_eq!((billed.distance(), billed.other_cost), (NanoUsd::ZERO, NanoUsd::ZERO), "{billed:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Quota, RequestRollup};
+use ducat_ledger::{Attributes, Quota, RequestRollup};
 use ducat_prices::NanoUsd;
 use ducat_report::{Currency, Document, Group, Groups, Report, ReportQuery, RequestRow, Settings, Totals};
 use jiff::Timestamp;
@@ -43,9 +43,7 @@ fn blocks(pairs: &[(&str, &str)], unpriced_requests: i64) -> Document {
             team: None,
             host: None,
             billing: None,
-            subagent_type: None,
-            skill: None,
-            mcp_server: None,
+            attributes: Attributes::default(),
             sums: RequestRollup { requests: 2, cost_nano: 4_000_000_000, unpriced_requests, ..RequestRollup::default() },
         });
     }
@@ -95,9 +93,7 @@ fn report(pairs: &[(&str, &str)], settings: &Settings, requests: &[(usize, i64, 
             team: None,
             host: None,
             billing: None,
-            subagent_type: None,
-            skill: None,
-            mcp_server: None,
+            attributes: Attributes::default(),
             sums,
         });
     }
@@ -119,7 +115,7 @@ proptest! {
     fn every_breakdown_adds_up_to_the_same_total(groups in groups(), requests in requests()) {
         let names: Vec<String> = groups.names().into_iter().map(str::to_owned).collect();
         let tags: Vec<String> = groups.tag_names().into_iter().map(|tag| format!("tag:{tag}")).collect();
-        let settings = Settings { groups, currency: None };
+        let settings = Settings { groups, ..Settings::default() };
         let whole = sum(&report(&[("by", "project")], &settings, &requests));
         for by in ["group", "daily", "model"].into_iter().chain(tags.iter().map(String::as_str)) {
             prop_assert_eq!(sum(&report(&[("by", by)], &settings, &requests)), whole, "{}", by);
@@ -137,7 +133,7 @@ proptest! {
     fn a_currency_moves_no_figure_by_more_than_half_a_billionth(requests in requests(), rate in 1_u64..2_000_000) {
         let text = format!("{}.{:06}", rate / 1_000_000, rate % 1_000_000);
         let currency = Currency::new("EUR", &text, "2026-11-24".parse().unwrap()).unwrap();
-        let settings = Settings { groups: Groups::default(), currency: Some(currency) };
+        let settings = Settings { currency: Some(currency), ..Settings::default() };
         let document = report(&[("by", "project")], &settings, &requests);
         let json: serde_json::Value = serde_json::from_str(&document.to_json()).unwrap();
         prop_assert_eq!(json["currency"]["rate"].as_str().unwrap().parse::<f64>().unwrap(), rate as f64 / 1e6);

@@ -16,7 +16,7 @@ use crate::file::FileRows;
 use crate::homes::TranscriptFile;
 
 /// Changes whenever what a file is decoded to does.
-const FORMAT: &str = concat!("ducat-report-cache 3 ", env!("CARGO_PKG_VERSION"));
+const FORMAT: &str = concat!("ducat-report-cache 5 ", env!("CARGO_PKG_VERSION"));
 /// What of a file's end must be unchanged, besides size and time.
 const TAIL: u64 = 4096;
 

@@ -36,7 +36,9 @@ impl<'a> Content<'a> {
                 Agent::of_file(&named, &head)
             }
         };
-        Ok(agent.map(|agent| Self { path, packing, agent, form: agent.form(&named), named }))
+        let content = agent.map(|agent| Self { path, packing, agent, form: agent.form(&named), named });
+        // Rows are read where they lie.
+        Ok(content.filter(|content| content.form != Form::Database || content.packing.is_none()))
     }
 
     /// It can only be read from its beginning.

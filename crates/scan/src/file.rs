@@ -3,12 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use ducat_capture::opencode::{self, decode_row};
 use ducat_capture::{Agent, Detail, Form, LineVerdict, Workspace, Workspaces, decode_document};
 use ducat_ledger::{Billing, Fact, FieldClass, Holder, Holders, Key, Line, Request, Told, UnixMs, Witness};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use crate::database::for_changed_rows;
 use crate::homes::TranscriptFile;
 use crate::lines::{FileLine, for_lines};
 
@@ -30,7 +33,7 @@ pub struct FileRows {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unreadable {
     pub lines: u64,
-    /// Its number from 1; 0 for a document as a whole.
+    /// Its number from 1; 0 for a document as a whole, and for rows.
     pub first: u64,
     pub reason: String,
 }
@@ -44,7 +47,7 @@ pub struct SessionSeen {
 }
 
 /// A request in one holder's copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RequestSeen {
     pub key: [u8; 16],
     pub started_at: Option<UnixMs>,
@@ -59,10 +62,17 @@ pub(crate) struct RequestSeen {
     pub subagent_type: u32,
     pub skill: u32,
     pub mcp_server: u32,
+    pub query_source: u32,
+    pub effort: u32,
+    pub provider: u32,
     /// Name of the billing, where the request itself tells it.
     pub billing: u32,
     /// Input, output, reasoning, cache read, cache writes (all, of 5 minutes, of an hour), web searches.
     pub counts: [u64; 8],
+    /// A bit for each count that was told: a request of which nobody told any costs an unknown amount.
+    pub told: u8,
+    pub is_sum: bool,
+    pub estimated: bool,
 }
 
 /// A file's rows and the lines that decide births.
@@ -80,7 +90,7 @@ pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) 
     match content.form {
         Form::Lines => {
             let mut state = content.state();
-            for_lines(content.open()?, |number, line, _| {
+            let result = for_lines(content.open()?, |number, line, _| {
                 let verdict = match line {
                     FileLine::Line(bytes) => {
                         state.decode_line(bytes, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact))
@@ -88,7 +98,12 @@ pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) 
                     FileLine::TooLong(_) => LineVerdict::Unreadable("too long"),
                 };
                 reading.note(number, verdict);
-            })?;
+            });
+            match result {
+                // What was before the damage counts, as it does in the ledger.
+                Err(damage) if content.is_whole() => reading.damaged(&damage),
+                result => result?,
+            }
         }
         Form::Document => {
             let verdict = match content.read()? {
@@ -100,6 +115,12 @@ pub(crate) fn read_file(file: &TranscriptFile, workspaces: &mut dyn Workspaces) 
                 None => LineVerdict::Unreadable("too long"),
             };
             reading.note(0, verdict);
+        }
+        Form::Database => {
+            for_changed_rows(&file.path, &opencode::FileState::default(), Detail::Requests, &mut |row| {
+                let verdict = decode_row(row, &mut workspaces, Detail::Requests, &mut |fact| reading.believe(fact));
+                reading.note(0, verdict);
+            })?;
         }
     }
     Ok(reading.finish())
@@ -115,6 +136,10 @@ impl Workspaces for CwdAsProject<'_> {
 
     fn noted_in(&mut self, folder: &Path) -> Option<String> {
         self.0.noted_in(folder)
+    }
+
+    fn beside(&mut self, file: &Path) -> Option<Arc<[u8]>> {
+        self.0.beside(file)
     }
 }
 
@@ -141,6 +166,10 @@ impl Reading {
             LineVerdict::Excluded => self.has_excluded = true,
             LineVerdict::Decoded | LineVerdict::NoFacts => {}
         }
+    }
+
+    fn damaged(&mut self, damage: &io::Error) {
+        self.unreadable = Some(Unreadable { lines: 0, first: 0, reason: damage.to_string() });
     }
 
     fn believe(&mut self, fact: Fact) {
@@ -182,6 +211,7 @@ impl Reading {
         requests.sort_by_key(|(request, _)| request.key);
         let mut rows = Vec::new();
         for (request, copies) in &requests {
+            let counts = counts_of(request);
             for (session, cwd, branch) in copies {
                 rows.push(RequestSeen {
                     key: request.key.0,
@@ -196,17 +226,14 @@ impl Reading {
                     subagent_type: strings.told(&request.subagent_type),
                     skill: strings.told(&request.skill),
                     mcp_server: strings.told(&request.mcp_server),
+                    query_source: strings.told(&request.query_source),
+                    effort: strings.told(&request.effort),
+                    provider: strings.told(&request.provider),
                     billing: strings.place(request.billing.get().map(|billing| billing.name())),
-                    counts: [
-                        request.input_tokens.or_default(),
-                        request.output_tokens.or_default(),
-                        request.reasoning_tokens.or_default(),
-                        request.cache_read_tokens.or_default(),
-                        request.cache_write_tokens.or_default(),
-                        request.cache_write_5m_tokens.or_default(),
-                        request.cache_write_1h_tokens.or_default(),
-                        request.web_search_requests.or_default(),
-                    ],
+                    counts: counts.map(Told::or_default),
+                    told: (0..).zip(counts).fold(0, |told, (place, count)| told | u8::from(count.is_told()) << place),
+                    is_sum: request.is_sum.or_default(),
+                    estimated: request.estimated.or_default(),
                 });
             }
         }
@@ -220,6 +247,20 @@ impl Reading {
         };
         FileFacts { rows, lines: self.lines }
     }
+}
+
+/// In the order of [`RequestSeen::counts`].
+fn counts_of(request: &Request) -> [&Told<u64>; 8] {
+    [
+        &request.input_tokens,
+        &request.output_tokens,
+        &request.reasoning_tokens,
+        &request.cache_read_tokens,
+        &request.cache_write_tokens,
+        &request.cache_write_5m_tokens,
+        &request.cache_write_1h_tokens,
+        &request.web_search_requests,
+    ]
 }
 
 struct Strings {
@@ -257,8 +298,11 @@ impl FileRows {
     /// The row as the ledger's fact, for joining with other files' rows.
     pub(crate) fn to_request(&self, row: &RequestSeen, workspace: &Workspace) -> Request {
         let text = |place| Witness::Transcript.tells_maybe(self.text(place).map(str::to_owned));
-        let [input, output, reasoning, cache_read, write, write_5m, write_1h, searches] =
-            row.counts.map(|count| Witness::Transcript.tells_maybe(Some(count)));
+        let mut places = 0..;
+        let [input, output, reasoning, cache_read, write, write_5m, write_1h, searches] = row.counts.map(|count| {
+            let is_told = places.next().is_some_and(|place| row.told >> place & 1 == 1);
+            Witness::Transcript.tells_maybe(is_told.then_some(count))
+        });
         let mut request = Request::new(Key(row.key), self.agent.map_or("", Agent::name), "");
         request.model = text(row.model);
         request.service_tier = text(row.service_tier);
@@ -267,6 +311,11 @@ impl FileRows {
         request.subagent_type = text(row.subagent_type);
         request.skill = text(row.skill);
         request.mcp_server = text(row.mcp_server);
+        request.query_source = text(row.query_source);
+        request.effort = text(row.effort);
+        request.provider = text(row.provider);
+        request.is_sum = Witness::Transcript.tells_maybe(Some(row.is_sum).filter(|is_sum| *is_sum));
+        request.estimated = Witness::Transcript.tells_maybe(Some(row.estimated).filter(|estimated| *estimated));
         request.billing = Witness::Transcript.tells_maybe(self.text(row.billing).and_then(Billing::parse));
         request.started_at = Witness::Transcript.tells_maybe(row.started_at);
         (request.input_tokens, request.output_tokens, request.cache_read_tokens) = (input, output, cache_read);

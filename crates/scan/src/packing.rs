@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::zstd::ZstdReader;
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
 
 /// No transcript unpacks to more bytes; what does is made to.
 const LARGEST_UNPACKED: u64 = 4 << 30;
@@ -39,7 +39,7 @@ impl Packing {
     pub fn unpack<'a>(self, file: File) -> io::Result<Box<dyn Read + 'a>> {
         let unpacked: Box<dyn Read> = match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(io::BufReader::new(file))),
-            Self::Zstd => Box::new(StreamingDecoder::new(io::BufReader::new(file)).map_err(io::Error::other)?),
+            Self::Zstd => Box::new(ZstdReader::new(io::BufReader::new(file))),
         };
         Ok(Box::new(Bounded { unpacked, left: LARGEST_UNPACKED }))
     }

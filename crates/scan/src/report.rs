@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use ducat_capture::{Workspace, Workspaces};
-use ducat_ledger::{Key, Line, Request, RequestRollup, UnixMs, owner};
+use ducat_capture::{Form, Workspace, Workspaces};
+use ducat_ledger::{Attributes, Holder, Key, Line, Request, RequestRollup, UnixMs, owner};
 use ducat_prices::PriceTable;
 use ducat_report::{Report, RequestRow};
 use ducat_store::Pricer;
@@ -18,6 +18,7 @@ use ducat_store::Pricer;
 use crate::cache::{Cache, Stamp};
 use crate::file::{FileFacts, FileRows, RequestSeen, SessionSeen, read_file};
 use crate::homes::{Home, TranscriptFile, find_transcripts};
+use crate::packing::Packing;
 use crate::workspace::WorkspaceResolver;
 
 /// Something that could not be read; the rest was.
@@ -34,12 +35,19 @@ impl Problem {
 
     fn of_lines(path: &Path, rows: &FileRows) -> Option<Self> {
         let unreadable = rows.unreadable.as_ref()?;
-        let (first, lines) = (unreadable.first, unreadable.lines);
-        let reason = match first {
-            0 => unreadable.reason.clone(),
-            _ => format!("line {first}: {}; {lines} of its lines could not be read", unreadable.reason),
+        let form = rows.agent.map_or(Form::Lines, |agent| agent.form(&Packing::strip(path)));
+        let first = format_args!("line {}", unreadable.first);
+        Some(Self::unread(path, form, first, &unreadable.reason, unreadable.lines))
+    }
+
+    /// `first`: where the first of the lines is that could not be read; other forms have none.
+    pub(crate) fn unread(path: &Path, form: Form, first: fmt::Arguments<'_>, reason: &str, count: u64) -> Self {
+        let reason = match form {
+            Form::Lines => format!("{first}: {reason}; {count} of its lines could not be read"),
+            Form::Document => reason.to_owned(),
+            Form::Database => format!("{count} of its rows could not be read: {reason}"),
         };
-        Some(Self { path: path.to_owned(), reason })
+        Self { path: path.to_owned(), reason }
     }
 }
 
@@ -238,6 +246,10 @@ impl Scanned {
         rows.sort_by_key(|(_, row)| row.key);
         let sessions: HashMap<Key, &SessionSeen> =
             self.files.iter().flat_map(|file| &file.rows.sessions).map(|session| (Key(session.key), session)).collect();
+        // A sum counts where nobody told of single requests of its session or, without one, of its agent: as in the ledger.
+        let mut sums = Vec::new();
+        let has_sums = rows.iter().any(|(_, row)| row.is_sum);
+        let (mut sessions_told, mut agents_told) = (HashSet::new(), HashSet::new());
         for copies in rows.chunk_by(|(_, one), (_, other)| one.key == other.key) {
             let mut request: Option<Request> = None;
             for (file, row) in copies {
@@ -253,37 +265,109 @@ impl Scanned {
                     None => request = Some(copy),
                 }
             }
-            if let Some(request) = request {
-                self.tell_request(&request, &sessions, prices, each);
+            let Some(request) = request else { continue };
+            if request.is_sum.or_default() {
+                sums.push(request);
+                continue;
+            }
+            let owner = self.owner_of(&request);
+            if has_sums && request.covers_sums() {
+                sessions_told.extend(owner.map(|owner| owner.session));
+                if !agents_told.contains(&request.agent) {
+                    agents_told.insert(request.agent.clone());
+                }
+            }
+            tell_request(&request, owner, &sessions, prices, each);
+        }
+        for sum in &sums {
+            let owner = self.owner_of(sum);
+            let is_covered =
+                owner.map_or_else(|| agents_told.contains(&sum.agent), |owner| sessions_told.contains(&owner.session));
+            // Of estimates a sum tells nothing that could stand for requests.
+            if !is_covered && !sum.estimated.or_default() {
+                tell_request(sum, owner, &sessions, prices, each);
             }
         }
     }
 
-    fn tell_request(
-        &self,
-        request: &Request,
-        sessions: &HashMap<Key, &SessionSeen>,
-        prices: &PriceTable,
-        each: &mut dyn FnMut(&RequestRow<'_>),
-    ) {
-        let started_at = request.started_at.get().copied();
-        let owner = owner(&request.holders, started_at, |session| self.births.get(session).copied());
-        let priced = prices.price(request);
-        each(&RequestRow {
-            started_at,
-            session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
-            agent: &request.agent,
-            model: &priced.model,
-            project: owner.and_then(|owner| owner.project.as_deref()),
-            branch: owner.and_then(|owner| owner.branch.as_deref()),
-            user: None,
-            team: None,
-            host: None,
-            billing: request.billing.get().copied(),
-            subagent_type: request.subagent_type.get().map(String::as_str),
-            skill: request.skill.get().map(String::as_str),
-            mcp_server: request.mcp_server.get().map(String::as_str),
-            sums: RequestRollup::of(request, priced.cost),
-        });
+    fn owner_of<'r>(&self, request: &'r Request) -> Option<&'r Holder> {
+        owner(&request.holders, request.started_at.get().copied(), |session| self.births.get(session).copied())
+    }
+}
+
+fn tell_request(
+    request: &Request,
+    owner: Option<&Holder>,
+    sessions: &HashMap<Key, &SessionSeen>,
+    prices: &PriceTable,
+    each: &mut dyn FnMut(&RequestRow<'_>),
+) {
+    let priced = prices.price(request);
+    each(&RequestRow {
+        started_at: request.started_at.get().copied(),
+        session: owner.and_then(|owner| sessions.get(&owner.session)).map_or("", |session| &session.id),
+        agent: &request.agent,
+        model: &priced.model,
+        project: owner.and_then(|owner| owner.project.as_deref()),
+        branch: owner.and_then(|owner| owner.branch.as_deref()),
+        user: None,
+        team: None,
+        host: None,
+        billing: request.billing.get().copied(),
+        attributes: Attributes::of(request),
+        sums: RequestRollup::of(request, priced.cost),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use ducat_capture::Agent;
+
+    use super::*;
+
+    /// What a report has of one file of a session with these requests, each told by its key.
+    fn told(rows: Vec<RequestSeen>) -> Vec<RequestRollup> {
+        let sessions = vec![SessionSeen { key: [9; 16], id: "s".to_owned(), opened_at: None }];
+        let strings = vec![String::new(), "claude-opus-4-8".to_owned()];
+        let rows = FileRows { agent: Some(Agent::CopilotCli), strings, sessions, rows, ..FileRows::default() };
+        let file = TranscriptFile { path: "f".into(), identity: (0, 0), size: 0, modified_ns: 0, agent: None };
+        let files = vec![ScannedFile { file, rows, lines: None, stamp: None }];
+        let scanned = Scanned { files, excluded: Vec::new(), problems: Vec::new(), births: HashMap::new() };
+        let mut told = Vec::new();
+        scanned.for_each(&PriceTable::embedded(), &mut |row| told.push(row.sums));
+        told
+    }
+
+    fn seen(key: u8, session: Option<u32>) -> RequestSeen {
+        RequestSeen { key: [key; 16], session, model: 1, counts: [7, 0, 0, 0, 0, 0, 0, 0], told: 1, ..RequestSeen::default() }
+    }
+
+    fn sum(key: u8, session: Option<u32>) -> RequestSeen {
+        RequestSeen { is_sum: true, ..seen(key, session) }
+    }
+
+    #[test]
+    fn a_sum_counts_where_nobody_told_of_single_requests() {
+        let counted = |rows| {
+            told(rows).iter().fold((0, 0, 0), |(requests, sums, input), row| {
+                (requests + row.requests, sums + row.sums, input + row.input_tokens)
+            })
+        };
+        assert_eq!(counted(vec![sum(1, Some(0))]), (0, 1, 7));
+        assert_eq!(counted(vec![sum(1, Some(0)), seen(2, Some(0))]), (1, 0, 7), "of the session's requests one is told");
+        assert_eq!(counted(vec![sum(1, Some(0)), seen(2, None)]), (1, 1, 14), "another's says nothing of them");
+        assert_eq!(counted(vec![sum(1, None), seen(2, Some(0))]), (1, 0, 7), "without a session the agent's decide");
+        let estimated = RequestSeen { estimated: true, ..sum(1, Some(0)) };
+        assert_eq!(counted(vec![estimated]), (0, 0, 0));
+    }
+
+    #[test]
+    fn estimates_stand_apart_and_what_nobody_counted_is_unpriced() {
+        let estimate = told(vec![RequestSeen { estimated: true, ..seen(1, Some(0)) }]);
+        assert_eq!((estimate[0].requests, estimate[0].input_tokens, estimate[0].estimated_tokens), (0, 0, 7));
+        let untold = told(vec![RequestSeen { told: 0, counts: [0; 8], ..seen(1, Some(0)) }]);
+        assert_eq!((untold[0].requests, untold[0].unpriced_requests, untold[0].cost_nano), (1, 1, 0));
+        let nothing = told(vec![RequestSeen { counts: [0; 8], ..seen(1, Some(0)) }]);
+        assert_eq!(nothing[0].unpriced_requests, 0, "a count of 0 was told");
     }
 }

@@ -6,11 +6,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use ducat_capture::opencode::{self, decode_row};
 use ducat_capture::{Detail, FileState, Form, LineVerdict, decode_document};
 use ducat_ledger::{Fact, Key, Line};
 use ducat_store::FileCursor;
 
 use crate::content::Content;
+use crate::database::for_changed_rows;
 use crate::homes::{Home, TranscriptFile, find_transcripts};
 use crate::lines::{FileLine, for_lines};
 use crate::report::Problem;
@@ -105,17 +107,25 @@ fn read<S: Sink>(
         Err(error) => return Ok(Err(error)),
     };
     let cursor = sink.cursor(&path)?.filter(|cursor| match content.is_whole() {
-        true => cursor.identity == file.identity && cursor.tail == stamp(file, cursor.offset),
+        _ if content.form == Form::Database => cursor.identity == file.identity,
+        true => cursor.identity == file.identity && cursor.tail == stamp(file),
         false => goes_on(cursor, file, &open),
     });
+    if content.form == Form::Database && cursor.as_ref().is_some_and(|cursor| cursor.tail == stamp(file)) {
+        return Ok(Ok(()));
+    }
     let kept = cursor.and_then(|cursor| Some((cursor.offset, FileState::kept(&cursor.state)?)));
     let (offset, state) = kept.filter(|(_, state)| state.agent() == content.agent).unwrap_or_else(|| (0, content.state()));
-    if offset == file.size {
+    if offset == file.size && content.form != Form::Database {
         return Ok(Ok(()));
     }
     imported.changed += 1;
     let mut reading =
         Reading { facts: Facts::default(), state, offset, lines: 0, unreadable: None, unreadable_lines: BTreeMap::new() };
+    if let (Form::Database, FileState::OpenCode(since)) = (content.form, &reading.state) {
+        let since = since.clone();
+        return read_rows(file, &content, &since, reading, sink, workspaces, imported);
+    }
     if content.is_whole() {
         return read_whole(file, &content, reading, sink, workspaces, imported);
     }
@@ -137,7 +147,7 @@ fn read<S: Sink>(
     }
     let cursor = cursor_at(&path, file, tail(&open, reading.offset), &reading);
     sink.write(reading.facts.take(), cursor)?;
-    reading.tell(file, imported);
+    reading.tell(file, content.form, imported);
     Ok(result)
 }
 
@@ -163,6 +173,8 @@ fn read_whole<S: Sink>(
                 }
             })
         }),
+        // Its rows are not read here.
+        Form::Database => Ok(()),
         Form::Document => content.read().map(|bytes| {
             let facts = &mut reading.facts;
             let verdict = match bytes {
@@ -179,10 +191,50 @@ fn read_whole<S: Sink>(
     }
     // Of a damaged file too, what could be read of it stays read until it changes.
     reading.offset = file.size;
-    let cursor = cursor_at(&path, file, Some(stamp(file, file.size)), &reading);
+    let cursor = cursor_at(&path, file, Some(stamp(file)), &reading);
     sink.write(reading.facts.take(), cursor)?;
-    reading.tell(file, imported);
+    reading.tell(file, content.form, imported);
     Ok(result)
+}
+
+/// Reads the rows of a database that changed.
+fn read_rows<S: Sink>(
+    file: &TranscriptFile,
+    content: &Content<'_>,
+    since: &opencode::FileState,
+    mut reading: Reading,
+    sink: &mut S,
+    workspaces: &mut WorkspaceResolver,
+    imported: &mut Imported,
+) -> Result<io::Result<()>, S::Error> {
+    let path = file.path.to_string_lossy().into_owned();
+    // Until all of them are, none is.
+    let unread = FileCursor { state: reading.state.keep(), ..unread(&path, file) };
+    let mut refused = None;
+    reading.offset = 0;
+    let result = for_changed_rows(&file.path, since, Detail::All, &mut |row| {
+        if refused.is_none() {
+            let facts = &mut reading.facts;
+            let verdict = decode_row(row, workspaces, Detail::All, &mut |fact| facts.add(fact));
+            reading.note(verdict, 0);
+            if reading.facts.len() >= BATCH {
+                refused = sink.write(reading.facts.take(), unread.clone()).err();
+            }
+        }
+    });
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
+    let cursor = match &result {
+        Ok(reach) => {
+            (reading.state, reading.offset) = (FileState::OpenCode(reach.clone()), file.size);
+            cursor_at(&path, file, Some(stamp(file)), &reading)
+        }
+        Err(_) => unread,
+    };
+    sink.write(reading.facts.take(), cursor)?;
+    reading.tell(file, content.form, imported);
+    Ok(result.map(drop))
 }
 
 /// A file as far as it was read.
@@ -191,7 +243,7 @@ struct Reading {
     state: FileState,
     offset: u64,
     lines: u64,
-    /// Where the first line is that could not be read.
+    /// Where the first line is that could not be read, in bytes.
     unreadable: Option<(u64, &'static str)>,
     unreadable_lines: BTreeMap<&'static str, u64>,
 }
@@ -225,15 +277,14 @@ impl Reading {
         self.offset += length;
     }
 
-    fn tell(self, file: &TranscriptFile, imported: &mut Imported) {
+    fn tell(self, file: &TranscriptFile, form: Form, imported: &mut Imported) {
         imported.lines += self.lines;
         if let Some((at, reason)) = self.unreadable {
             let all: u64 = self.unreadable_lines.values().sum();
             for (reason, lines) in self.unreadable_lines {
                 *imported.unreadable.entry(reason).or_default() += lines;
             }
-            let reason = format!("byte {at}: {reason}; {all} of its lines could not be read");
-            imported.problems.push(Problem { path: file.path.clone(), reason });
+            imported.problems.push(Problem::unread(&file.path, form, format_args!("byte {at}"), reason, all));
         }
     }
 }
@@ -259,9 +310,9 @@ fn unread(path: &str, file: &TranscriptFile) -> FileCursor {
 }
 
 /// The state in which a file was read whole: it may be written anew at the same size.
-fn stamp(file: &TranscriptFile, offset: u64) -> [u8; 16] {
+fn stamp(file: &TranscriptFile) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&offset.to_le_bytes());
+    hasher.update(&file.size.to_le_bytes());
     hasher.update(&file.modified_ns.to_le_bytes());
     let mut stamp = [0; 16];
     stamp.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

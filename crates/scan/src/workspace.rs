@@ -1,7 +1,8 @@
 //! From a working directory to the project it belongs to.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ const IGNORE_FILE: &str = ".ducatignore";
 
 /// Gemini CLI notes the project's root in a file of this name beside its chats.
 const ROOT_NOTE: &str = ".project_root";
+/// A larger file beside a transcript is not read, in bytes.
+const LARGEST_BESIDE: u64 = 64 << 20;
 /// No path is longer, in bytes.
 const LONGEST_PATH: usize = 4096;
 
@@ -22,12 +25,14 @@ pub struct WorkspaceResolver {
     excluded: Vec<PathBuf>,
     known: HashMap<String, Workspace>,
     noted: HashMap<PathBuf, Option<String>>,
+    /// The last file read beside a transcript: a list of all tasks is asked for by each of them.
+    beside: Option<(PathBuf, Arc<[u8]>)>,
 }
 
 impl WorkspaceResolver {
     /// `excluded`: folders of which nothing is stored.
     pub fn new(excluded: Vec<PathBuf>) -> Self {
-        Self { excluded, known: HashMap::new(), noted: HashMap::new() }
+        Self { excluded, ..Self::default() }
     }
 
     fn find(&self, cwd: &str) -> Workspace {
@@ -62,6 +67,20 @@ impl Workspaces for WorkspaceResolver {
         let noted = noted.filter(|cwd| cwd.len() <= LONGEST_PATH && Path::new(cwd).is_absolute());
         self.noted.insert(folder.to_owned(), noted.clone());
         noted
+    }
+
+    fn beside(&mut self, file: &Path) -> Option<Arc<[u8]>> {
+        if let Some((path, content)) = &self.beside
+            && path == file
+        {
+            return Some(content.clone());
+        }
+        let meta = fs::metadata(file).ok().filter(|meta| meta.is_file() && meta.len() <= LARGEST_BESIDE)?;
+        let mut content = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+        File::open(file).ok()?.take(LARGEST_BESIDE).read_to_end(&mut content).ok()?;
+        let content: Arc<[u8]> = content.into();
+        self.beside = Some((file.to_owned(), content.clone()));
+        Some(content)
     }
 }
 
@@ -104,6 +123,21 @@ mod tests {
         // A folder that is gone belongs to the repository it was in.
         assert_eq!(project(&mut resolver, &main.join("gone/long/ago")), main.to_str().unwrap());
         assert_eq!(project(&mut resolver, &dir), dir.to_str().unwrap());
+    }
+
+    #[test]
+    fn what_lies_beside_is_read_when_it_is_a_file_of_moderate_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, large) = (dir.path().join("state.json"), dir.path().join("large.json"));
+        fs::write(&file, "{}").unwrap();
+        File::create(&large).unwrap().set_len(LARGEST_BESIDE + 1).unwrap();
+        let mut resolver = WorkspaceResolver::default();
+        for _ in 0..2 {
+            assert_eq!(resolver.beside(&file).as_deref(), Some(&b"{}"[..]));
+            for none in [dir.path().to_owned(), dir.path().join("gone.json"), large.clone()] {
+                assert_eq!(resolver.beside(&none), None, "{}", none.display());
+            }
+        }
     }
 
     #[test]

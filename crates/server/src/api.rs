@@ -66,13 +66,20 @@ pub(crate) async fn report(State(app): State<App>, Query(pairs): Query<Vec<(Stri
         Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
     };
     let made = off_the_runtime(move || {
+        let reader = app.store.reader()?;
+        if query.label.is_some()
+            && let Err(unknown) = query.check_label(reader.label_names(TenantId::LOCAL)?)
+        {
+            return Ok(Err(unknown));
+        }
         let range = query.time_range();
         let mut report = Report::new(query);
-        app.store.reader()?.add_to(TenantId::LOCAL, range, &mut report)?;
-        Ok(report.finish().to_json())
+        reader.add_to(TenantId::LOCAL, range, &mut report)?;
+        Ok(Ok(report.finish().to_json()))
     });
     match made.await {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Ok(Err(unknown)) => error(StatusCode::BAD_REQUEST, &unknown.to_string()),
+        Ok(Ok(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(cause) => failed(&cause),
     }
 }
@@ -215,7 +222,7 @@ pub fn session_json(found: &SessionDetail) -> Value {
         let about = json!({
             "request": request.id, "model": model, "turn": request.turn.get(), "subagent": request.subagent.get(),
             "started_at": time(&request.started_at), "duration_ms": request.duration_ms.get(), "unconfirmed": request.is_unconfirmed(),
-            "is_sum": request.is_sum.or_default(), "estimated": request.estimated.or_default(), "witnesses": request.witnesses.names(), "stop_reason": request.stop_reason.get(),
+            "is_sum": request.is_sum.or_default(), "estimated": request.is_estimated(), "witnesses": request.witnesses.names(), "stop_reason": request.stop_reason.get(),
             "input_tokens": usage.input, "output_tokens": usage.output, "cache_read_tokens": usage.cache_read,
             "cache_write_5m_tokens": usage.cache_write_5m + usage.cache_write_unsplit, "cache_write_1h_tokens": usage.cache_write_1h,
         });

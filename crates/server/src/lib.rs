@@ -15,6 +15,7 @@ mod page;
 mod quota;
 mod security;
 mod tls;
+mod witnesses;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use ducat_capture::Workspaces;
-use ducat_capture::otlp::Labels;
+use ducat_capture::otlp::Dimensions;
 use ducat_metrics::LabelValues;
 use ducat_prices::PriceTable;
 use ducat_report::Settings;
@@ -42,7 +43,7 @@ use ingest::otlp::{Forwarder, Receiver, Transport};
 use ingest::running::Running;
 use ingest::socket::Socket;
 use listen::Protocol;
-use log::Log;
+use log::{Log, Source};
 
 pub use api::{session_json, sessions_json};
 pub use holder::{Holder, port_holder};
@@ -52,6 +53,7 @@ pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
 pub use quota::quotas_json;
 pub use tls::{TlsError, load as load_tls};
+pub use witnesses::remedy;
 
 /// Body of a call of the first version's API, in bytes.
 const LARGEST_CALL: usize = 256 << 10;
@@ -87,8 +89,8 @@ pub struct OtlpConfig {
     /// Port for OTLP over gRPC.
     pub grpc_port: Option<u16>,
     pub forward: Option<ForwardConfig>,
-    /// Attributes that become labels of requests.
-    pub labels: Labels,
+    /// Attributes that tell user, team and labels.
+    pub dimensions: Dimensions,
 }
 
 /// A port of OpenTelemetry's own, and why it is not listened on.
@@ -139,6 +141,8 @@ pub enum ServeError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("reading the ledger: {0}")]
     Ledger(#[from] StoreError),
+    #[error("telemetry that waits in {path}: {source}")]
+    Inbox { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Keys(#[from] KeyError),
     #[error(transparent)]
@@ -183,8 +187,9 @@ pub(crate) struct Shared {
     pub otlp_ports: Vec<OtlpPort>,
     pub keys: Arc<Mutex<Keys>>,
     pub machines: Mutex<Machines>,
-    /// Names of quotas that `/metrics` has shown.
-    pub quota_labels: Mutex<LabelValues>,
+    /// Names of quotas and of witnesses' agents that `/metrics` has shown.
+    pub shown_labels: Mutex<LabelValues>,
+    pub witnesses: witnesses::LastRead,
     /// Places for batches of other machines: on their way, and being believed.
     pub coming: Semaphore,
     pub shipping: Semaphore,
@@ -237,27 +242,23 @@ impl Server {
         }
         let (otlp, otlp_ports) = listen_for_otlp(&config.otlp, address, &*log).await;
         let log = Arc::new(Log::new(log));
-        let say: Arc<dyn Fn(&str) + Send + Sync> = Arc::new({
-            let log = log.clone();
-            move |what| log.say(what)
-        });
-        let own: Vec<u16> =
-            std::iter::once(address).chain(otlp_ports.iter().map(|port| port.address)).map(|at| at.port()).collect();
-        let forwarder = config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, say.clone())).transpose()?;
+        let own: Vec<SocketAddr> = std::iter::once(address).chain(listened_on(&otlp_ports)).collect();
+        let forwarder =
+            config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, log.of(Source::Forwarding))).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
             otlp: Receiver::start(
                 &parts.store,
-                parts.pricer.clone(),
-                config.otlp.labels.clone(),
+                config.otlp.dimensions.clone(),
                 parts.workspaces.clone(),
                 forwarder,
-                say,
+                log.of(Source::Inbox),
             )?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),
-            quota_labels: Mutex::default(),
+            shown_labels: Mutex::default(),
+            witnesses: witnesses::LastRead::default(),
             coming: Semaphore::new(ingest::ship::COMING),
             shipping: Semaphore::new(ingest::ship::AT_ONCE),
             own_hosts: parts.own_hosts,
@@ -354,11 +355,17 @@ async fn listen_for_otlp(
     (listeners, ports)
 }
 
+/// Without those that could not be had: a collector may listen there, to which telemetry is passed on.
+fn listened_on(ports: &[OtlpPort]) -> impl Iterator<Item = SocketAddr> {
+    ports.iter().filter(|port| port.problem.is_none()).map(|port| port.address)
+}
+
 /// What OpenTelemetry's own ports answer.
 fn otlp_router(app: &App, transport: Transport) -> Router {
     ingest::otlp::routes(transport)
         .fallback(api::not_found)
         .layer(axum::middleware::from_fn_with_state(app.clone(), security::guard))
+        .layer(axum::Extension(security::OtlpOnly))
         .layer(axum::middleware::from_fn(ingest::otlp::in_their_form))
         .with_state(app.clone())
 }
@@ -379,6 +386,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/ship", post(ingest::ship::post))
         .route("/api/v1/machines", get(api::machines))
         .route("/api/v1/openapi.json", get(api::openapi))
+        .route("/api/v1/witnesses", get(witnesses::witnesses))
         .route("/api/v1/history", get(history::history))
         .route("/api/v1/live", get(live::live))
         .route("/metrics", get(metrics::metrics))
@@ -405,4 +413,20 @@ fn first_version_routes() -> Router<App> {
         .route("/metrics/business/revenue", post(first::revenue))
         .route("/metrics/revenue", post(first::revenue))
         .layer(DefaultBodyLimit::max(LARGEST_CALL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_another_has_is_none_of_ours() {
+        let port = |port, problem: Option<&str>| OtlpPort {
+            transport: Transport::Http,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            problem: problem.map(str::to_owned),
+        };
+        let ports = [port(4318, Some("taken")), port(4317, None)];
+        assert_eq!(listened_on(&ports).map(|at| at.port()).collect::<Vec<_>>(), [4317]);
+    }
 }

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
-use ducat_ledger::{Quota, Session};
+use ducat_ledger::{Freshness, Quota, Session};
 use ducat_metrics::{Exposition, Family, Format, Kind, LabelValues, Series};
 use ducat_store::{Counters, Machine, StoreError, TenantId};
 use flate2::Compression;
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::api::{failed, off_the_runtime};
 use crate::ingest::otlp::{Signal, Transport, Verdict};
 use crate::ingest::{EventCounts, Way, first_version};
-use crate::{App, Shared, page};
+use crate::{App, Shared, page, witnesses};
 
 /// A session is active while it showed a sign of life this long ago.
 const ACTIVE: Duration = Duration::from_secs(5 * 60);
@@ -35,6 +35,7 @@ struct Reading {
     active: Vec<Session>,
     quotas: Vec<Quota>,
     machines: Vec<Machine>,
+    witnesses: Vec<Freshness>,
     spooled: usize,
 }
 
@@ -54,7 +55,8 @@ fn read(app: &Shared) -> Result<Reading, StoreError> {
     let spooled = app.config.spool.as_ref().and_then(|spool| spool.waiting().ok()).map_or(0, |waiting| waiting.len());
     let mut machines = reader.machines(TenantId::LOCAL)?;
     machines.truncate(MOST_MACHINES);
-    Ok(Reading { counters: app.store.counters(), active: sessions, quotas, machines, spooled })
+    let witnesses = app.witnesses.freshness(&reader)?;
+    Ok(Reading { counters: app.store.counters(), active: sessions, quotas, machines, witnesses, spooled })
 }
 
 pub(crate) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -92,14 +94,15 @@ fn expose(app: &Shared, reading: &Reading, format: Format) -> String {
     let mut text = Exposition::new(format, constant);
     text.series(&reading.counters.series, TENANT);
     sessions(&mut text, &reading.active);
-    let mut quota_labels = app.quota_labels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    quotas(&mut text, &reading.quotas, &mut quota_labels);
-    let quota_overflows = quota_labels.overflows().clone();
-    drop(quota_labels);
+    let mut shown_labels = app.shown_labels.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    quotas(&mut text, &reading.quotas, &mut shown_labels);
+    witnesses::gauges(&mut text, &reading.witnesses, &mut shown_labels);
+    let shown_overflows = shown_labels.overflows().clone();
+    drop(shown_labels);
     machines(&mut text, &reading.machines);
     ratios(&mut text, &reading.counters.series);
     otlp(app, &mut text);
-    own_process(app, reading, &quota_overflows, &mut text);
+    own_process(app, reading, &shown_overflows, &mut text);
     text.finish()
 }
 
@@ -159,9 +162,12 @@ fn quotas(text: &mut Exposition, quotas: &[Quota], known: &mut LabelValues) {
 
 /// What the first version exposed and follows from the counters.
 fn ratios(text: &mut Exposition, series: &Series) {
-    let cost: u64 = series.sums(TENANT, Family::AiTokenCost).iter().map(|(_, nano, _)| nano).sum();
+    let costs = series.sums(TENANT, Family::AiTokenCost);
     text.family("ai_operational_cost_dollars", Kind::Gauge, "Cost of all tokens in USD.");
-    text.sample(&[], cost as f64 / 1e9);
+    // Where nobody told of tokens it is unknown.
+    if !costs.is_empty() {
+        text.sample(&[], costs.iter().map(|(_, nano, _)| nano).sum::<u64>() as f64 / 1e9);
+    }
     text.family("ai_tool_failure_rate", Kind::Gauge, "Share of tool calls that did not succeed, from 0 to 1.");
     for (tool, (calls, successes)) in executions(series) {
         text.sample(&[("tool_name", &tool)], 1.0 - successes as f64 / calls.max(1) as f64);
@@ -232,7 +238,7 @@ fn otlp(app: &Shared, text: &mut Exposition) {
     }
 }
 
-fn own_process(app: &Shared, reading: &Reading, quota_overflows: &BTreeMap<&'static str, u64>, text: &mut Exposition) {
+fn own_process(app: &Shared, reading: &Reading, shown_overflows: &BTreeMap<&'static str, u64>, text: &mut Exposition) {
     text.family("ducat_build_info", Kind::Gauge, "Always 1; the version is the label.");
     text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.family(
@@ -260,10 +266,10 @@ fn own_process(app: &Shared, reading: &Reading, quota_overflows: &BTreeMap<&'sta
     text.family(
         "ducat_label_overflows_total",
         Kind::Counter,
-        "Facts counted, and quotas shown, under `other` because a label had too many values, since the start.",
+        "Facts counted, and quotas and witnesses shown, under `other` because a label had too many values, since the start.",
     );
     let mut overflows = reading.counters.overflows.clone();
-    quota_overflows.iter().for_each(|(label, count)| *overflows.entry(label).or_default() += count);
+    shown_overflows.iter().for_each(|(label, count)| *overflows.entry(label).or_default() += count);
     overflows.iter().for_each(|(label, count)| text.sample(&[("label", label)], count));
     text.family("ducat_series", Kind::Gauge, "Series that facts moved.");
     text.sample(&[], reading.counters.series.len());

@@ -1,5 +1,6 @@
 //! Who may ask. A page from another origin must neither read nor write, also when a name was pointed at us (DNS rebinding).
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use base64::prelude::BASE64_STANDARD;
 use ducat_store::{KeyRow, Keys, Shown};
 use jiff::Timestamp;
 
-use crate::{App, page};
 use crate::api::{error, failed, off_the_runtime};
 use crate::ingest::otlp::{Route, Transport};
+use crate::{App, PublicUrl, page};
 
 const LONGEST_POST: Duration = Duration::from_secs(30);
 
@@ -31,6 +32,10 @@ pub(crate) enum Caller {
     /// Showed a key that `ducat key create` made.
     Machine(KeyRow),
 }
+
+/// Marks requests to a port of OpenTelemetry's own, which public URLs do not name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OtlpOnly;
 
 /// Refuses strangers before any handler, and sets the headers of every answer.
 pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -82,7 +87,8 @@ enum Asked {
 fn asked(app: &App, request: &Request) -> Asked {
     let headers = request.headers();
     let host = text(headers, header::HOST.as_str()).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    if !host.is_some_and(|host| is_own_host(app, host)) {
+    let is_otlp_only = request.extensions().get::<OtlpOnly>().is_some();
+    if !host.is_some_and(|host| is_own_host(app.address.ip(), &app.config.public_urls, is_otlp_only, host)) {
         return Asked::Refused(misdirected(headers, host.unwrap_or("no host")));
     }
     // Only a page that the user opens may come from a link elsewhere; it holds no data of its own.
@@ -186,20 +192,27 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A loopback name, our own address, or a name that the configuration gives.
-fn is_own_host(app: &App, host: &str) -> bool {
+/// A host without its port, nor brackets of an address.
+fn without_port(host: &str) -> String {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => {
             name
         }
         _ => host,
     };
-    let name = name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let address = name.parse::<std::net::IpAddr>().ok();
+    name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+}
+
+/// A loopback name, our own address, or a name that the configuration gives; with its port, except where `any_port`.
+fn is_own_host(own: IpAddr, public_urls: &[PublicUrl], any_port: bool, host: &str) -> bool {
+    let name = without_port(host);
+    let address = name.parse::<IpAddr>().ok();
+    let is_public =
+        |url: &PublicUrl| url.authority().eq_ignore_ascii_case(host) || (any_port && without_port(url.authority()) == name);
     name == "localhost"
         || name.ends_with(".localhost")
-        || address.is_some_and(|address| address.is_loopback() || (address == app.address.ip() && !address.is_unspecified()))
-        || app.config.public_urls.iter().any(|url| url.authority().eq_ignore_ascii_case(host))
+        || address.is_some_and(|address| address.is_loopback() || (address == own && !address.is_unspecified()))
+        || public_urls.iter().any(is_public)
 }
 
 /// The key of `Bearer KEY`, or the password of `Basic`, which browsers ask for.
@@ -213,4 +226,26 @@ fn shown_key(told: &str) -> Vec<u8> {
 fn is_same(shown: &[u8], key: &[u8]) -> bool {
     let differs = shown.iter().zip(key).fold(shown.len() ^ key.len(), |differs, (shown, key)| differs | usize::from(shown ^ key));
     differs == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_server() {
+        let public = ["http://ducat.lan:9090", "https://meter.example.org"].map(|url| url.parse().unwrap());
+        let is_own = |any_port, host| is_own_host(IpAddr::from([192, 168, 1, 5]), &public, any_port, host);
+        for host in
+            ["localhost", "a.localhost:1", "127.0.0.1:9090", "[::1]:4318", "192.168.1.5", "Ducat.lan:9090", "meter.example.org"]
+        {
+            assert!(is_own(false, host) && is_own(true, host), "{host}");
+        }
+        for host in ["evil.example", "ducat.lan.evil:9090", "192.168.1.6:9090", "0.0.0.0", ""] {
+            assert!(!is_own(false, host) && !is_own(true, host), "{host}");
+        }
+        for host in ["ducat.lan:4318", "ducat.lan:4317", "ducat.lan", "meter.example.org:4318"] {
+            assert!(!is_own(false, host) && is_own(true, host), "{host}");
+        }
+    }
 }

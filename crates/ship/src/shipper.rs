@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE, decode_hook, decode_status_line};
+use ducat_capture::{HookVerdict, event_decoder};
 use ducat_ledger::remote::{Answer, EventName, Head, LONGEST_LINE, PROTOCOL, Word};
 use ducat_ledger::{Fact, TIMES, UnixMs};
 use ducat_scan::{Home, Imported, Sink, Transcripts, WorkspaceResolver};
@@ -211,12 +211,7 @@ pub(crate) fn facts_of(event: &Frame, workspaces: &mut WorkspaceResolver) -> Res
     };
     let mut facts = Vec::new();
     let out = &mut |fact| facts.push(fact);
-    let verdict = match event.agent.as_str() {
-        claude_code::AGENT => decode_hook(&event.payload, at, workspaces, out),
-        STATUS_LINE => decode_status_line(&event.payload, at, workspaces, out),
-        other => return Err(format!("agent {other:?} is not known")),
-    };
-    match verdict {
+    match event_decoder(&event.agent)?(&event.payload, at, workspaces, out) {
         HookVerdict::Decoded => Ok(Some(Word { event: Some(EventName { id: event.id.0, at }), facts })),
         HookVerdict::NoFacts | HookVerdict::Excluded => Ok(None),
         HookVerdict::Malformed(reason) => Err(reason.to_owned()),
@@ -334,4 +329,27 @@ fn between(least: Duration, most: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let span = u64::try_from((most - least).as_millis()).unwrap_or(u64::MAX);
     least + Duration::from_millis(RandomState::new().hash_one(()) % span.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use ducat_spool::EventId;
+
+    use super::*;
+
+    #[test]
+    fn hooks_of_all_agents_are_understood() {
+        let mut workspaces = WorkspaceResolver::new(Vec::new());
+        let mut tells = |agent: &str, payload: &str| {
+            let frame =
+                Frame { id: EventId([7; 16]), at_ms: 1_780_000_000_000, agent: agent.to_owned(), payload: payload.into() };
+            facts_of(&frame, &mut workspaces).map(|word| word.map_or(0, |word| word.facts.len()))
+        };
+        let call = r#"{"hook_event_name":"PreToolUse","session_id":"s","cwd":"/w","tool_use_id":"t","tool_name":"shell"}"#;
+        assert_eq!(tells("claude-code", call), Ok(2));
+        assert_eq!(tells("codex", call), Ok(2));
+        let after = call.replace("PreToolUse", "AfterTool").replace("\"s\"", "\"s\",\"timestamp\":\"2026-06-01T00:00:00Z\"");
+        assert_eq!(tells("gemini-cli", &after), Ok(2));
+        assert!(tells("nobody", call).unwrap_err().starts_with(r#"agent: "nobody" is not known; there are claude-code, codex,"#));
+    }
 }

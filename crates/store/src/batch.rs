@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
 
-use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Role, Session, ToolCall, Turn, UnixMs};
+use ducat_ledger::{Change, Fact, Holder, Incident, Key, Quota, Request, Session, ToolCall, Turn, UnixMs};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::billings::Billings;
@@ -12,6 +12,7 @@ use crate::heard::Heard;
 use crate::pairs::{self, Paired, Settled};
 use crate::rollups::RollupChanges;
 use crate::rows::{self, Owned, Stored};
+use crate::spells::Voices;
 use crate::stirred::{Stirred, tell};
 use crate::sums;
 use crate::{Doing, EVENT_ID_DAYS, Event, FileCursor, Pricer, Receipt, StoreError, TenantId};
@@ -30,6 +31,7 @@ pub(crate) struct Batch<'c> {
     sessions: Joined<Session>,
     quotas: Joined<Quota>,
     births: Births,
+    voices: Voices,
 }
 
 /// A fact of no owner, before the commit and as it is believed now.
@@ -57,7 +59,13 @@ impl<'c> Batch<'c> {
             sessions: HashMap::new(),
             quotas: HashMap::new(),
             births: Births::default(),
+            voices: Voices::default(),
         }
+    }
+
+    /// Who told of what is happening, once all of it is believed.
+    pub fn take_voices(&mut self) -> Voices {
+        std::mem::take(&mut self.voices)
     }
 
     /// Whether an event's facts are to be believed; notes its id if so.
@@ -76,6 +84,7 @@ impl<'c> Batch<'c> {
     }
 
     pub fn believe(&mut self, tenant: TenantId, fact: Fact) -> Result<(), StoreError> {
+        self.voices.hear(tenant, &fact, self.now);
         match fact {
             Fact::Request(told) => join(&mut self.requests, self.connection, tenant, told),
             Fact::ToolCall(told) => join(&mut self.tool_calls, self.connection, tenant, told),
@@ -143,9 +152,9 @@ impl<'c> Batch<'c> {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
         };
-        let mut requests = own_all(connection, &mut births, pricer, requests)?;
-        pairs::pair(connection, &mut births, pricer, &mut requests)?;
-        sums::cover(connection, &mut births, pricer, &mut requests)?;
+        let mut requests = own_all(connection, &mut births, requests)?;
+        pairs::pair(connection, &mut births, &mut requests)?;
+        sums::cover(connection, &mut births, &mut requests)?;
         let mut stirred = Vec::new();
         for ((tenant, key), (before, after)) in requests {
             let known = if before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
@@ -173,30 +182,19 @@ impl<'c> Batch<'c> {
             (Some((before, _)), None) => heard.hear(tenant, &Change::Ceased { fact: "request", at: before.fact.at() }, None),
             (None, None) => {}
         });
-        let mut tool_calls = own_all(connection, &mut births, pricer, tool_calls)?;
-        pairs::pair(connection, &mut births, pricer, &mut tool_calls)?;
-        let mut stirred = Vec::new();
-        for ((tenant, _), (before, after)) in tool_calls {
-            if before.as_ref() != Some(&after) {
-                rows::save(connection, tenant, &after)?;
-                rollups.tool(tenant, before.as_ref().and_then(rows::tool_rollup), rows::tool_rollup(&after));
-                stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
-            }
-        }
-        tell(stirred, |tenant, before, after| match (before, after) {
-            (before, Some((after, ()))) => {
-                let (owner, before) = (rows::owner_copy(after), before.map(|(stored, ())| &stored.fact));
-                heard.hear(tenant, &Change::ToolCall { before, after: &after.fact, owner }, ids(tenant, owner));
-            }
-            (Some((before, ())), None) => heard.hear(tenant, &Change::Ceased { fact: "tool_call", at: before.fact.at() }, None),
-            (None, None) => {}
-        });
-        write_plain(connection, &mut births, turns, |tenant, before, after, owner| {
-            heard.hear(tenant, &Change::Turn { before, after, owner }, ids(tenant, owner));
+        let touched = own_all(connection, &mut births, tool_calls)?;
+        let stirred = write_paired(connection, &mut births, touched, |tenant, before, after| {
+            rollups.tool(tenant, before.and_then(rows::tool_rollup), rows::tool_rollup(after));
         })?;
-        write_plain(connection, &mut births, incidents, |tenant, before, after, owner| {
-            heard.hear(tenant, &Change::Incident { before, after, owner }, ids(tenant, owner));
-        })?;
+        let mut hear =
+            |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
+        tell_plain(stirred, "tool_call", &mut hear, |before, after, owner| Change::ToolCall { before, after, owner });
+        let touched = own_all(connection, &mut births, turns)?;
+        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
+        tell_plain(stirred, "turn", &mut hear, |before, after, owner| Change::Turn { before, after, owner });
+        let touched = own_all(connection, &mut births, incidents)?;
+        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
+        tell_plain(stirred, "incident", &mut hear, |before, after, owner| Change::Incident { before, after, owner });
         for ((tenant, _), (before, after)) in &sessions {
             if before.as_ref() != Some(after) {
                 rows::save_session(connection, *tenant, after)?;
@@ -313,34 +311,48 @@ fn touch_found(
     Ok(())
 }
 
-fn own_all<F: Paired>(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    touched: Touched<F>,
-) -> Result<Settled<F>, StoreError> {
+fn own_all<F: Paired>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<Settled<F>, StoreError> {
     let own = |((tenant, key), Touch { before, after })| {
-        let after = rows::own(connection, births, pricer, tenant, before.as_ref(), after)?;
+        let after = rows::own(connection, births, tenant, before.as_ref(), after)?;
         Ok(((tenant, key), (before, after)))
     };
     touched.into_iter().map(own).collect()
 }
 
-fn write_plain<F: Owned>(
+/// Pairs and writes facts that have no price; returns those that changed.
+fn write_paired<F: Paired>(
     connection: &Connection,
     births: &mut Births,
-    touched: Touched<F>,
-    mut hear: impl FnMut(TenantId, Option<&F>, &F, Option<&Holder>),
-) -> Result<(), StoreError> {
-    for ((tenant, _), touch) in touched {
-        let owner = rows::owner_of(connection, births, tenant, touch.before.as_ref(), &touch.after)?;
-        let after = Stored::alone(touch.after, owner, Role::One);
-        if touch.before.as_ref() != Some(&after) {
+    mut settled: Settled<F>,
+    mut derive: impl FnMut(TenantId, Option<&Stored<F>>, &Stored<F>),
+) -> Result<Vec<Stirred<F, ()>>, StoreError> {
+    pairs::pair(connection, births, &mut settled)?;
+    let mut stirred = Vec::new();
+    for ((tenant, _), (before, after)) in settled {
+        if before.as_ref() != Some(&after) {
             rows::save(connection, tenant, &after)?;
-            hear(tenant, touch.before.as_ref().map(|stored| &stored.fact), &after.fact, rows::owner_copy(&after));
+            derive(tenant, before.as_ref(), &after);
+            stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
         }
     }
-    Ok(())
+    Ok(stirred)
+}
+
+/// Tells of them; `kind` is what is said of one that ceased.
+fn tell_plain<F: Paired>(
+    stirred: Vec<Stirred<F, ()>>,
+    kind: &'static str,
+    hear: &mut impl FnMut(TenantId, &Change<'_>, Option<&Holder>),
+    change: impl for<'a> Fn(Option<&'a F>, &'a F, Option<&'a Holder>) -> Change<'a>,
+) {
+    tell(stirred, |tenant, before, after| match (before, after) {
+        (before, Some((after, ()))) => {
+            let (owner, before) = (rows::owner_copy(after), before.map(|(stored, ())| &stored.fact));
+            hear(tenant, &change(before, &after.fact, owner), owner);
+        }
+        (Some((before, ())), None) => hear(tenant, &Change::Ceased { fact: kind, at: before.fact.at() }, None),
+        (None, None) => {}
+    });
 }
 
 /// Forgets event ids that are too old to be repeated; a few at a time.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
+use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
 use rusqlite::Row;
 
 use crate::rows::{self, Stored};
@@ -22,6 +22,7 @@ type Rows = BTreeMap<String, Vec<i64>>;
 impl Reader {
     /// Recomputes a tenant's roll-ups from its facts; returns what differs.
     pub fn check_rollups(&self, tenant: TenantId) -> Result<Vec<Mismatch>, StoreError> {
+        let known = self.known_attributes(tenant)?;
         let mut recomputed = Rows::new();
         let mut add = |row: String, sums: Vec<i64>| {
             let known = recomputed.entry(row).or_insert_with(|| vec![0; sums.len()]);
@@ -32,45 +33,39 @@ impl Reader {
             let priced = rows::priced_at(row, 3).doing("reading requests")?;
             let Some((key, sums)) = rows::request_rollup(&stored, &priced) else { return Ok(()) };
             let billing = key.billing.map(|billing| billing.name().to_owned());
-            let names = [
-                Some(key.agent),
-                Some(key.model),
-                key.project,
-                key.branch,
-                key.user,
-                key.team,
-                key.host,
-                billing,
-                key.subagent_type,
-                key.skill,
-                key.mcp_server,
-            ];
-            add(format!("requests {} {:?}", key.bucket, names.map(Option::unwrap_or_default)), sums.columns().to_vec());
+            let names = [Some(key.agent), Some(key.model), key.project, key.branch, key.user, key.team, key.host, billing];
+            let attributes = known.fold(key.attributes.as_deref())?;
+            let names = names.map(Option::unwrap_or_default);
+            add(format!("requests {} {names:?} {}", key.bucket, shown(attributes.as_deref())), sums.columns().to_vec());
             Ok(())
         })?;
         self.each("SELECT fact, owner, role FROM tool_calls WHERE tenant = ?1", tenant, |row| {
             if let Some((key, ToolRollup { calls, duration_ms, result_bytes })) = rows::tool_rollup(&stored::<ToolCall>(row)?) {
                 let names =
                     [Some(key.agent), Some(key.tool), Some(key.outcome.name().to_owned()), key.project, key.user, key.team];
-                add(
-                    format!("tools {} {:?}", key.bucket, names.map(Option::unwrap_or_default)),
-                    vec![calls, duration_ms, result_bytes],
-                );
+                let names = names.map(Option::unwrap_or_default);
+                add(format!("tools {} {names:?}", key.bucket), vec![calls, duration_ms, result_bytes]);
             }
             Ok(())
         })?;
         let mut kept = Rows::new();
-        for (kind, table, names, sums) in
-            [("requests", "rollup_requests", 11, RequestRollup::COLUMNS), ("tools", "rollup_tools", 6, 3)]
+        // Behind the names of requests stands the number of their set.
+        for (kind, table, names, number, sums) in
+            [("requests", "rollup_requests", 8, 1, RequestRollup::COLUMNS), ("tools", "rollup_tools", 6, 0, 3)]
         {
             self.each(&format!("SELECT * FROM {table} WHERE tenant = ?1"), tenant, |row| {
                 let bucket: i64 = row.get(1).doing("reading roll-ups")?;
                 let names =
                     (2..2 + names).map(|place| row.get(place)).collect::<Result<Vec<String>, _>>().doing("reading roll-ups")?;
-                let from = 2 + names.len();
+                let from = 2 + names.len() + number;
+                let mut name = format!("{kind} {bucket} {names:?}");
+                if number > 0 {
+                    let set = row.get(from - 1).doing("reading roll-ups")?;
+                    name.push_str(&format!(" {}", shown(known.set(set))));
+                }
                 let sums =
                     (from..from + sums).map(|place| row.get(place)).collect::<Result<Vec<i64>, _>>().doing("reading roll-ups")?;
-                kept.insert(format!("{kind} {bucket} {names:?}"), sums);
+                kept.insert(name, sums);
                 Ok(())
             })?;
         }
@@ -101,7 +96,12 @@ impl Reader {
     }
 }
 
-fn stored<F: rows::Owned>(row: &Row<'_>) -> Result<Stored<F>, StoreError> {
+fn shown(attributes: Attributes<&str>) -> String {
+    format!("{:?}", attributes.columns().map(|value| value.copied().unwrap_or_default()))
+}
+
+/// A row of a fact, its owner and its role.
+pub(crate) fn stored<F: rows::Owned>(row: &Row<'_>) -> Result<Stored<F>, StoreError> {
     let fact: String = row.get(0).doing("checking roll-ups")?;
     let owner: Option<[u8; 16]> = row.get(1).doing("checking roll-ups")?;
     let role: u8 = row.get(2).doing("checking roll-ups")?;

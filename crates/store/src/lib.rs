@@ -4,10 +4,12 @@
 //! owner, price and roll-ups from the result, and only then acknowledges.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attributes;
 mod batch;
 mod billings;
 mod births;
 mod check;
+mod clusters;
 mod counters;
 mod folder;
 mod heard;
@@ -19,6 +21,7 @@ mod reconciling;
 mod rollups;
 mod rows;
 mod schema;
+mod spells;
 mod standing;
 mod stirred;
 mod sums;
@@ -37,6 +40,7 @@ pub use folder::{DataFolder, FolderError, ledger_mark, network_file_system};
 pub use keys::{KeyError, KeyRow, Keys, Scope, Shown};
 pub use machines::{Machine, Machines, Sender};
 pub use reader::{Reader, SessionDetail, SessionSummary};
+pub use spells::TakenOut;
 pub use standing::Standing;
 pub use writer::Store;
 
@@ -155,6 +159,10 @@ pub struct StoreOptions {
 pub enum StoreError {
     #[error("the database was written by a newer Ducat (schema {found}, this one knows {known}); update Ducat")]
     Newer { found: i64, known: i64 },
+    #[error(
+        "the ledger is an older Ducat's (schema {found}, this one's is {known}); ducat serve or ducat import brings it up to date"
+    )]
+    Older { found: i64, known: i64 },
     #[error("{what}: {source}")]
     Sqlite { what: &'static str, source: rusqlite::Error },
     #[error("a stored fact cannot be read: {0}")]

@@ -1,33 +1,44 @@
-//! Which rows are one fact told twice: those of one place in the lanes of a group, see [`ducat_ledger::Request::pair_group`].
+//! Which rows are one fact told twice: those of one cluster of a group, see [`ducat_ledger::Request::pair_group`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ducat_ledger::{Key, Request, Role, ToolCall};
-use rusqlite::{Connection, OptionalExtension, params};
+use ducat_ledger::{Incident, Key, Request, Role, ToolCall, Turn, UnixMs};
+use rusqlite::{Connection, params};
 
 use crate::births::Births;
-use crate::rows::{self, Owned, Stored, UNDATED};
-use crate::{Doing, Pricer, StoreError, TenantId};
+use crate::clusters::{Clusters, Group, Spot};
+use crate::rows::{self, Owned, Stored};
+use crate::{Doing, StoreError, TenantId};
 
 /// A fact that may be told without its id.
 pub(crate) trait Paired: Owned {
-    fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key>;
+    /// Milliseconds that two rows of one fact may be apart.
+    const WITHIN: UnixMs;
+
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key>;
+    fn is_keyless(&self) -> bool;
     fn lane(&self) -> u8;
+    fn pairs_at(&self) -> UnixMs;
     fn borrow_from(&mut self, twin: &Self, owner: Option<Key>);
     /// How it counts where nobody else tells it.
     fn role(&self) -> Role;
 }
 
 impl Paired for Request {
-    fn pair_group(&self, owner: Option<Key>, pricer: &dyn Pricer) -> Option<Key> {
-        // A model's name costs a search in the table.
-        if !self.may_pair() {
-            return None;
-        }
-        Request::pair_group(self, owner, &pricer.price(self).model)
+    const WITHIN: UnixMs = Request::PAIRS_WITHIN;
+
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+        Request::pair_group(self, owner)
+    }
+    fn is_keyless(&self) -> bool {
+        Request::is_keyless(self)
     }
     fn lane(&self) -> u8 {
         Request::lane(self)
+    }
+    fn pairs_at(&self) -> UnixMs {
+        Request::pairs_at(self)
     }
     fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
         Request::borrow_from(self, twin, owner);
@@ -37,56 +48,56 @@ impl Paired for Request {
     }
 }
 
-impl Paired for ToolCall {
-    fn pair_group(&self, owner: Option<Key>, _: &dyn Pricer) -> Option<Key> {
-        ToolCall::pair_group(self, owner)
-    }
-    fn lane(&self) -> u8 {
-        ToolCall::lane(self)
-    }
-    fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        ToolCall::borrow_from(self, twin, owner);
-    }
-    fn role(&self) -> Role {
-        Role::One
-    }
+/// Facts that nothing sums up.
+macro_rules! paired {
+    ($($name:ident)*) => {$(
+        impl Paired for $name {
+            const WITHIN: UnixMs = $name::PAIRS_WITHIN;
+
+            fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+                $name::pair_group(self, owner)
+            }
+            fn is_keyless(&self) -> bool {
+                $name::is_keyless(self)
+            }
+            fn lane(&self) -> u8 {
+                $name::lane(self)
+            }
+            fn pairs_at(&self) -> UnixMs {
+                $name::pairs_at(self)
+            }
+            fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+                $name::borrow_from(self, twin, owner);
+            }
+            fn role(&self) -> Role {
+                Role::One
+            }
+        }
+    )*};
 }
+
+paired!(ToolCall Turn Incident);
 
 /// Facts of a commit: as they were, and as they are.
 pub(crate) type Settled<F> = HashMap<(TenantId, Key), (Option<Stored<F>>, Stored<F>)>;
 
-/// Where a row stands in its group; the lane's order is that of time and key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Spot {
-    group: Key,
-    lane: u8,
-    at: i64,
-    key: Key,
-}
-
-fn spot<F: Paired>(stored: &Stored<F>) -> Option<Spot> {
+/// Where a row stands, and in which group.
+fn spot<F: Paired>(stored: &Stored<F>) -> Option<(Key, Spot)> {
     let base = stored.base();
-    Some(Spot { group: stored.group?, lane: base.lane(), at: base.at().unwrap_or(UNDATED), key: base.key() })
+    Some((stored.group?, Spot::new(base.pairs_at(), base.lane(), base.key())))
 }
-
-/// A cluster: the rows at one place of a group.
-type Clusters = BTreeSet<(TenantId, Key, i64)>;
 
 /// Lets each cluster that changed have one row that counts and knows what the others tell.
-pub(crate) fn pair<F: Paired>(
-    connection: &Connection,
-    births: &mut Births,
-    pricer: &dyn Pricer,
-    settled: &mut Settled<F>,
-) -> Result<(), StoreError> {
-    for (tenant, group, place) in clusters(connection, settled)? {
-        let members = members(connection, tenant, group, place)?;
+pub(crate) fn pair<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
+    enter(connection, births, settled)?;
+    for (tenant, key, cluster) in clusters(connection, settled)? {
+        let members = Group { connection, tenant, key, within: F::WITHIN }.members(cluster)?;
         for key in &members {
             // Not touched in this commit: it owns what it owned.
             if !settled.contains_key(&(tenant, *key))
                 && let Some(before) = rows::load::<F>(connection, tenant, *key)?
             {
-                let after = rows::own(connection, births, pricer, tenant, Some(&before), before.base().clone())?;
+                let after = before.clone();
                 settled.insert((tenant, *key), (Some(before), after));
             }
         }
@@ -98,7 +109,8 @@ pub(crate) fn pair<F: Paired>(
             shown.borrow_from(twin.base(), lead.owner);
         }
         lead.show(shown);
-        lead.role = lead.base().role();
+        // By what is believed: a twin may have counted what the leader guessed.
+        lead.role = lead.fact.role();
         for key in twins {
             if let Some((_, twin)) = settled.get_mut(&(tenant, *key)) {
                 twin.show(twin.base().clone());
@@ -112,108 +124,79 @@ pub(crate) fn pair<F: Paired>(
     Ok(())
 }
 
-/// Notes where rows stand now; returns the clusters that lost, got or hold a changed row. In a lane only what is from the first change on is
-/// looked at, and rows mostly come in order: a group of thousands costs no more than a small one.
-fn clusters<F: Paired>(connection: &Connection, settled: &Settled<F>) -> Result<Clusters, StoreError> {
-    let mut changed = Clusters::new();
-    let mut lanes: HashMap<(TenantId, Key, u8), (i64, Key)> = HashMap::new();
-    let mut stirred = |tenant: TenantId, spot: Spot| {
-        let from = (spot.at, spot.key);
-        lanes.entry((tenant, spot.group, spot.lane)).and_modify(|least| *least = from.min(*least)).or_insert(from);
+/// Leaves rows with an id out of the groups while their session holds none without: most sessions never do, and would pay for each row.
+/// With the first one all rows of the session come in.
+fn enter<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
+    let owners = |is_asked: fn(&F) -> bool| -> BTreeSet<(TenantId, Key)> {
+        let asked = settled.iter().filter(|(_, (_, after))| after.group.is_some() && is_asked(after.base()));
+        asked.filter_map(|((tenant, _), (_, after))| Some((*tenant, after.owner?))).collect()
     };
-    let mut stayed = Vec::new();
-    for ((tenant, _), (before, after)) in settled {
-        let (old, new) = (before.as_ref().and_then(spot), spot(after));
-        if old == new {
-            let same = before.as_ref().is_some_and(|before| before.base() == after.base());
-            stayed.extend(new.filter(|_| !same).map(|spot| (*tenant, spot)));
-            continue;
+    let mut open = BTreeSet::new();
+    let mut begun = Vec::new();
+    for (tenant, owner) in owners(|base| base.is_keyless()) {
+        let mut insert =
+            connection.prepare_cached("INSERT OR IGNORE INTO keyless_sessions VALUES (?1, ?2, ?3)").doing("pairing")?;
+        if insert.execute(params![tenant.0, F::TABLE, owner.0]).doing("pairing")? > 0 {
+            begun.push((tenant, owner));
         }
-        if let Some(old) = old {
-            if let Some(place) = place(connection, *tenant, old)? {
-                changed.insert((*tenant, old.group, place));
+        open.insert((tenant, owner));
+    }
+    for (tenant, owner) in owners(|base| !base.is_keyless()) {
+        let sql = "SELECT 1 FROM keyless_sessions WHERE tenant = ?1 AND kind = ?2 AND session = ?3";
+        let mut known = connection.prepare_cached(sql).doing("pairing")?;
+        if !open.contains(&(tenant, owner)) && known.exists(params![tenant.0, F::TABLE, owner.0]).doing("pairing")? {
+            open.insert((tenant, owner));
+        }
+    }
+    for (tenant, owner) in begun {
+        let sql = format!("SELECT key FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2", F::TABLE);
+        let mut owned = connection.prepare_cached(&sql).doing("pairing")?;
+        let keys = owned.query_map(params![tenant.0, owner.0], |row| row.get(0).map(Key)).doing("pairing")?;
+        for key in keys.collect::<Result<Vec<_>, _>>().doing("pairing")? {
+            if let Entry::Vacant(place) = settled.entry((tenant, key))
+                && let Some(before) = rows::load::<F>(connection, tenant, key)?
+            {
+                let after = rows::own(connection, births, tenant, Some(&before), before.base().clone())?;
+                place.insert((Some(before), after));
             }
-            let sql = "DELETE FROM pairs WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND at = ?4 AND key = ?5";
-            let mut delete = connection.prepare_cached(sql).doing("pairing")?;
-            delete.execute(params![tenant.0, old.group.0, old.lane, old.at, old.key.0]).doing("pairing")?;
-            stirred(*tenant, old);
-        }
-        if let Some(new) = new {
-            let mut insert = connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO pairs (tenant, pair_group, lane, at, key, place) VALUES (?1, ?2, ?3, ?4, ?5, -1)",
-                )
-                .doing("pairing")?;
-            insert.execute(params![tenant.0, new.group.0, new.lane, new.at, new.key.0]).doing("pairing")?;
-            stirred(*tenant, new);
         }
     }
-    for ((tenant, group, lane), from) in lanes {
-        number(connection, (tenant, group, lane), from, &mut changed)?;
-    }
-    for (tenant, spot) in stayed {
-        changed.extend(place(connection, tenant, spot)?.map(|place| (tenant, spot.group, place)));
-    }
-    Ok(changed)
-}
-
-/// Numbers a lane's rows from `from` on.
-fn number(
-    connection: &Connection,
-    (tenant, group, lane): (TenantId, Key, u8),
-    (at, key): (i64, Key),
-    changed: &mut Clusters,
-) -> Result<(), StoreError> {
-    let mut before = connection
-        .prepare_cached(
-            "SELECT place FROM pairs WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND (at, key) < (?4, ?5)
-             ORDER BY at DESC, key DESC LIMIT 1",
-        )
-        .doing("pairing")?;
-    let last: Option<i64> =
-        before.query_row(params![tenant.0, group.0, lane, at, key.0], |row| row.get(0)).optional().doing("pairing")?;
-    let first = last.map_or(0, |place| place + 1);
-    let mut rest = connection
-        .prepare_cached(
-            "SELECT at, key, place FROM pairs WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND (at, key) >= (?4, ?5) ORDER BY at, key",
-        )
-        .doing("pairing")?;
-    let rows = rest
-        .query_map(params![tenant.0, group.0, lane, at, key.0], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?, row.get::<_, i64>(2)?))
-        })
-        .doing("pairing")?;
-    let rows: Vec<_> = rows.collect::<Result<_, _>>().doing("pairing")?;
-    let mut set = connection
-        .prepare_cached(
-            "UPDATE pairs SET place = ?6 WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND at = ?4 AND key = ?5",
-        )
-        .doing("pairing")?;
-    for (next, (at, key, place)) in (first..).zip(rows) {
-        if place != next {
-            set.execute(params![tenant.0, group.0, lane, at, key, next]).doing("pairing")?;
-            changed.extend([place, next].into_iter().filter(|place| *place >= 0).map(|place| (tenant, group, place)));
+    for ((tenant, _), (_, after)) in settled.iter_mut() {
+        if after.owner.is_some_and(|owner| !open.contains(&(*tenant, owner))) {
+            after.group = None;
         }
     }
     Ok(())
 }
 
-fn place(connection: &Connection, tenant: TenantId, spot: Spot) -> Result<Option<i64>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT place FROM pairs WHERE tenant = ?1 AND pair_group = ?2 AND lane = ?3 AND at = ?4 AND key = ?5")
-        .doing("pairing")?;
-    let parameters = params![tenant.0, spot.group.0, spot.lane, spot.at, spot.key.0];
-    let found: Option<i64> = statement.query_row(parameters, |row| row.get(0)).optional().doing("pairing")?;
-    Ok(found.filter(|place| *place >= 0))
-}
+/// Rows that left a group, and that came.
+type Moves = (Vec<Spot>, Vec<Spot>);
 
-/// The rows at a place, the one that leads first.
-fn members(connection: &Connection, tenant: TenantId, group: Key, place: i64) -> Result<Vec<Key>, StoreError> {
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT key FROM pairs INDEXED BY pairs_by_place WHERE tenant = ?1 AND pair_group = ?2 AND place = ?3 ORDER BY lane, at, key",
-        )
-        .doing("pairing")?;
-    let rows = statement.query_map(params![tenant.0, group.0, place], |row| row.get(0).map(Key)).doing("pairing")?;
-    rows.collect::<Result<_, _>>().doing("pairing")
+/// Notes where rows stand now; returns the clusters that lost, got or hold a changed row.
+fn clusters<F: Paired>(connection: &Connection, settled: &Settled<F>) -> Result<Clusters, StoreError> {
+    let mut changed = Clusters::new();
+    let mut moves: BTreeMap<(TenantId, Key), Moves> = BTreeMap::new();
+    let mut stayed = Vec::new();
+    for ((tenant, _), (before, after)) in settled {
+        let (old, new) = (before.as_ref().and_then(spot), spot(after));
+        if old == new {
+            let same = before.as_ref().is_some_and(|before| before.base() == after.base());
+            stayed.extend(new.filter(|_| !same).map(|(group, spot)| (*tenant, group, spot)));
+            continue;
+        }
+        if let Some((group, spot)) = old {
+            moves.entry((*tenant, group)).or_default().0.push(spot);
+        }
+        if let Some((group, spot)) = new {
+            moves.entry((*tenant, group)).or_default().1.push(spot);
+        }
+    }
+    let group = |tenant, key| Group { connection, tenant, key, within: F::WITHIN };
+    for ((tenant, key), (out, into)) in moves {
+        group(tenant, key).change(&out, &into, &mut changed)?;
+    }
+    for (tenant, key, spot) in stayed {
+        changed.extend(group(tenant, key).cluster(spot)?.map(|cluster| (tenant, key, cluster)));
+    }
+    Ok(changed)
 }

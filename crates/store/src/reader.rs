@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ducat_ledger::{
-    BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Role, Session, ToolCall, Turn, UnixMs, Witness, Witnesses,
+    Attributes, BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Role, Session, ToolCall, Turn, UnixMs, Witness,
+    Witnesses,
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{BLOCK_MINUTES, Report, RequestRow};
@@ -67,7 +68,7 @@ pub struct SessionDetail {
 /// The sums of a row of `rollup_requests`, behind what they are summed by.
 pub(crate) fn rollup_at(row: &Row<'_>) -> Result<RequestRollup, StoreError> {
     let mut columns = [0; RequestRollup::COLUMNS];
-    for (place, column) in (13..).zip(&mut columns) {
+    for (place, column) in (11..).zip(&mut columns) {
         *column = row.get(place).doing("reading roll-ups")?;
     }
     Ok(RequestRollup::from_columns(columns))
@@ -89,16 +90,21 @@ impl Reader {
         (from, until): (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
+        schema::require_current(&self.connection)?;
+        // Rows, and what their numbers stand for, as of one commit.
+        let transaction = self.connection.unchecked_transaction().doing("reading the ledger")?;
         if report.wants_quotas() {
             report.tell_quotas(self.past_quotas(tenant, BLOCK_MINUTES)?);
         }
         let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
         if report.wants_requests() || !is_cut(from) || !is_cut(until) {
-            return self.add_requests_to(tenant, (from, until), report);
+            self.add_requests_to(tenant, (from, until), report)?;
+            return transaction.finish().doing("reading the ledger");
         }
         let until_then = until.map_or(ROLLED_UP_SINCE, |until| until.min(ROLLED_UP_SINCE));
         self.add_requests_to(tenant, (Some(from.unwrap_or(UnixMs::MIN)), Some(until_then)), report)?;
-        self.add_rollups_to(tenant, (from, until), report)
+        self.add_rollups_to(tenant, (from, until), report)?;
+        transaction.finish().doing("reading the ledger")
     }
 
     fn add_rollups_to(
@@ -118,6 +124,7 @@ impl Reader {
         let end = until.map_or(i64::MAX, |until| until.div_euclid(BUCKET_MS));
         // What tells no time is in no range.
         let undated = from.is_none() && until.is_none();
+        let known = report.wants_attributes().then(|| self.known_attributes(tenant)).transpose()?;
         let mut rows = statement.query(params![tenant.0, first, end, UNDATED, undated]).doing("reading roll-ups")?;
         while let Some(row) = rows.next().doing("reading roll-ups")? {
             let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
@@ -134,9 +141,10 @@ impl Reader {
                 team: name(7)?,
                 host: name(8)?,
                 billing: name(9)?.and_then(Billing::parse),
-                subagent_type: name(10)?,
-                skill: name(11)?,
-                mcp_server: name(12)?,
+                attributes: match &known {
+                    Some(known) => known.set(row.get(10).doing("reading roll-ups")?),
+                    None => Attributes::default(),
+                },
                 sums: rollup_at(row)?,
             });
         }
@@ -150,6 +158,7 @@ impl Reader {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let sessions = self.session_ids(tenant)?;
+        let known = report.wants_attributes().then(|| self.known_attributes(tenant)).transpose()?;
         let mut statement = self
             .connection
             .prepare_cached(
@@ -166,6 +175,7 @@ impl Reader {
             let stored = Stored::alone(serde_json::from_str::<Request>(fact)?, owner.map(Key), Role::One);
             let copy = owner_copy(&stored);
             let request = &stored.fact;
+            let attributes = known.as_ref().map(|known| known.fold(Attributes::of(request))).transpose()?.unwrap_or_default();
             report.add(&RequestRow {
                 started_at: request.started_at.get().copied(),
                 session: stored.owner.and_then(|owner| sessions.get(&owner)).map_or("", String::as_str),
@@ -177,9 +187,7 @@ impl Reader {
                 team: request.team.get().map(String::as_str),
                 host: request.host.get().map(String::as_str),
                 billing: priced.billing,
-                subagent_type: request.subagent_type.get().map(String::as_str),
-                skill: request.skill.get().map(String::as_str),
-                mcp_server: request.mcp_server.get().map(String::as_str),
+                attributes: attributes.as_deref(),
                 sums: RequestRollup::of(request, priced.cost),
             });
         }
@@ -203,7 +211,7 @@ impl Reader {
                  (SELECT {} FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role IN (1, 2)),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL AND r.role IN (1, 2)),
                  (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
-                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key),
+                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
                  (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 2)
                  FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
                 sum_of("cost_nano")
@@ -337,10 +345,9 @@ impl Reader {
     pub(crate) fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
         // Named, because SQLite takes the primary key by itself: every fact of the tenant.
         let sql = format!(
-            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2{1} ORDER BY started_at, key",
-            F::TABLE,
             // What another row tells too is shown once.
-            if F::HAS_ROLE { " AND role NOT IN (0, 3)" } else { "" }
+            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2 AND role NOT IN (0, 3) ORDER BY started_at, key",
+            F::TABLE
         );
         let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
         let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;

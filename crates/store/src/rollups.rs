@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ducat_ledger::{Billing, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey};
 use rusqlite::{Connection, params};
 
+use crate::attributes::AttributeSets;
 use crate::{Doing, StoreError, TenantId};
 
 /// A row that sums nothing any more; sums and estimates are in rows without requests.
@@ -63,7 +64,7 @@ impl RollupChanges {
         let text = |name: &Option<String>| name.clone().unwrap_or_default();
         let mut upsert = connection
             .prepare_cached(
-                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
+                "INSERT INTO rollup_requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
                  ON CONFLICT DO UPDATE SET requests = CAST(requests + excluded.requests AS INTEGER), input_tokens = CAST(input_tokens + excluded.input_tokens AS INTEGER),
                  output_tokens = CAST(output_tokens + excluded.output_tokens AS INTEGER), reasoning_tokens = CAST(reasoning_tokens + excluded.reasoning_tokens AS INTEGER),
                  cache_read_tokens = CAST(cache_read_tokens + excluded.cache_read_tokens AS INTEGER),
@@ -76,7 +77,11 @@ impl RollupChanges {
             )
             .doing("writing a roll-up")?;
         let mut emptied = Vec::new();
-        for ((tenant, key), sums) in self.requests {
+        // In order, so that which values are within bounds depends on no hash.
+        let mut requests: Vec<_> = self.requests.into_iter().collect();
+        requests.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut sets = AttributeSets::new(connection);
+        for ((tenant, key), sums) in requests {
             let [
                 requests,
                 input,
@@ -95,7 +100,7 @@ impl RollupChanges {
             ] = sums.columns();
             let (project, branch, user) = (text(&key.project), text(&key.branch), text(&key.user));
             let (team, host, billing) = (text(&key.team), text(&key.host), key.billing.map_or("", Billing::name));
-            let (subagent_type, skill, mcp_server) = (text(&key.subagent_type), text(&key.skill), text(&key.mcp_server));
+            let attributes = sets.number(tenant, &key.attributes)?;
             upsert
                 .execute(params![
                     tenant.0,
@@ -108,9 +113,7 @@ impl RollupChanges {
                     team,
                     host,
                     billing,
-                    subagent_type,
-                    skill,
-                    mcp_server,
+                    attributes,
                     requests,
                     input,
                     output,

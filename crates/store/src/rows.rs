@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use ducat_ledger::{
-    Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role, Session, ToolCall,
-    ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
+    Attributes, Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role, Session,
+    ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
 };
 use ducat_prices::NanoUsd;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::births::Births;
 use crate::pairs::Paired;
-use crate::{Doing, Pricer, StoreError, TenantId};
+use crate::{Doing, StoreError, TenantId};
 
 /// Bucket of facts that tell no time.
 pub const UNDATED: i64 = i64::MIN;
@@ -24,10 +24,9 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
     const TABLE: &'static str;
     const LOAD: &'static str;
     const SAVE: &'static str;
-    /// Whether its table tells how a row counts.
-    const HAS_ROLE: bool = false;
 
     fn key(&self) -> Key;
+    fn agent(&self) -> &str;
     fn holders(&self) -> &Holders;
     fn at(&self) -> Option<UnixMs>;
     fn join(&mut self, other: &Self) -> bool;
@@ -35,29 +34,21 @@ pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
 
 macro_rules! owned {
     ($name:ident, $table:literal, $at:ident) => {
-        owned!($name, $table, $at, "NULL, NULL, 1", "", "", false);
-    };
-    ($name:ident, $table:literal, $at:ident, with role) => {
-        owned!($name, $table, $at, "base, pair_group, role", ", base, pair_group, role", ", ?6, ?7, ?8", true);
-    };
-    ($name:ident, $table:literal, $at:ident, $read:literal, $columns:literal, $places:literal, $has_role:literal) => {
         impl Owned for $name {
             const TABLE: &'static str = $table;
             const LOAD: &'static str =
-                concat!("SELECT fact, owner, ", $read, " FROM ", $table, " WHERE tenant = ?1 AND key = ?2");
-            const HAS_ROLE: bool = $has_role;
+                concat!("SELECT fact, owner, base, pair_group, role FROM ", $table, " WHERE tenant = ?1 AND key = ?2");
             const SAVE: &'static str = concat!(
                 "INSERT OR REPLACE INTO ",
                 $table,
-                " (tenant, key, owner, started_at, fact",
-                $columns,
-                ") VALUES (?1, ?2, ?3, ?4, ?5",
-                $places,
-                ")"
+                " (tenant, key, owner, started_at, fact, base, pair_group, role) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
             );
 
             fn key(&self) -> Key {
                 self.key
+            }
+            fn agent(&self) -> &str {
+                &self.agent
             }
             fn holders(&self) -> &Holders {
                 &self.holders
@@ -72,8 +63,8 @@ macro_rules! owned {
     };
 }
 
-owned!(Request, "requests", started_at, with role);
-owned!(ToolCall, "tool_calls", started_at, with role);
+owned!(Request, "requests", started_at);
+owned!(ToolCall, "tool_calls", started_at);
 owned!(Turn, "turns", started_at);
 owned!(Incident, "incidents", at);
 
@@ -131,26 +122,21 @@ pub(crate) fn save<F: Owned>(connection: &Connection, tenant: TenantId, stored: 
     let fact = serde_json::to_string(&stored.fact)?;
     let mut statement = connection.prepare_cached(F::SAVE).doing("writing a fact")?;
     let (key, owner, at) = (stored.fact.key().0, stored.owner.map(|owner| owner.0), stored.fact.at());
-    let written = if F::HAS_ROLE {
-        let group = stored.group.map(|group| group.0);
-        statement.execute(params![tenant.0, key, owner, at, fact, stored.base_json()?, group, stored.role as u8])
-    } else {
-        statement.execute(params![tenant.0, key, owner, at, fact])
-    };
-    written.doing("writing a fact").map(drop)
+    let group = stored.group.map(|group| group.0);
+    let row = params![tenant.0, key, owner, at, fact, stored.base_json()?, group, stored.role as u8];
+    statement.execute(row).doing("writing a fact").map(drop)
 }
 
 /// A fact that may have twins, with its owner and group; how it counts is as it was until its cluster is looked at.
 pub(crate) fn own<F: Paired>(
     connection: &Connection,
     births: &mut Births,
-    pricer: &dyn Pricer,
     tenant: TenantId,
     before: Option<&Stored<F>>,
     base: F,
 ) -> Result<Stored<F>, StoreError> {
     let owner = owner_of(connection, births, tenant, before, &base)?;
-    let group = base.pair_group(owner, pricer);
+    let group = base.pair_group(owner);
     Ok(match before {
         Some(before) if group.is_some() && before.group == group && *before.base() == base => Stored { owner, ..before.clone() },
         _ => Stored { role: base.role(), fact: base, base: None, owner, group },
@@ -292,9 +278,7 @@ pub(crate) fn request_rollup(stored: &Stored<Request>, priced: &Priced) -> Optio
         team: request.team.get().cloned(),
         host: request.host.get().cloned(),
         billing: priced.billing,
-        subagent_type: request.subagent_type.get().cloned(),
-        skill: request.skill.get().cloned(),
-        mcp_server: request.mcp_server.get().cloned(),
+        attributes: Attributes::of(request).to_owned(),
     };
     Some((key, RequestRollup::of(request, priced.cost)))
 }

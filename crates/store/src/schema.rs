@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, StoreError};
+use crate::{Doing, StoreError, attributes};
 
-const MIGRATIONS: [&str; 6] = ["
+const MIGRATIONS: [&str; 10] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -158,7 +158,89 @@ ALTER TABLE rollup_requests ADD COLUMN sums INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_requests INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_tokens INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollup_requests ADD COLUMN estimated_cost_nano INTEGER NOT NULL DEFAULT 0;
+", "
+-- Further names of requests: the values that each has, bounded, and the sets of them that roll-ups are summed by. Names are those of the
+-- columns, of labels 'label:' and their own. What roll-ups have is known.
+CREATE TABLE attribute_values (tenant INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tenant, name, value)) WITHOUT ROWID;
+INSERT INTO attribute_values SELECT DISTINCT tenant, 'subagent_type', subagent_type FROM rollup_requests WHERE subagent_type != '';
+INSERT INTO attribute_values SELECT DISTINCT tenant, 'skill', skill FROM rollup_requests WHERE skill != '';
+INSERT INTO attribute_values SELECT DISTINCT tenant, 'mcp_server', mcp_server FROM rollup_requests WHERE mcp_server != '';
+CREATE TABLE attribute_sets (
+    number INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, subagent_type TEXT NOT NULL, skill TEXT NOT NULL, mcp_server TEXT NOT NULL,
+    plugin TEXT NOT NULL, query_source TEXT NOT NULL, effort TEXT NOT NULL, labels TEXT NOT NULL,
+    UNIQUE (tenant, subagent_type, skill, mcp_server, plugin, query_source, effort, labels));
+INSERT INTO attribute_sets (tenant, subagent_type, skill, mcp_server, plugin, query_source, effort, labels)
+    SELECT DISTINCT tenant, subagent_type, skill, mcp_server, '', '', '', '' FROM rollup_requests
+    WHERE subagent_type != '' OR skill != '' OR mcp_server != '';
+
+-- `attributes` is the number of the set, 0 where none of its names is told.
+CREATE TABLE rollup_requests_by_set (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, project TEXT NOT NULL,
+    branch TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL, host TEXT NOT NULL, billing TEXT NOT NULL, attributes INTEGER NOT NULL,
+    requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL,
+    web_search_requests INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL, sums INTEGER NOT NULL,
+    estimated_requests INTEGER NOT NULL, estimated_tokens INTEGER NOT NULL, estimated_cost_nano INTEGER NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, model, project, branch, user, team, host, billing, attributes)) WITHOUT ROWID;
+INSERT INTO rollup_requests_by_set
+    SELECT r.tenant, bucket, agent, model, project, branch, user, team, host, billing, IFNULL(s.number, 0), requests, input_tokens,
+    output_tokens, reasoning_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, web_search_requests, cost_nano,
+    unpriced_requests, sums, estimated_requests, estimated_tokens, estimated_cost_nano
+    FROM rollup_requests r LEFT JOIN attribute_sets s ON s.tenant = r.tenant AND s.subagent_type = r.subagent_type
+    AND s.skill = r.skill AND s.mcp_server = r.mcp_server AND s.plugin = '' AND s.query_source = '' AND s.effort = '' AND s.labels = '';
+DROP TABLE rollup_requests;
+ALTER TABLE rollup_requests_by_set RENAME TO rollup_requests;
+", "
+-- When witnesses were heard as things happened, by our clock; `session` is all zero for what belongs to none.
+CREATE TABLE spells (
+    tenant INTEGER NOT NULL, agent TEXT NOT NULL, session BLOB NOT NULL, witness INTEGER NOT NULL,
+    began_at INTEGER NOT NULL, heard_at INTEGER NOT NULL, project TEXT,
+    PRIMARY KEY (tenant, agent, session, witness, began_at)) WITHOUT ROWID;
+
+-- Witnesses that somebody took out: their silence is meant.
+CREATE TABLE taken_out (
+    tenant INTEGER NOT NULL, agent TEXT NOT NULL, host TEXT NOT NULL, witness INTEGER NOT NULL,
+    PRIMARY KEY (tenant, agent, host, witness)) WITHOUT ROWID;
+", "
+-- Turns and incidents are told under several ids too, and have their columns as requests do.
+ALTER TABLE turns ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE turns ADD COLUMN pair_group BLOB;
+ALTER TABLE turns ADD COLUMN base TEXT;
+ALTER TABLE incidents ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE incidents ADD COLUMN pair_group BLOB;
+ALTER TABLE incidents ADD COLUMN base TEXT;
+", "
+-- Sessions that hold a row without an id, by the table of the row: only their rows are in `pairs`.
+CREATE TABLE keyless_sessions (
+    tenant INTEGER NOT NULL, kind TEXT NOT NULL, session BLOB NOT NULL,
+    PRIMARY KEY (tenant, kind, session)) WITHOUT ROWID;
+
+-- Rows in the order of `spot` (time, lane, key); `cluster` is the spot of the first of those that are one fact.
+DROP TABLE pairs;
+CREATE TABLE pairs (
+    tenant INTEGER NOT NULL, pair_group BLOB NOT NULL, lane INTEGER NOT NULL, spot BLOB NOT NULL, cluster BLOB,
+    PRIMARY KEY (tenant, pair_group, lane, spot)) WITHOUT ROWID;
+CREATE INDEX pairs_by_cluster ON pairs (tenant, pair_group, cluster);
+CREATE INDEX pairs_begun ON pairs (tenant, pair_group, spot) WHERE cluster = spot;
+-- They are paired anew when the session's next row without an id comes.
+UPDATE requests SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE tool_calls SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE turns SET pair_group = NULL WHERE pair_group IS NOT NULL;
+UPDATE incidents SET pair_group = NULL WHERE pair_group IS NOT NULL;
+
+-- By agent too, as thousands of sums may be of no session.
+DROP INDEX requests_sums;
+CREATE INDEX requests_sums ON requests (tenant, owner, role, json_extract(fact, '$.agent')) WHERE role IN (2, 3);
+-- Requests whose tokens nobody told do not stand for a sum; what is left out here is put in when it is told again.
+DELETE FROM told_singly;
+INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FROM requests WHERE role = 1 AND coalesce(
+    json_extract(fact, '$.input_tokens'), json_extract(fact, '$.output_tokens'), json_extract(fact, '$.cache_read_tokens'),
+    json_extract(fact, '$.cache_write_tokens'), json_extract(fact, '$.cache_write_5m_tokens'), json_extract(fact, '$.cache_write_1h_tokens'),
+    json_extract(fact, '$.web_search_requests')) IS NOT NULL;
 "];
+
+/// The version from which requests are summed by plugin, query source, effort and labels too.
+const SUMMED_BY_ATTRIBUTES: i64 = 7;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -166,6 +248,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     for (version, sql) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
         let transaction = connection.transaction().doing("migrating")?;
         transaction.execute_batch(sql).doing("migrating")?;
+        if version == SUMMED_BY_ATTRIBUTES {
+            attributes::sum_by(&transaction)?;
+        }
         transaction.pragma_update(None, "user_version", version).doing("migrating")?;
         transaction.commit().doing("migrating")?;
     }
@@ -177,6 +262,12 @@ pub(crate) fn check(connection: &Connection) -> Result<i64, StoreError> {
     let known = MIGRATIONS.len() as i64;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).doing("reading the schema's version")?;
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
+}
+
+/// Fails where the database has another schema than this version's.
+pub(crate) fn require_current(connection: &Connection) -> Result<(), StoreError> {
+    let (found, known) = (check(connection)?, MIGRATIONS.len() as i64);
+    if found < known { Err(StoreError::Older { found, known }) } else { Ok(()) }
 }
 
 /// The database has this version's schema.
@@ -202,7 +293,46 @@ pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError
 
 #[cfg(test)]
 mod tests {
+    use ducat_ledger::{Key, KeySpace, Request, Told};
+
     use super::*;
+
+    #[test]
+    fn what_was_summed_without_attributes_is_summed_by_them() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..6] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 6).unwrap();
+        let store = |id: &str, skill: Option<&str>, labels: Option<&str>, role: u8| {
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
+            request.output_tokens = Told::by(1, 3);
+            request.skill = Told::maybe(1, skill.map(str::to_owned));
+            request.labels = Told::maybe(1, labels.map(str::to_owned));
+            request.effort = Told::maybe(1, labels.map(|_| "high".to_owned()));
+            let fact = serde_json::to_string(&request).unwrap();
+            let sql = "INSERT INTO requests (tenant, key, model, cost_nano, fact, role) VALUES (1, ?1, 'm', 7, ?2, ?3)";
+            connection.execute(sql, rusqlite::params![request.key.0, fact, role]).unwrap();
+            if role == 1 {
+                let sql = "INSERT INTO rollup_requests VALUES (1, ?1, 'a', 'm', '', '', '', '', '', '', '', ?2, '', 1, 0, 3, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0)
+                           ON CONFLICT DO UPDATE SET requests = requests + 1, output_tokens = output_tokens + 3, cost_nano = cost_nano + 7";
+                connection.execute(sql, rusqlite::params![i64::MIN, skill.unwrap_or_default()]).unwrap();
+            }
+        };
+        store("plain", None, None, 1);
+        store("skilled", Some("pdf"), None, 1);
+        store("labelled", None, Some("cost_center=7"), 1);
+        store("both", Some("pdf"), Some("cost_center=8"), 1);
+        store("a twin", Some("pdf"), Some("cost_center=9"), 0);
+        migrate(&mut connection).unwrap();
+        let reader = crate::Reader { connection };
+        assert_eq!(reader.check_rollups(crate::TenantId::LOCAL).unwrap(), vec![]);
+        let rows = reader.connection.query_row("SELECT COUNT(*), SUM(requests) FROM rollup_requests", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        });
+        assert_eq!(rows.unwrap(), (4, 4));
+        assert_eq!(reader.label_names(crate::TenantId::LOCAL).unwrap(), ["cost_center"]);
+    }
 
     #[test]
     fn what_was_stored_before_roles_counts_as_before() {
@@ -213,7 +343,7 @@ mod tests {
         connection.pragma_update(None, "user_version", 5).unwrap();
         connection
             .execute_batch(
-                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code"}', NULL);
+                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code","input_tokens":[3,2]}', NULL);
                    INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0);"#,
             )
             .unwrap();
@@ -225,5 +355,49 @@ mod tests {
         );
         assert_eq!(of("SELECT requests + sums + estimated_tokens + cost_nano FROM rollup_requests"), 8);
         assert_eq!(of("SELECT COUNT(*) FROM told_singly WHERE agent = 'claude-code'"), 1);
+    }
+
+    /// A ledger of before, whose requests are in no group: what tells no id finds its twin all the same.
+    #[test]
+    fn what_was_stored_before_groups_pairs_with_what_comes() {
+        use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, Request, Told, Witness, Witnesses};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.db");
+        let told = |id: &str, witness| {
+            let mut request = Request::new(Key::of(KeySpace::Request, "claude-code", id), "claude-code", id);
+            let session = Key::of(KeySpace::Session, "claude-code", "s");
+            request.holders = Holders::one(Holder { session, live: false, project: None, branch: None });
+            request.witnesses = Witnesses::only(witness);
+            (request.input_tokens, request.started_at) = (Told::by(3, 7), Told::by(3, 1_790_000_000_000));
+            request.keyless = Told::maybe(1, (witness == Witness::OtlpLog).then_some(true));
+            request
+        };
+        let connection = Connection::open(&path).unwrap();
+        for sql in &MIGRATIONS[..5] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 5).unwrap();
+        for id in ["msg_1", "req_2"] {
+            let request = told(id, Witness::Transcript);
+            let owner = request.holders.iter().next().unwrap().session.0;
+            let sql = "INSERT INTO requests VALUES (1, ?1, ?2, 1790000000000, '', NULL, ?3, NULL)";
+            connection.execute(sql, rusqlite::params![request.key.0, owner, serde_json::to_string(&request).unwrap()]).unwrap();
+        }
+        drop(connection);
+        let store = crate::Store::open(crate::StoreOptions {
+            path: path.clone(),
+            durability: crate::Durability::Process,
+            pricer: std::sync::Arc::new(ducat_prices::PriceTable::embedded()),
+            clock: || 1_790_000_000_000,
+            listener: None,
+        })
+        .unwrap();
+        let facts = ["a", "b"].map(|id| Fact::Request(told(id, Witness::OtlpLog))).to_vec();
+        let (lane, tenant) = (crate::Lane::Live, crate::TenantId::LOCAL);
+        store.write(crate::Write { lane, tenant, facts, event: None, cursors: Vec::new() }).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let sql = "SELECT group_concat(role) FROM (SELECT role FROM requests ORDER BY json_extract(fact, '$.id'))";
+        let roles: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(roles, "0,0,1,1", "the logs a and b are told by msg_1 and req_2");
     }
 }

@@ -21,8 +21,8 @@ impl<F: Owned, D> Stirred<F, D> {
     }
 }
 
-/// A group, or a session.
-type Circle = (TenantId, Option<Key>);
+/// A group, or a session, of an agent.
+type Circle<'s> = (TenantId, Option<Key>, &'s str);
 
 type Told<'s, F, D> = (&'s Stored<F>, &'s D);
 
@@ -40,22 +40,25 @@ pub(crate) fn tell<F: Owned, D>(
         let any = row.after.as_ref().or(row.before.as_ref());
         any.map(|(stored, _)| (stored.base().at(), stored.base().key()))
     });
-    let mut ceased: BTreeMap<Circle, VecDeque<Told<'_, F, D>>> = BTreeMap::new();
+    let mut ceased: BTreeMap<Circle<'_>, VecDeque<Told<'_, F, D>>> = BTreeMap::new();
     for row in stirred.iter().filter(|row| row.after.is_none()) {
         if let Some((stored, derived)) = &row.before {
-            ceased.entry((row.tenant, stored.group.or(stored.owner))).or_default().push_back((stored, derived));
+            ceased
+                .entry((row.tenant, stored.group.or(stored.owner), stored.base().agent()))
+                .or_default()
+                .push_back((stored, derived));
         }
     }
     for row in &stirred {
         let Some(after) = &row.after else { continue };
-        let mut take = |of: Option<Key>| ceased.get_mut(&(row.tenant, of)).and_then(VecDeque::pop_front);
+        let mut take = |of: Option<Key>| ceased.get_mut(&(row.tenant, of, after.0.base().agent())).and_then(VecDeque::pop_front);
         let before = match &row.before {
             Some((stored, derived)) => Some((stored, derived)),
             None => after.0.group.and_then(|group| take(Some(group))).or_else(|| take(after.0.owner)),
         };
         each(row.tenant, before, parts(&row.after));
     }
-    for ((tenant, _), rows) in ceased {
+    for ((tenant, ..), rows) in ceased {
         for before in rows {
             each(tenant, Some(before), None);
         }

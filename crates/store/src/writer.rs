@@ -18,6 +18,7 @@ use crate::heard::Heard;
 use crate::keys::{KeyError, Keys};
 use crate::machines::Machines;
 use crate::reader::Reader;
+use crate::spells::{self, Spells};
 use crate::{Doing, Durability, FileCursor, Lane, Listener, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
 
 /// A live event waits for one bulk commit at most, so those are cut to take 5 ms at most. Facts differ in what they take: this is aimed at.
@@ -133,6 +134,7 @@ impl Store {
             bulk_at: None,
             pruned_at: None,
             slice: SMALLEST_SLICE,
+            spells: Spells::default(),
         };
         let writing = thread::Builder::new().name("ducat-writer".to_owned()).spawn(move || writer.run());
         let threads = vec![writing.map_err(StoreError::Thread)?, checkpoints];
@@ -266,6 +268,7 @@ struct Writer {
     pruned_at: Option<Instant>,
     /// Facts of a bulk write that fit into a slice.
     slice: usize,
+    spells: Spells,
     counters: Arc<Mutex<Counters>>,
     labels: LabelValues,
     /// Facts from before it enter no counter.
@@ -374,6 +377,9 @@ impl Writer {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).doing("beginning a commit")?;
         let mut batch = Batch::new(&transaction, &*self.pricer, now);
         let value = work(&mut batch)?;
+        // Put back after the commit: what a failed one would have written is read again.
+        let mut spells = std::mem::take(&mut self.spells);
+        spells.write(&transaction, batch.take_voices(), now)?;
         let mut counting = Counting::new(&mut self.labels, self.since, now);
         let mut heard = Heard::new(&mut counting, self.listener.as_deref(), now);
         batch.settle(&mut heard)?;
@@ -383,6 +389,7 @@ impl Writer {
         let rows = lock().series.after(&increments, now);
         counters::save(&transaction, &rows)?;
         transaction.commit().doing("committing")?;
+        self.spells = spells;
         if !increments.is_empty() {
             let mut counters = lock();
             counters.series.apply(increments, now);
@@ -412,6 +419,7 @@ impl Writer {
         if self.pruned_at.is_none_or(|at| at.elapsed() > PRUNE_EVERY) {
             // What is left over is forgotten the next time.
             let _ = prune_event_ids(&self.connection, (self.clock)());
+            let _ = spells::prune(&self.connection, (self.clock)());
             self.pruned_at = Some(Instant::now());
         }
     }

@@ -68,6 +68,8 @@ fn request(id: u8, session: u8, at: UnixMs, tokens: u64, live: bool) -> Fact {
     request.model = Witness::Transcript.tells(FieldClass::Usage, if tokens.is_multiple_of(5) { "x" } else { "m" }.to_owned());
     request.output_tokens = Witness::Transcript.tells(FieldClass::Usage, tokens);
     request.started_at = Witness::Transcript.tells(FieldClass::Usage, at);
+    request.effort = Told::maybe(1, tokens.is_multiple_of(2).then(|| "high".to_owned()));
+    request.labels = Told::maybe(1, (!tokens.is_multiple_of(4)).then(|| format!("department=d{}\nshift=night", tokens % 4)));
     Fact::Request(request)
 }
 
@@ -168,7 +170,7 @@ fn stored(store: &Store) -> BTreeMap<String, (Key, u64)> {
 }
 
 fn report(store: &Store, by: Grouping) -> String {
-    let mut report = Report::new(ReportQuery { by, ..ReportQuery::default() });
+    let mut report = Report::new(ReportQuery { by, label: Some("department".to_owned()), ..ReportQuery::default() });
     store.reader().unwrap().add_to(TenantId::LOCAL, (None, None), &mut report).unwrap();
     report.finish().to_json()
 }

@@ -135,6 +135,28 @@ fn sums_are_held_against_the_requests_they_sum() {
 }
 
 #[test]
+fn a_sum_that_differs_at_an_unknown_price_is_no_agreement() {
+    let told_with = |output| {
+        let unpriced = |id: &str, witness, output| {
+            let mut request = request(id, witness, output);
+            request.model = witness.tells(FieldClass::Usage, "no-such-model".to_owned());
+            request
+        };
+        let mut sum = unpriced("m1", Witness::OtlpMetric, output);
+        sum.is_sum = Told::by(1, true);
+        let (_folder, store) = told(vec![
+            Fact::Session(session("s", Witness::OtlpLog)),
+            Fact::Request(unpriced("r1", Witness::OtlpLog, 60)),
+            Fact::Request(sum),
+        ]);
+        let all = reconcile(&store, &[("tolerance", "1000")]).unwrap();
+        (all.sessions[0].total_unknown(), all.is_agreed())
+    };
+    assert_eq!(told_with(70), (1, false));
+    assert_eq!(told_with(60), (0, true));
+}
+
+#[test]
 fn a_smaller_sum_of_cache_writes_is_priced() {
     let mut transcript = request("r1", Witness::Transcript, 10);
     transcript.cache_write_tokens = Witness::Transcript.tells(FieldClass::Usage, 1000);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ducat_capture::claude_code::decode_hook;
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_capture::{Agent, AsTold, Detail, FileState};
 use ducat_ledger::{Fact, Outcome, UnixMs};
 use ducat_prices::PriceTable;
@@ -45,6 +45,14 @@ fn read_without_ids(path: PathBuf) -> Vec<u8> {
     text.replace("\"stringValue\":\"claude-opus-4-8\"", "\"stringValue\":\"us.anthropic.claude-opus-4-8-v1:0\"").into_bytes()
 }
 
+/// As Claude Code before 2.1.112 told: ids in transcripts, none in logs.
+fn read_older(path: PathBuf) -> Vec<u8> {
+    let text = String::from_utf8(read(path)).unwrap();
+    text.replace("\"key\":\"request_id\"", "\"key\":\"other\"")
+        .replace("\"key\":\"tool_use_id\"", "\"key\":\"another\"")
+        .into_bytes()
+}
+
 fn transcript(agent: Agent, path: &Path, read: Read) -> Vec<Fact> {
     let mut state = FileState::of(agent, path);
     let mut facts = Vec::new();
@@ -56,8 +64,8 @@ fn transcript(agent: Agent, path: &Path, read: Read) -> Vec<Fact> {
 
 /// What the exports of a folder tell whose names end so.
 fn telemetry(folder: &Path, ends: &[&str], read: Read) -> Vec<Fact> {
-    let (prices, labels) = (PriceTable::embedded(), Labels::default());
-    let mut around = Surroundings { workspaces: &mut AsTold, split_cache_writes: &prices, labels: &labels, now: NOW };
+    let (memory, dimensions) = (Memory::default(), Dimensions::default());
+    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: NOW };
     let mut facts = Vec::new();
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| ends.iter().any(|end| file.to_str().unwrap().ends_with(end)));
@@ -161,6 +169,32 @@ fn requests_without_ids_count_once_too() {
         order.iter().for_each(|source| tell(&store, sources[*source].clone()));
         assert_eq!(totals(&store), truth, "{order:?}");
     }
+}
+
+#[test]
+fn older_clients_whose_logs_alone_lack_ids_count_once_too() {
+    let folder = fixtures("claude-code");
+    // Their spans came later.
+    let logs: Vec<Fact> =
+        ["json", "resumed"].iter().flat_map(|capture| telemetry(&folder.join(capture), &["logs.json"], read_older)).collect();
+    let (sources, truth) = session("claude-code");
+    let (lines, metrics) = (&sources[0], &sources[3]);
+    let calls = |told: &[&Vec<Fact>]| {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        told.iter().for_each(|facts| tell(&store, (*facts).clone()));
+        assert_eq!(totals(&store), truth);
+        let id = "b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8";
+        let calls = store.reader().unwrap().session(TenantId::LOCAL, id).unwrap().unwrap().tool_calls;
+        let mut calls: Vec<_> = calls.into_iter().map(|call| (call.id, call.name.get().cloned())).collect();
+        calls.sort();
+        calls
+    };
+    let by_transcript = calls(&[lines]);
+    for told in [&[&logs, lines][..], &[lines, &logs], &[metrics, &logs, lines, &logs]] {
+        assert_eq!(calls(told), by_transcript);
+    }
+    assert!(!calls(&[&logs]).is_empty());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ducat_ledger::{
-    Fact, FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Request, Session, Told, Turn, UnixMs, Witness,
-    Witnesses,
+    Fact, FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Request, Session, Told, Turn, UNLOGGED, UnixMs,
+    Witness, Witnesses,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ use crate::{Detail, LineVerdict, Workspace, Workspaces};
 pub struct FileState {
     /// The thread whose rollout it is: the first that the file names; later ones were copied from the thread it was forked from.
     session: Option<String>,
+    /// The thread of the last head that was read, of a fork's head its parent: what was copied has the same as in the parent's rollout.
+    head: Option<String>,
     is_fork: bool,
     /// The kind of sub-agent whose thread it is.
     subagent_type: Option<String>,
@@ -55,12 +57,15 @@ impl FileState {
     }
 
     /// Of a call that older clients give no id. Forks copy lines with their turns' ids and in their order, so copies get the same; where
-    /// turns have no ids, the running total tells copies from other calls.
+    /// turns have no ids, the head before it and the running total do.
     fn next_call(&mut self, total: &Tokens) -> String {
         self.calls += 1;
         match &self.turn {
             Some(turn) => format!("{turn}:{}", self.calls),
-            None => format!("{}:{}:{}", total.input, total.cached, total.output),
+            None => {
+                let head = self.head.as_deref().unwrap_or_default();
+                format!("{head}:{}:{}:{}", total.input, total.cached, total.output)
+            }
         }
     }
 
@@ -88,6 +93,9 @@ pub fn decode_line(
         Err(reason) => return LineVerdict::Unreadable(reason),
     };
     let payload = &line.payload;
+    if line.kind.as_deref() == Some("session_meta") || (line.kind.is_none() && file.session.is_none()) {
+        file.head = payload.text("forked_from_id").or_else(|| payload.text("id")).or(file.head.take());
+    }
     match line.kind.as_deref() {
         Some("session_meta") if file.session.is_none() => meet(file, payload),
         // The oldest clients begin with a session's head and write bare items.
@@ -136,7 +144,7 @@ pub fn decode_line(
                     out(Fact::Request(context.request(file, &id, &call)));
                     if let Some(unlogged) = growth.unlogged {
                         let mut request = context.request(file, &format!("{id}:unlogged"), &unlogged);
-                        request.query_source = Witness::Transcript.tells(FieldClass::Attribution, "unlogged".to_owned());
+                        request.query_source = Witness::Transcript.tells(FieldClass::Attribution, UNLOGGED.to_owned());
                         out(Fact::Request(request));
                     }
                 }

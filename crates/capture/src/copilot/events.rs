@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use ducat_ledger::{Billing, Fact, IncidentKind, Key, Outcome, UnixMs};
+use ducat_ledger::{Billing, Fact, IncidentKind, Key, Outcome, UNLOGGED, UnixMs};
 use serde::{Deserialize, Serialize};
 use sonic_rs::{JsonValueTrait, LazyValue};
 
@@ -192,6 +192,7 @@ fn tell_sums(event: &Event<'_>, data: &LazyValue<'_>, file: &mut FileState, tell
         request.billing = attribution(Some(Billing::Credits));
         request.started_at = start(event.at);
         request.is_sum = attribution(Some(true));
+        request.query_source = attribution(Some(UNLOGGED.to_owned()));
         out(Fact::Request(request));
     }
 }

@@ -322,9 +322,10 @@ fn time(value: &LazyValue<'_>) -> Option<UnixMs> {
     json::text(value)?.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond())
 }
 
-/// The beginning of a file is a chat's: its head names the session and the hash of the project.
+/// The beginning of a file is a chat's: its head names the session and the hash of the project. What is in values may be anybody's words.
 pub fn looks_like_chat(head: &[u8]) -> bool {
-    let head = &head[..head.len().min(4096)];
-    let has = |name: &[u8]| memchr::memmem::find(head, name).is_some();
-    head.trim_ascii_start().starts_with(b"{") && has(b"\"sessionId\"") && has(b"\"projectHash\"")
+    let head = head[..head.len().min(4096)].trim_ascii_start();
+    let whole = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let names = || sonic_rs::to_object_iter(whole).map_while(Result::ok).map(|(name, _)| name);
+    ["sessionId", "projectHash"].iter().all(|wanted| names().any(|name| name == *wanted))
 }

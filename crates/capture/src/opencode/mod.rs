@@ -11,10 +11,12 @@ mod message;
 mod part;
 mod row;
 mod session;
+mod state;
 
 pub use document::decode_document;
-pub use head::looks_like_document;
+pub use head::{is_database, is_stored, looks_like_database, looks_like_document};
 pub use row::{Row, RowOf, decode_row};
+pub use state::{FileState, Mark};
 
 /// Its name in the ledger.
 pub const AGENT: &str = "opencode";

@@ -35,7 +35,7 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
         return Ok(());
     }
     let session = Some(record.required_text("conversation.id")?);
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, dimensions: around.dimensions };
     let fact = match event {
         "codex.sse_event" => request(&telling)?.map(Fact::Request),
         "codex.api_request" => api_error(&telling).map(Fact::Incident),

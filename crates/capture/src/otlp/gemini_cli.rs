@@ -29,7 +29,7 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
         return Ok(());
     }
     let session = Some(record.required_text("session.id")?);
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, dimensions: around.dimensions };
     let fact = match event {
         "api_response" => Some(Fact::Request(request(&telling)?)),
         "tool_call" => Some(Fact::ToolCall(tool_call(&telling)?)),

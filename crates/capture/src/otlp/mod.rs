@@ -2,66 +2,48 @@
 
 mod claude_code;
 mod codex;
+mod counters;
+mod dimensions;
 mod gemini_cli;
 mod genai;
-mod labels;
+mod outer;
+mod qwen_code;
 mod record;
+mod splits;
 mod sums;
 mod telling;
 
 use ducat_ledger::{Fact, UnixMs};
-use ducat_prices::{PriceQuery, PriceTable, Usage};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 
-pub use self::labels::Labels;
+use self::counters::Counters;
+pub use self::dimensions::Dimensions;
+use self::outer::{Outer, Process};
 use self::record::Record;
+use self::splits::CacheSplits;
 use crate::Workspaces;
 
 /// What decoding asks of its surroundings.
 pub struct Surroundings<'a> {
-    /// Resolves working directories, where telemetry tells one.
+    /// Resolves working directories. No agent's telemetry tells one yet, so nothing of it is excluded (docs/otlp.md).
     pub workspaces: &'a mut dyn Workspaces,
-    pub split_cache_writes: &'a dyn SplitCacheWrites,
-    /// Which attributes become labels of requests.
-    pub labels: &'a Labels,
+    /// What earlier exports told.
+    pub memory: &'a Memory,
+    /// Which attributes tell user, team and labels.
+    pub dimensions: &'a Dimensions,
     /// When the export came in; no record is later.
     pub now: UnixMs,
 }
 
-/// Solves how many of a request's cache writes were for five minutes and for an hour, from what the client says it cost.
-pub trait SplitCacheWrites {
-    /// `None` where it cannot be told. Counts are tokens; the cost is in nano-USD.
-    fn split(&self, usage: &CacheWrites<'_>) -> Option<(u64, u64)>;
-}
-
-/// A request of which only the sum of its cache writes is known.
-pub struct CacheWrites<'a> {
-    pub model: &'a str,
-    pub speed: Option<&'a str>,
-    pub at: UnixMs,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub cache_read_tokens: u64,
-    pub cache_write_tokens: u64,
-    pub cost_nano: i64,
-}
-
-impl SplitCacheWrites for PriceTable {
-    fn split(&self, writes: &CacheWrites<'_>) -> Option<(u64, u64)> {
-        let query = PriceQuery { model: writes.model, speed: writes.speed, at_unix_ms: writes.at, ..PriceQuery::default() };
-        let usage = Usage {
-            input: writes.input_tokens,
-            output: writes.output_tokens,
-            cache_read: writes.cache_read_tokens,
-            cache_write_unsplit: writes.cache_write_tokens,
-            ..Usage::default()
-        };
-        self.split_cache_writes(&query, &usage, writes.cost_nano)
-    }
+/// What decoding remembers of one tenant's exports, in bounds: records alone do not tell it.
+#[derive(Default)]
+pub struct Memory {
+    cache_splits: CacheSplits,
+    counters: Counters,
 }
 
 /// What became of an export's records (log records, spans, or data points).
@@ -74,6 +56,9 @@ pub struct Exported {
     pub reason: Option<String>,
 }
 
+/// As what they call themselves; `github-copilot` is Copilot CLI.
+const TRANSCRIBED: [&str; 4] = ["copilot-cli", "github-copilot", "opencode", "pi"];
+
 /// Whose telemetry it is, by the resource's `service.name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sender {
@@ -81,7 +66,9 @@ enum Sender {
     /// `codex_exec`, `codex_cli_rs`, `codex-app-server`, …
     Codex,
     GeminiCli,
-    /// Its telemetry is not read.
+    /// Another agent, whose transcripts tell the same requests under other ids: its telemetry is not read, for it would count them twice.
+    Transcribed,
+    /// A fork of Gemini CLI.
     QwenCode,
     /// Any other application.
     Application,
@@ -94,7 +81,8 @@ impl Sender {
             Some(Value::StringValue(name)) if name == crate::claude_code::AGENT => Self::ClaudeCode,
             Some(Value::StringValue(name)) if name == crate::gemini_cli::AGENT => Self::GeminiCli,
             Some(Value::StringValue(name)) if name.starts_with(crate::codex::AGENT) => Self::Codex,
-            Some(Value::StringValue(name)) if name == "qwen-code" => Self::QwenCode,
+            Some(Value::StringValue(name)) if TRANSCRIBED.contains(&name.as_str()) => Self::Transcribed,
+            Some(Value::StringValue(name)) if name == crate::qwen_code::AGENT => Self::QwenCode,
             _ => Self::Application,
         }
     }
@@ -114,7 +102,8 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
                     Sender::ClaudeCode => claude_code::event::decode(&record, around, out),
                     Sender::Codex => codex::decode(&record, around, out),
                     Sender::GeminiCli => gemini_cli::decode(&record, around, out),
-                    Sender::QwenCode => Ok(()),
+                    Sender::Transcribed => Ok(()),
+                    Sender::QwenCode => qwen_code::decode(&record, around, out),
                     Sender::Application => genai::decode_log(record, log, scope_name(&scope.scope), around, out),
                 };
                 exported.count("log record", told);
@@ -137,7 +126,7 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
                 let told = match sender {
                     Sender::ClaudeCode => claude_code::span::decode(span, &record, around, out),
                     Sender::Application => genai::decode_span(record, span, scope_name(&scope.scope), around, out),
-                    Sender::Codex | Sender::GeminiCli | Sender::QwenCode => Ok(()),
+                    Sender::Codex | Sender::GeminiCli | Sender::QwenCode | Sender::Transcribed => Ok(()),
                 };
                 exported.count("span", told);
             }
@@ -154,17 +143,16 @@ pub fn decode_metrics(
 ) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_metrics {
-        let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
-        let sender = Sender::of(of_resource);
+        let process = Process::of(resource.resource.as_ref());
+        let sender = Sender::of(process.attributes);
         for scope in &resource.scope_metrics {
-            let of_scope = scope.scope.as_ref().map_or(&[][..], |scope| &scope.attributes);
+            let outer = Outer::of(&process, scope.scope.as_ref());
             for metric in &scope.metrics {
-                let outer = [of_resource, of_scope];
                 if sender != Sender::Application {
-                    sums::decode(sender, metric, &outer, around, &mut exported, out);
+                    sums::decode(sender, metric, &outer.attributes, around, &mut exported, out);
                     continue;
                 }
-                let told = genai::decode_metric(metric, &outer, scope_name(&scope.scope), around, out);
+                let told = genai::decode_metric(metric, &outer, around, out);
                 told.into_iter().for_each(|told| exported.count("data point", told));
             }
         }

@@ -103,7 +103,7 @@ impl<'a> Record<'a> {
         let count = match self.attributes.get(name)? {
             Value::IntValue(number) => u64::try_from(*number).ok(),
             Value::DoubleValue(number) => whole(*number),
-            Value::StringValue(text) => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
+            Value::StringValue(text) if text.len() <= LONGEST_TEXT => text.parse().ok().or_else(|| whole(text.parse().ok()?)),
             _ => None,
         };
         count.filter(|count| *count <= MOST)
@@ -123,7 +123,7 @@ impl<'a> Record<'a> {
         let number = match self.attributes.get(name)? {
             Value::IntValue(number) => *number as f64,
             Value::DoubleValue(number) => *number,
-            Value::StringValue(text) => text.parse().ok()?,
+            Value::StringValue(text) if text.len() <= LONGEST_TEXT => text.parse().ok()?,
             _ => return None,
         };
         number.is_finite().then_some(number)
@@ -158,13 +158,21 @@ impl<'a> Record<'a> {
     fn write(&self, name: &str, out: &mut String) {
         // Writing to a string cannot fail.
         let _ = match self.attributes.get(name) {
-            Some(Value::StringValue(text)) => write!(out, "{text}"),
+            // A longer one is as if it were not there, here as elsewhere: every record of a resource would write it again.
+            Some(Value::StringValue(text)) if text.len() <= LONGEST_TEXT => write!(out, "{text}"),
             Some(Value::IntValue(number)) => write!(out, "{number}"),
             Some(Value::DoubleValue(number)) => write!(out, "{number}"),
             Some(Value::BoolValue(flag)) => write!(out, "{flag}"),
             _ => Ok(()),
         };
     }
+}
+
+/// What is said of a resource, scope or point, in any order.
+pub fn identity_of(attributes: &[KeyValue]) -> String {
+    let mut said: Vec<String> = attributes.iter().map(|said| format!("{}={:?}", said.key, said.value)).collect();
+    said.sort_unstable();
+    said.join("\n")
 }
 
 fn millis(nanos: u64) -> UnixMs {
@@ -176,4 +184,29 @@ pub fn whole(number: f64) -> Option<u64> {
     /// Above it doubles skip whole numbers.
     const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
     (number.fract() == 0.0 && (0.0..=LARGEST_EXACT).contains(&number)).then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::AnyValue;
+
+    use super::*;
+
+    fn attribute(key: &str, text: &str) -> KeyValue {
+        let value = Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) });
+        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    }
+
+    /// What all records of a resource inherit is not gone through again for each.
+    #[test]
+    fn long_texts_are_as_if_they_were_not_there() {
+        let long = [attribute("session.id", &"s".repeat(1 << 20)), attribute("count", &format!("{:0>1000}", 7))];
+        let record = Record::of_attributes(&[], &[&long], 1);
+        assert_eq!((record.count("count"), record.number("count")), (None, None));
+        assert_eq!(record.identity(&["count"]), "0/////");
+        let short = [attribute("session.id", "s"), attribute("count", "007")];
+        let record = Record::of_attributes(&[], &[&short], 1);
+        assert_eq!((record.count("count"), record.number("count")), (Some(7), Some(7.0)));
+        assert_eq!(record.identity(&["count"]), "0/s////007");
+    }
 }

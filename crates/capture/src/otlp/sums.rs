@@ -22,7 +22,7 @@ const NANO_PER_USD: f64 = 1e9;
 const MOST_USD: f64 = 1e6;
 
 /// A counter that is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counter {
     ClaudeTokens,
     ClaudeCost,
@@ -64,7 +64,7 @@ pub fn decode(
     let is_delta = sum.aggregation_temporality == AggregationTemporality::Delta as i32;
     let mut streams: BTreeMap<String, Counted<'_>> = BTreeMap::new();
     for point in &sum.data_points {
-        let taken = take(counter, is_delta, point, outer, around.now, &mut streams);
+        let taken = take(counter, is_delta, point, outer, around, &mut streams);
         exported.count("data point", taken.map_err(|reason| format!("{}: {reason}", metric.name)));
     }
     for (stream, counted) in &streams {
@@ -90,13 +90,13 @@ fn take<'a>(
     is_delta: bool,
     point: &'a NumberDataPoint,
     outer: &[&'a [KeyValue]],
-    now: i64,
+    around: &Surroundings<'_>,
     streams: &mut BTreeMap<String, Counted<'a>>,
 ) -> Result<(), String> {
     if is_delta && point.time_unix_nano == 0 {
         return Err("a delta without a time".to_owned());
     }
-    let record = Record::of_point(point, outer, now);
+    let record = Record::of_point(point, outer, around.now);
     record.required_text("model")?;
     let (kind, value) = match counter {
         Counter::ClaudeCost => ("", nano_usd(point)?),
@@ -117,6 +117,9 @@ fn take<'a>(
         let _ = write!(stream, "{}-{}", point.start_time_unix_nano, point.time_unix_nano);
     }
     let start_nanos = point.start_time_unix_nano;
+    if !is_delta {
+        around.memory.counters.note(&format!("{counter:?}/{kind}/{start_nanos}/{stream}"), point.time_unix_nano, value)?;
+    }
     let counted = streams.entry(stream).or_insert(Counted { record, start_nanos, by_kind: BTreeMap::new() });
     // The kinds of a stream were counted for the first time a moment apart.
     counted.start_nanos = counted.start_nanos.min(start_nanos);
@@ -135,8 +138,13 @@ fn tell(
 ) {
     let record = &counted.record;
     let agent = if counter == Counter::GeminiTokens { gemini_cli::AGENT } else { claude_code::AGENT };
-    let telling =
-        Telling { agent, witness: Witness::OtlpMetric, record, session: record.text("session.id"), labels: around.labels };
+    let telling = Telling {
+        agent,
+        witness: Witness::OtlpMetric,
+        record,
+        session: record.text("session.id"),
+        dimensions: around.dimensions,
+    };
     let started_at = record.time(counted.start_nanos).unwrap_or(record.at);
     let identity = if is_delta { stream.to_owned() } else { format!("{stream}{}", counted.start_nanos) };
     let mut request = telling.keyless_request(&identity);
@@ -163,6 +171,9 @@ fn tell(
     request.query_source = telling.name("query_source");
     request.effort = telling.name("effort");
     request.subagent_type = telling.name("agent.name");
+    request.skill = telling.name("skill.name");
+    request.plugin = telling.name("plugin.name");
+    request.mcp_server = telling.name("mcp_server.name");
     telling.session(started_at, "app.version").map(Fact::Session).into_iter().for_each(&mut *out);
     out(Fact::Request(request));
 }

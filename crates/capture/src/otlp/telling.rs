@@ -1,11 +1,13 @@
 //! What every agent's telemetry tells alike: facts of one session, marked as one witness's word.
 
+use std::borrow::Cow;
+
 use ducat_ledger::{
     FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Request, Session, Told, ToolCall, UnixMs, Witness,
     Witnesses,
 };
 
-use super::labels::Labels;
+use super::dimensions::Dimensions;
 use super::record::Record;
 
 /// A record that facts are told of.
@@ -15,7 +17,7 @@ pub struct Telling<'a> {
     pub record: &'a Record<'a>,
     /// The agent's own id of the session; without one, facts are of no session.
     pub session: Option<&'a str>,
-    pub labels: &'a Labels,
+    pub dimensions: &'a Dimensions,
 }
 
 impl Telling<'_> {
@@ -46,7 +48,7 @@ impl Telling<'_> {
         request.witnesses = Witnesses::only(self.witness);
         request.holders = self.holders();
         (request.user, request.team, request.host) = (self.user(), self.team(), self.host());
-        request.labels = self.attribution(self.labels.of(self.record));
+        request.labels = self.attribution(self.dimensions.labels_of(self.record));
         request
     }
 
@@ -72,8 +74,12 @@ impl Telling<'_> {
     }
 
     pub fn incident(&self, kind: IncidentKind) -> Incident {
-        let id = self.keyless_id(&format!("{}/{}", kind.name(), self.record.identity(&[])));
-        let mut incident = Incident::new(Key::of(KeySpace::Incident, self.agent, &id), self.agent, id);
+        self.incident_of(kind, &self.keyless_id(&format!("{}/{}", kind.name(), self.record.identity(&[]))))
+    }
+
+    /// One of which others tell by this id too.
+    pub fn incident_of(&self, kind: IncidentKind, id: &str) -> Incident {
+        let mut incident = Incident::new(Key::of(KeySpace::Incident, self.agent, id), self.agent, id);
         incident.witnesses = Witnesses::only(self.witness);
         incident.holders = self.holders();
         incident.kind = self.attribution(Some(kind));
@@ -113,12 +119,11 @@ impl Telling<'_> {
     }
 
     pub fn user(&self) -> Told<String> {
-        let user = ["user.email", "user.account_uuid"].iter().find_map(|name| self.record.text(name));
-        self.attribution(user.map(str::to_owned))
+        self.attribution(self.dimensions.user_of(self.record).map(Cow::into_owned))
     }
 
     pub fn team(&self) -> Told<String> {
-        self.name("team.id")
+        self.attribution(self.dimensions.team_of(self.record).map(Cow::into_owned))
     }
 
     pub fn host(&self) -> Told<String> {

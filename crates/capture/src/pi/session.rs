@@ -1,5 +1,6 @@
 //! Lines of a session to facts.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use ducat_ledger::{Fact, IncidentKind, Key};
@@ -123,7 +124,8 @@ fn tell_assistant(
     let told_usage = message.usage.as_ref().filter(|usage| !usage.is_zero());
     let mut request_key = None;
     if let Some(tokens) = told_usage {
-        let mut request = telling.request(message.response.as_deref().unwrap_or(id));
+        let key = message.response.as_deref().map_or(Cow::Borrowed(id), |response| Cow::Owned(call_id(response, id)));
+        let mut request = telling.request(&key);
         request.model = usage(name(message.model.as_deref()));
         request.provider = usage(name(provider));
         request.input_tokens = usage(tokens.input);

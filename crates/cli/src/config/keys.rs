@@ -27,7 +27,7 @@ const fn text(name: &'static str, default: &'static str) -> KeyInfo {
 }
 
 /// Keys with names of the user's own (`prices.models."NAME".input`) are below `prices.models`, `prices.discount` and `prices.aliases`.
-pub const KEYS: [KeyInfo; 17] = [
+pub const KEYS: [KeyInfo; 19] = [
     key("capture.exclude", "[]"),
     text("durability", "\"process\""),
     key("first_version.tool_call_lasts_s", "3600"),
@@ -37,6 +37,8 @@ pub const KEYS: [KeyInfo; 17] = [
     KeyInfo { variable: Some("DUCAT_OTLP_HTTP_PORT"), ..key("otlp.http_port", "4318") },
     key("otlp.labels", "[\"cost_center\", \"department\", \"organization.id\"]"),
     key("otlp.ports", "true"),
+    key("otlp.team", "[\"team.id\"]"),
+    key("otlp.user", "[\"user.email\", \"user.account_uuid\"]"),
     key("prices.free", "[]"),
     text("report.currency", ""),
     key("report.rate", ""),

@@ -24,6 +24,8 @@ pub struct Told {
     pub ledger: Option<String>,
     /// Ports for OpenTelemetry that it could not have.
     pub closed: Vec<Closed>,
+    /// Those that it has.
+    pub open: Vec<SocketAddr>,
     /// How far its clock is ahead of ours, in seconds.
     pub ahead_s: i64,
 }
@@ -74,8 +76,11 @@ pub fn health(authority: &str, address: SocketAddr) -> Served {
             let text = |name: &str| value[name].as_str().map(str::to_owned);
             let at = answer.date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
             let ahead_s = at.map_or(0, |at| at.as_second() - now.as_second());
-            let closed = value["otlp"].as_array().into_iter().flatten().filter_map(Closed::of).collect();
-            Served::Ducat(Told { version: text("version"), ledger: text("ledger"), closed, ahead_s })
+            let ports = || value["otlp"].as_array().into_iter().flatten();
+            let closed = ports().filter_map(Closed::of).collect();
+            let open = ports().filter(|port| port["problem"].is_null()).filter_map(|port| port["address"].as_str()?.parse().ok());
+            let open = open.collect();
+            Served::Ducat(Told { version: text("version"), ledger: text("ledger"), closed, open, ahead_s })
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Served::Hangs,
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Served::Nobody,

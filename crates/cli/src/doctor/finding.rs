@@ -63,20 +63,26 @@ impl Exam {
     }
 
     pub fn error(&mut self, id: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> &mut Finding {
-        self.find(Severity::Error, id, what.into(), remedy.into())
+        self.find(Severity::Error, id, what, remedy)
     }
 
     pub fn warning(&mut self, id: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> &mut Finding {
-        self.find(Severity::Warning, id, what.into(), remedy.into())
+        self.find(Severity::Warning, id, what, remedy)
     }
 
     pub fn note(&mut self, id: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> &mut Finding {
-        self.find(Severity::Note, id, what.into(), remedy.into())
+        self.find(Severity::Note, id, what, remedy)
     }
 
-    fn find(&mut self, severity: Severity, id: &'static str, what: String, remedy: String) -> &mut Finding {
+    pub fn find(
+        &mut self,
+        severity: Severity,
+        id: &'static str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> &mut Finding {
         let place = self.findings.len();
-        self.findings.push(Finding { id, severity, what, remedy, fix: None });
+        self.findings.push(Finding { id, severity, what: what.into(), remedy: remedy.into(), fix: None });
         &mut self.findings[place]
     }
 

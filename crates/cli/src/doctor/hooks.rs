@@ -34,7 +34,7 @@ pub fn look(machine: &Machine, exam: &mut Exam) {
     let programs: BTreeSet<PathBuf> =
         hooked.iter().flat_map(|(_, value)| hooks::ours(value)).filter_map(|(_, handler)| hooks::program(handler)).collect();
     for program in programs {
-        runs(&program, exam);
+        runs(&program, CLAUDE_CODE, exam);
     }
     if let Err(error) = beside_own("ducat-hook") {
         exam.error(
@@ -195,18 +195,18 @@ fn status_line(machine: &Machine, file: &SettingsFile, value: &Value, exam: &mut
     }
 }
 
-/// The program that hooks start is there, may be started, and is of this version.
-fn runs(program: &Path, exam: &mut Exam) {
-    let again = "Run `ducat setup claude-code`, which writes the path of the ducat-hook beside this ducat.";
+/// The program that hooks start is there, may be started, and is of this version. `setup` is the agent as `ducat setup` names it.
+pub fn runs(program: &Path, setup: &str, exam: &mut Exam) {
+    let again = || format!("Run `ducat setup {setup}`, which writes the path of the ducat-hook beside this ducat.");
     let Ok(meta) = fs::metadata(program) else {
-        exam.error("hook-program-missing", format!("The hooks start {}, which is not there.", shown(program)), again);
+        exam.error("hook-program-missing", format!("The hooks start {}, which is not there.", shown(program)), again());
         return;
     };
     if !meta.is_file() || meta.permissions().mode() & 0o111 == 0 {
         exam.error(
             "hook-program-not-executable",
             format!("The hooks start {}, which is no program that can be started.", shown(program)),
-            format!("Run `chmod +x {}`, or `ducat setup claude-code` for another.", word(program)),
+            format!("Run `chmod +x {}`, or `ducat setup {setup}` for another.", word(program)),
         );
         return;
     }
@@ -216,14 +216,14 @@ fn runs(program: &Path, exam: &mut Exam) {
             exam.warning(
                 "hook-program-other-version",
                 format!("The hooks start {} of version {version}; this is ducat {VERSION}.", shown(program)),
-                again,
+                again(),
             );
         }
         Err(error) => {
             exam.error(
                 "hook-program-fails",
                 format!("The hooks start {}, which does not run: {error:#}.", shown(program)),
-                again,
+                again(),
             );
         }
     }

@@ -1,5 +1,6 @@
 //! `ducat doctor`: what is wrong on this machine, and what to do about each.
 
+mod agents;
 pub mod ask;
 mod client;
 mod configuration;
@@ -16,6 +17,7 @@ mod service;
 mod spool;
 mod surroundings;
 mod transcripts;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 use clap::ValueHint;
 
 use finding::{Exam, Severity};
+pub use firing::local;
 use machine::Machine;
 pub use machine::{says_version_within, server_address};
 
@@ -65,15 +68,17 @@ pub struct Args {
 
 type Area = (&'static str, fn(&Machine, &mut Exam));
 
-const AREAS: [Area; 10] = [
+const AREAS: [Area; 12] = [
     ("Claude Code", client::look),
     ("hooks", hooks::look),
+    ("the agents' wiring", agents::look),
     ("the last events", firing::look),
     ("the server", server::look),
     ("the service", service::look),
     ("the data folder", data::look),
     ("the spool", spool::look),
     ("the transcripts", transcripts::look),
+    ("the witnesses", witnesses::look),
     ("the configuration", configuration::look),
     ("the surroundings", surroundings::look),
 ];

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use ducat_prices::{NanoUsd, PriceTable};
-use ducat_report::{Bill, BillRow, BillVerdict, Billed, Calendar, figures};
+use ducat_prices::{NanoUsd, PriceQuery, PriceTable, Usage};
+use ducat_report::{Bill, BillRow, BillVerdict, Billed, Calendar, LedgerDay, figures};
 use ducat_store::TenantId;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
@@ -42,7 +42,7 @@ pub fn read(files: &[PathBuf], prices: &PriceTable, tolerance: NanoUsd) -> anyho
         }
         bills.push(bill);
     }
-    let days = bills.iter().flat_map(|bill| &bill.lines).map(|line| line.day);
+    let days = bills.iter().flat_map(|bill| &bill.days).copied();
     let ledger = match (days.clone().min(), days.max()) {
         (Some(first), Some(last)) => {
             let calendar = Calendar::new(TimeZone::UTC);
@@ -52,7 +52,14 @@ pub fn read(files: &[PathBuf], prices: &PriceTable, tolerance: NanoUsd) -> anyho
         _ => Vec::new(),
     };
     let canonical = |model: &str| prices.resolve(model, None).canonical_model.clone();
-    Billed::compare(&bills, &ledger, &canonical, tolerance).context("--bill: name a file")
+    let searched = |day: &LedgerDay| {
+        let at_unix_ms = Calendar::new(TimeZone::UTC).start_of(day.day);
+        let searches = u64::try_from(day.sums.web_search_requests).unwrap_or(0);
+        let usage = Usage { web_search_requests: searches, ..Usage::default() };
+        let query = PriceQuery { model: &day.model, at_unix_ms, ..PriceQuery::default() };
+        prices.cost(&query, &usage).amount().unwrap_or_default()
+    };
+    Billed::compare(&bills, &ledger, &canonical, &searched, tolerance).context("--bill: name a file")
 }
 
 pub fn text(billed: &Billed, width: Option<u16>) -> Result<String, fmt::Error> {
@@ -120,7 +127,7 @@ mod tests {
         let usage = "usage_date_utc,model_version,usage_input_tokens_no_cache,usage_input_tokens_cache_read,usage_output_tokens\n\
                      2026-11-24,claude-haiku-4-5-20251001,123456789,123456789,123456789\n";
         let bills = [bill, usage].map(|file| Bill::parse(file.as_bytes()).unwrap());
-        let billed = Billed::compare(&bills, &[], &str::to_owned, NanoUsd::ZERO).unwrap();
+        let billed = Billed::compare(&bills, &[], &str::to_owned, &|_| NanoUsd::ZERO, NanoUsd::ZERO).unwrap();
         for width in [80, 120] {
             let text = text(&billed, Some(width)).unwrap();
             assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{text}");

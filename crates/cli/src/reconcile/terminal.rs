@@ -27,11 +27,11 @@ pub fn text(reconciliation: &Reconciliation, all: bool, width: Option<u16>) -> R
     }
     let tolerance = reconciliation.tolerance;
     let distance = reconciliation.distance();
-    let unknown: u64 = reconciliation.sessions.iter().map(|session| session.unknown_differences).sum();
+    let unknown: u64 = reconciliation.sessions.iter().map(Reconciled::total_unknown).sum();
     let verdict = if reconciliation.is_agreed() { "Agreed" } else { "Not agreed" };
     write!(text, "\n{verdict}: {} of differences, up to {tolerance} tolerated", signless(distance))?;
     if unknown > 0 {
-        write!(text, "; {} requests differ by an unknown price", figures::count(unknown))?;
+        write!(text, "; {} requests or sums differ by an unknown price", figures::count(unknown))?;
     }
     writeln!(text, ".")?;
     Ok(text)
@@ -77,7 +77,10 @@ fn many(text: &mut String, reconciliation: &Reconciliation, all: bool, width: Op
 }
 
 fn is_apart(row: &Reconciled) -> bool {
-    row.differing_requests > 0 || !row.disagreements.is_empty() || row.total_distance() != NanoUsd::ZERO
+    row.differing_requests > 0
+        || row.total_unknown() > 0
+        || !row.disagreements.is_empty()
+        || row.total_distance() != NanoUsd::ZERO
 }
 
 fn one(text: &mut String, row: &Reconciled, width: Option<u16>) -> fmt::Result {
@@ -216,7 +219,8 @@ fn cost(row: &Reconciled) -> String {
 
 fn difference(row: &Reconciled) -> String {
     let known = signless(row.total_distance());
-    if row.unknown_differences > 0 { format!("{known} + {} unknown", row.unknown_differences) } else { known }
+    let unknown = row.total_unknown();
+    if unknown > 0 { format!("{known} + {unknown} unknown") } else { known }
 }
 
 fn signless(amount: NanoUsd) -> String {

@@ -46,17 +46,14 @@ impl Place<'_> {
         self.path.with_file_name(name)
     }
 
-    /// Shows the change to `after`, with `secret` left out, and asks whether to make it.
-    pub fn show_and_ask(&self, consent: Consent, after: &str, secret: Option<&str>) -> anyhow::Result<bool> {
+    /// Shows the change to `after`, with keys left out, and asks whether to make it.
+    pub fn show_and_ask(&self, consent: Consent, after: &str) -> anyhow::Result<bool> {
         let name = self.path.display().to_string();
         let diff = TextDiff::from_lines(self.text.unwrap_or(""), after);
         let colours = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
-        let mut shown = diff.unified_diff().context_radius(2).header(&name, &name).to_string();
-        if let Some(secret) = secret {
-            shown = shown.replace(secret, "…");
-        }
+        let shown = diff.unified_diff().context_radius(2).header(&name, &name).to_string();
         let mut out = io::stdout().lock();
-        for line in shown.lines() {
+        for line in shown.lines().map(without_keys) {
             match line.as_bytes().first() {
                 Some(b'+') if colours => writeln!(out, "\x1b[32m{line}\x1b[0m")?,
                 Some(b'-') if colours => writeln!(out, "\x1b[31m{line}\x1b[0m")?,
@@ -104,14 +101,16 @@ impl Place<'_> {
         }
     }
 
-    /// Undoes a write that this setup made.
-    pub fn restore(&self) -> anyhow::Result<()> {
+    /// Undoes a write that this setup made; `record` is that of the setup before, by which what it wrote is known.
+    pub fn restore(&self, record: Option<&Record>) -> anyhow::Result<()> {
         match self.text {
             Some(text) => settings::write(self.path, text)?,
             None => fs::remove_file(self.path)?,
         }
-        if let Some(record) = self.record() {
-            record.forget(self.agent, self.data);
+        match (record, self.record()) {
+            (Some(record), _) => record.save(self.agent, self.data)?,
+            (None, Some(written)) => written.forget(self.agent, self.data),
+            (None, None) => {}
         }
         Ok(())
     }
@@ -121,13 +120,17 @@ impl Place<'_> {
         let record = self.record();
         let untouched = record.as_ref().filter(|record| Some(record.after.as_str()) == self.text);
         if self.text.is_none() || (untouched.is_none() && without.is_none()) {
+            // It is to stay away: nobody asks any more where it went.
+            if let Some(record) = record.filter(|_| !consent.dry_run) {
+                record.forget(self.agent, self.data);
+            }
             return Ok(false);
         }
         let before = match untouched {
             Some(record) => record.before.clone(),
             None => without,
         };
-        if !self.show_and_ask(consent, before.as_deref().unwrap_or(""), None)? {
+        if !self.show_and_ask(consent, before.as_deref().unwrap_or(""))? {
             return Ok(true);
         }
         match &before {
@@ -140,5 +143,91 @@ impl Place<'_> {
         let _ = fs::remove_file(self.backup_path());
         say(&format!("Removed from {}.", self.path.display()))?;
         Ok(true)
+    }
+}
+
+/// A line of settings with the value of every `Authorization` left out: in JSON and TOML, and in a list of headers within a string.
+fn without_keys(line: &str) -> String {
+    const NAME: &str = "authorization";
+    let (mut shown, mut rest) = (String::new(), line);
+    // Lowering ASCII alone keeps every byte where it is.
+    while let Some(at) = rest.to_ascii_lowercase().find(NAME) {
+        let after = &rest[at + NAME.len()..];
+        let value = after.trim_start_matches(['"', '\'', ' ', '\t']);
+        let Some(value) = value.strip_prefix(['=', ':']).map(str::trim_start) else {
+            shown.push_str(&rest[..at + NAME.len()]);
+            rest = after;
+            continue;
+        };
+        let quote = value.chars().next().filter(|letter| matches!(letter, '"' | '\''));
+        let value = quote.map_or(value, |quote| value.trim_start_matches(quote));
+        shown.push_str(&rest[..rest.len() - value.len()]);
+        shown.push('…');
+        let is_end = |letter: char| quote.map_or(matches!(letter, '"' | '\'' | ','), |quote| letter == quote);
+        rest = &value[end_of(value, is_end)..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Where a value ends; what a backslash stands before does not end it.
+fn end_of(value: &str, is_end: impl Fn(char) -> bool) -> usize {
+    let mut is_escaped = false;
+    let ends = |(_, letter): &(usize, char)| {
+        let ends = !is_escaped && is_end(*letter);
+        is_escaped = *letter == '\\' && !is_escaped;
+        ends
+    };
+    value.char_indices().find(ends).map_or(value.len(), |(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setup_that_fails_after_another_leaves_that_ones_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, data) = (dir.path().join("settings.json"), dir.path().join("data"));
+        let (mine, first, second) = ("{\"a\":1}", "{\"a\":1,\"hooks\":1}", "{\"a\":1,\"hooks\":2}");
+        let place = |text| Place { agent: "x", path: &path, text, data: &data };
+        place(Some(mine)).write_and_keep(first, None).unwrap();
+        let earlier = place(Some(first)).record();
+        place(Some(first)).write_and_keep(second, Some(mine.to_owned())).unwrap();
+        place(Some(first)).restore(earlier.as_ref()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), first);
+        let consent = Consent { dry_run: false, yes: true };
+        assert!(place(Some(first)).take_out(consent, None).unwrap(), "what the first wrote is known");
+        assert_eq!(fs::read_to_string(&path).unwrap(), mine);
+        // A first one that fails leaves nothing.
+        place(Some(mine)).write_and_keep(first, None).unwrap();
+        place(Some(mine)).restore(None).unwrap();
+        assert!(place(Some(mine)).record().is_none());
+    }
+
+    #[test]
+    fn no_line_shows_a_key() {
+        for (line, shown) in [
+            (
+                r#"-    "OTEL_EXPORTER_OTLP_HEADERS": "x=1,Authorization=Bearer%20KEY,y=2","#,
+                r#"-    "OTEL_EXPORTER_OTLP_HEADERS": "x=1,Authorization=…,y=2","#,
+            ),
+            (
+                r#" "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer KEY""#,
+                r#" "OTEL_EXPORTER_OTLP_HEADERS": "authorization=…""#,
+            ),
+            (r#"+  "Authorization": "Bearer KEY, KEY","#, r#"+  "Authorization": "…","#),
+            (r#"+  "Authorization": "KEY \"KEY","#, r#"+  "Authorization": "…","#),
+            (
+                r#"+exporter = { otlp-http = { headers = { Authorization = "Bearer KEY" } } }"#,
+                r#"+exporter = { otlp-http = { headers = { Authorization = "…" } } }"#,
+            ),
+            ("+'authorization' = 'KEY'", "+'authorization' = '…'"),
+            ("+Authorization: KEY", "+Authorization: …"),
+            (" \"authorizations\": 1", " \"authorizations\": 1"),
+            (" # é authorization", " # é authorization"),
+        ] {
+            assert_eq!(without_keys(line), shown);
+        }
     }
 }

@@ -17,8 +17,9 @@ use super::change::{Consent, Place};
 use super::client::{self, Version};
 use super::hooks::{self, Delivery};
 use super::probe::{self, Proof};
-use super::receiver::{self, Receiver};
+use super::receiver;
 use super::settings::{self, Record, Settings};
+use super::wiring::{Hooks, Wiring};
 use super::{Wired, ask, beside_own, retention, say, status_line, telemetry};
 
 /// As records of setups name it.
@@ -41,7 +42,7 @@ pub struct ClaudeCode {
     pub consent: Consent,
     /// Take Ducat's hooks and telemetry out; a file that is as setup left it becomes what it was, to the byte
     #[arg(long, conflicts_with_all = ["http", "url", "socket", "status_line", "no_telemetry"])]
-    remove: bool,
+    pub remove: bool,
     /// Let the client itself post tool, prompt and sub-agent events; they are lost while the server is away
     #[arg(long)]
     http: bool,
@@ -65,7 +66,7 @@ pub struct ClaudeCode {
     pub keep_transcripts: Option<u32>,
     /// Leave OpenTelemetry out, or take out what an earlier setup wrote of it
     #[arg(long)]
-    no_telemetry: bool,
+    pub no_telemetry: bool,
     /// Move the first version's .claude/hooks.json, which no client reads any more, out of the way
     #[arg(long)]
     migrate: bool,
@@ -103,7 +104,7 @@ pub fn run(args: &ClaudeCode) -> anyhow::Result<()> {
     if !url.starts_with("http://") {
         bail!("--url {url}: must begin with http://");
     }
-    let with_key = receiver::own_key().is_some();
+    let with_key = ["DUCAT_API_KEY", "METRICS_API_KEY"].iter().any(|name| env::var(name).is_ok_and(|key| !key.is_empty()));
     let delivery = if args.http { Delivery::Http { hook: &hook, url, with_key } } else { Delivery::Command(&hook) };
     let faulty = |what: String| anyhow::anyhow!("{}: {what}", settings.path.display());
     let mut wanted = hooks::install(&settings.value, &delivery, version).map_err(faulty)?;
@@ -122,24 +123,26 @@ pub fn run(args: &ClaudeCode) -> anyhow::Result<()> {
     if wants_status_line(args, &settings.value, version)? {
         wanted = status_line::install(&wanted, &beside_own(status_line::PROGRAM)?).map_err(faulty)?;
     }
-    let telemetry = set_telemetry(args, &mut wanted, &settings, &place)?;
+    set_telemetry(args, &mut wanted, &settings, &place)?;
     let keeps = args.keep_transcripts.or(retention::ask(args, &settings, &wanted)?);
     retention::keep(&mut wanted, keeps)?;
     if wanted == settings.value {
         return say("All of it is already there; nothing to do.");
     }
     let text = settings.render(&wanted)?;
-    let secret = telemetry.as_ref().and_then(Receiver::headers);
-    if !place.show_and_ask(args.consent, &text, secret.as_deref())? {
+    if !place.show_and_ask(args.consent, &text)? {
         return Ok(());
     }
+    let earlier = place.record();
     place.write_and_keep(&text, without_ours(&settings, &place)?)?;
     place.say_written()?;
     probe::reach(&wanted).iter().try_for_each(|words| say(words))?;
     match (program.filter(|_| !args.no_probe), probe_obstacle(&wanted)) {
         (None, _) => say("Not probed: whether the client reads the file shows with its next session."),
         (_, Some(obstacle)) => say(&format!("Not probed: {obstacle}.")),
-        (Some(program), None) => prove(&program, &place, args.project, &settings.render(&wanted)?, &wanted, version),
+        (Some(program), None) => {
+            prove(&program, (&place, earlier.as_ref()), args.project, &settings.render(&wanted)?, &wanted, version)
+        }
     }
 }
 
@@ -151,22 +154,28 @@ pub fn wired(data: &Path) -> anyhow::Result<Wired> {
     Ok(Wired { hooks: !hooks::ours(&settings.value).is_empty(), telemetry })
 }
 
+/// How it is wired at this moment. Its hooks are looked at with more to say elsewhere.
+pub fn wiring(data: &Path, variable: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Wiring> {
+    let settings = Settings::read(&client::config_folder()?.join("settings.json"))?;
+    let hooks = Hooks::of(CLAUDE_CODE, data, &settings.path, &settings.value, std::iter::empty());
+    let record = place(&settings, data).record();
+    let was_set_up = record.as_ref().is_some_and(|record| telemetry::is_ours(&record.values().1, Some(record)));
+    let telemetry = telemetry::whither(variable);
+    let title = "Claude Code";
+    Ok(Wiring { setup: CLAUDE_CODE, title, program: "claude", hooks, telemetry, telemetry_was_set_up: was_set_up })
+}
+
 /// The settings file as a place of a setup.
 fn place<'a>(settings: &'a Settings, data: &'a Path) -> Place<'a> {
     Place { agent: CLAUDE_CODE, path: &settings.path, text: settings.text.as_deref(), data }
 }
 
-/// Writes into `wanted` where telemetry goes, or says why not; whither, when it did.
-fn set_telemetry(
-    args: &ClaudeCode,
-    wanted: &mut Value,
-    settings: &Settings,
-    place: &Place<'_>,
-) -> anyhow::Result<Option<Receiver>> {
+/// Writes into `wanted` where telemetry goes, or says why not.
+fn set_telemetry(args: &ClaudeCode, wanted: &mut Value, settings: &Settings, place: &Place<'_>) -> anyhow::Result<()> {
     let record = place.record();
     if args.no_telemetry {
         record.iter().for_each(|record| telemetry::take_back(wanted, record));
-        return Ok(None);
+        return Ok(());
     }
     let environment: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let managed = managed_settings(Path::new("/"));
@@ -188,11 +197,10 @@ fn set_telemetry(
             *wanted = telemetry::install(wanted, &receiver, record.as_ref())
                 .map_err(|what| anyhow::anyhow!("{}: {what}", settings.path.display()))?;
             say(&format!("Telemetry goes to {}, which answered a probe.", receiver.url))?;
-            return Ok(Some(receiver));
         }
         (Err(why), None) => say(&format!("Telemetry is left as it is: {why}."))?,
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The file without what is ours; `None` when nothing of it is.
@@ -277,13 +285,21 @@ pub fn probe_obstacle(settings: &Value) -> Option<String> {
     Some(format!("the settings set {found}, which a probe could not replace"))
 }
 
-fn prove(program: &Path, place: &Place<'_>, project: bool, text: &str, wanted: &Value, version: Version) -> anyhow::Result<()> {
+/// Whether the client reads what was written; else the file and the `earlier` record are put back.
+fn prove(
+    program: &Path,
+    (place, earlier): (&Place<'_>, Option<&Record>),
+    project: bool,
+    text: &str,
+    wanted: &Value,
+    version: Version,
+) -> anyhow::Result<()> {
     let empty = tempfile::tempdir()?;
     let folder = if project { env::current_dir()? } else { empty.path().to_owned() };
     match probe::run(program, &folder)? {
         Proof::Read => say("Proved: Claude Code read the file and ran ducat-hook.")?,
         Proof::Silent(words) => {
-            place.restore()?;
+            place.restore(earlier)?;
             let words: String = words.trim().chars().take(300).collect();
             bail!(
                 "{} was restored: Claude Code ran no hook of it within its first seconds; it said {words:?}",

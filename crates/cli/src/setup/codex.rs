@@ -13,6 +13,7 @@ use super::change::{Consent, Place};
 use super::client::on_path;
 use super::receiver::{self, Receiver};
 use super::settings::{Record, Settings, read_text};
+use super::wiring::{Hooks, Telemetry, Wiring};
 use super::{CLIENT_PATIENCE, Wired, below_home, beside_own, hooks, say};
 use crate::doctor::says_version_within;
 
@@ -33,16 +34,16 @@ const EXPORTERS: [(&str, &str); 3] = [("exporter", "logs"), ("metrics_exporter",
 #[command(after_help = "Examples:\n  ducat setup codex\n  ducat setup codex --dry-run\n  ducat setup codex --remove")]
 pub struct Codex {
     #[command(flatten)]
-    consent: Consent,
+    pub consent: Consent,
     /// Take Ducat's hooks and telemetry out; a file that is as setup left it becomes what it was, to the byte
     #[arg(long, conflicts_with_all = ["url", "no_telemetry"])]
-    remove: bool,
+    pub remove: bool,
     /// Server to send telemetry to, instead of the one on this machine
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Leave OpenTelemetry out, or take out what an earlier setup wrote of it
     #[arg(long)]
-    no_telemetry: bool,
+    pub no_telemetry: bool,
 }
 
 pub fn run(args: &Codex) -> anyhow::Result<()> {
@@ -73,14 +74,13 @@ pub fn run(args: &Codex) -> anyhow::Result<()> {
     say(&format!("Codex {version}, settings in {}", folder.display()))?;
 
     let mut nothing = true;
-    if let Some((text, receiver)) = telemetry(args, &document, &config)? {
+    if let Some(text) = telemetry(args, &document, &config)? {
         nothing = false;
-        let secret = receiver.as_ref().and_then(Receiver::authorization);
-        if config.show_and_ask(args.consent, &text, secret.as_deref())? {
-            let was_read = features(&program).is_some();
+        if config.show_and_ask(args.consent, &text)? {
+            let (was_read, earlier) = (features(&program).is_some(), config.record());
             config.write_and_keep(&text, without_telemetry)?;
             if was_read && features(&program).is_none() {
-                config.restore()?;
+                config.restore(earlier.as_ref())?;
                 bail!("{} was restored: Codex did not read it (`codex features list` failed)", config.path.display());
             }
             config.say_written()?;
@@ -88,7 +88,7 @@ pub fn run(args: &Codex) -> anyhow::Result<()> {
     }
     if let Some(text) = hook_text(&program, &document, &settings)? {
         nothing = false;
-        if hook_file.show_and_ask(args.consent, &text, None)? {
+        if hook_file.show_and_ask(args.consent, &text)? {
             hook_file.write_and_keep(&text, without_hooks)?;
             hook_file.say_written()?;
             say("Codex runs new hooks once you have trusted them: type /hooks in it.")?;
@@ -109,6 +109,35 @@ pub fn wired(data: &Path) -> anyhow::Result<Wired> {
     let hooks = Settings::read(&folder.join("hooks.json"))?;
     let telemetry = parse(&text.unwrap_or_default()).is_ok_and(|document| !ours(&document, record.as_ref()).is_empty());
     Ok(Wired { hooks: !hooks::ours(&hooks.value).is_empty(), telemetry })
+}
+
+/// How it is wired at this moment. Of telemetry its logs count: they tell of requests.
+pub fn wiring(data: &Path) -> anyhow::Result<Wiring> {
+    let folder = home()?;
+    let (path, text) = read_text(&folder.join("config.toml"))?;
+    let document = parse(&text.unwrap_or_default()).with_context(|| path.display().to_string())?;
+    let settings = Settings::read(&folder.join("hooks.json"))?;
+    let mut hooks = Hooks::of(AGENT, data, &settings.path, &settings.value, EVENTS.into_iter());
+    let features = document.get("features").and_then(Item::as_table_like);
+    let is_off = features.and_then(|features| features.get("hooks")?.as_bool()) == Some(false);
+    hooks.off = is_off.then(|| format!("features.hooks = false in {}", path.display()));
+    let record = Record::load(AGENT, data, &path);
+    let was_set_up =
+        record.as_ref().is_some_and(|record| parse(&record.after).is_ok_and(|after| !ours(&after, Some(record)).is_empty()));
+    let setting = format!("otel.exporter in {}", path.display());
+    let exporter = document.get("otel").and_then(Item::as_table_like).and_then(|table| table.get("exporter"));
+    let telemetry = match exporter {
+        None => Telemetry::Unset,
+        Some(exporter) => match exporter.as_table_like().and_then(|kinds| kinds.iter().find_map(|(_, kind)| endpoint(kind))) {
+            Some(endpoint) => Telemetry::To { endpoint, setting },
+            None => Telemetry::Off(setting),
+        },
+    };
+    Ok(Wiring { setup: AGENT, title: "Codex", program: "codex", hooks, telemetry, telemetry_was_set_up: was_set_up })
+}
+
+fn endpoint(kind: &Item) -> Option<String> {
+    kind.as_table_like()?.get("endpoint")?.as_str().map(str::to_owned)
 }
 
 /// What `codex features list` prints, which reads the configuration; `None` when it fails.
@@ -147,13 +176,13 @@ fn hook_text(program: &Path, document: &DocumentMut, settings: &Settings) -> any
     Ok(None)
 }
 
-/// The configuration with telemetry as it is wanted, where that is another than it has, and whither it then goes.
-fn telemetry(args: &Codex, document: &DocumentMut, place: &Place<'_>) -> anyhow::Result<Option<(String, Option<Receiver>)>> {
+/// The configuration with telemetry as it is wanted, where that is another than it has.
+fn telemetry(args: &Codex, document: &DocumentMut, place: &Place<'_>) -> anyhow::Result<Option<String>> {
     let record = place.record();
     let mut wanted = document.clone();
     if args.no_telemetry {
         take_back(&mut wanted, record.as_ref());
-        return Ok(changed(&wanted, place.text).map(|text| (text, None)));
+        return Ok(changed(&wanted, place.text));
     }
     let own = ours(document, record.as_ref());
     let theirs = EXPORTERS.iter().find(|(name, _)| set(document, name).is_some() && !own.contains(name));
@@ -180,7 +209,7 @@ fn telemetry(args: &Codex, document: &DocumentMut, place: &Place<'_>) -> anyhow:
         table.insert(name, Item::Value(exporter(&receiver, signal)));
     }
     say(&format!("Telemetry goes to {}, which answered a probe.", receiver.url))?;
-    Ok(Some((wanted.to_string(), Some(receiver))))
+    Ok(Some(wanted.to_string()))
 }
 
 fn parse(text: &str) -> anyhow::Result<DocumentMut> {
@@ -242,8 +271,7 @@ fn take_back(document: &mut DocumentMut, record: Option<&Record>) {
 mod tests {
     use super::*;
 
-    const THEIRS: &str =
-        "# mine\nmodel = \"gpt-5.2-codex\"   # the large one\n\n[otel]\nenvironment = 'dev'\n\n[features]\nhooks = true\n";
+    const THEIRS: &str = "# mine\nmodel = \"gpt-5.2-codex\"   # the large one\nnotify = [\"my-bell\", \"-v\"]\n\n[otel]\nenvironment = 'dev'\n\n[features]\nhooks = true\n";
 
     fn install(text: &str, receiver: &Receiver) -> DocumentMut {
         let mut document = parse(text).unwrap();
@@ -268,7 +296,10 @@ mod tests {
         }
         let text = install(THEIRS, &Receiver { url: "http://h:1".to_owned(), key: None }).to_string();
         let line = "exporter = { otlp-http = { endpoint = \"http://h:1/v1/logs\", protocol = \"binary\" } }";
-        assert!(text.contains(line) && text.contains("# the large one"), "{text}");
+        assert!(
+            text.contains(line) && text.contains("# the large one") && text.contains("notify = [\"my-bell\", \"-v\"]"),
+            "{text}"
+        );
     }
 
     #[test]

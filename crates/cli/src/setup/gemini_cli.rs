@@ -11,6 +11,7 @@ use super::change::{Consent, Place};
 use super::client::{Version, on_path};
 use super::receiver::{self, Receiver};
 use super::settings::{Record, Settings};
+use super::wiring::{Hooks, Telemetry, Wiring, is_on};
 use super::{CLIENT_PATIENCE, Wired, below_home, beside_own, hooks, say};
 use crate::doctor::says_version_within;
 
@@ -19,6 +20,9 @@ const AGENT: &str = "gemini-cli";
 const EVENTS: [(&str, Option<&str>); 3] = [("BeforeAgent", None), ("AfterTool", Some("*")), ("SessionEnd", None)];
 /// The first that runs hooks without being told to.
 const HOOKS: Version = Version(0, 26, 0);
+/// Variables that go before the settings.
+const ENABLED: &str = "GEMINI_TELEMETRY_ENABLED";
+const ENDPOINTS: [&str; 2] = ["GEMINI_TELEMETRY_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 /// Milliseconds; the hook itself gives up after 100.
 const TIMEOUT_MS: u64 = 5000;
 
@@ -30,16 +34,16 @@ const TIMEOUT_MS: u64 = 5000;
 #[command(after_help = "Examples:\n  ducat setup gemini\n  ducat setup gemini --dry-run\n  ducat setup gemini --remove")]
 pub struct GeminiCli {
     #[command(flatten)]
-    consent: Consent,
+    pub consent: Consent,
     /// Take Ducat's hooks and telemetry out; a file that is as setup left it becomes what it was, to the byte
     #[arg(long, conflicts_with_all = ["url", "no_telemetry"])]
-    remove: bool,
+    pub remove: bool,
     /// Server to send telemetry to, instead of the one on this machine
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Leave OpenTelemetry out, or take out what an earlier setup wrote of it
     #[arg(long)]
-    no_telemetry: bool,
+    pub no_telemetry: bool,
     /// Version of the client, instead of asking it
     #[arg(long, value_name = "VERSION")]
     client_version: Option<Version>,
@@ -82,7 +86,7 @@ pub fn run(args: &GeminiCli) -> anyhow::Result<()> {
         return say("All of it is already there; nothing to do.");
     }
     let text = settings.render(&wanted)?;
-    if !place.show_and_ask(args.consent, &text, None)? {
+    if !place.show_and_ask(args.consent, &text)? {
         return Ok(());
     }
     place.write_and_keep(&text, without)?;
@@ -94,6 +98,38 @@ pub fn wired(data: &Path) -> anyhow::Result<Wired> {
     let settings = Settings::read(&below_home(".gemini")?.join("settings.json"))?;
     let record = Record::load(AGENT, data, &settings.path);
     Ok(Wired { hooks: !hooks::ours(&settings.value).is_empty(), telemetry: is_ours(&settings.value, record.as_ref()) })
+}
+
+/// How it is wired at this moment, by these settings and the environment, which goes before them.
+pub fn wiring(data: &Path) -> anyhow::Result<Wiring> {
+    let settings = Settings::read(&below_home(".gemini")?.join("settings.json"))?;
+    let record = Record::load(AGENT, data, &settings.path);
+    let mut hooks = Hooks::of(AGENT, data, &settings.path, &settings.value, EVENTS.iter().map(|(event, _)| *event));
+    let is_off = settings.value.pointer("/hooksConfig/enabled") == Some(&json!(false));
+    hooks.off = is_off.then(|| format!("hooksConfig.enabled = false in {}", settings.path.display()));
+    let after = record.as_ref().map(|record| record.values().1);
+    let telemetry_was_set_up = after.is_some_and(|after| is_ours(&after, record.as_ref()));
+    let telemetry = whither(&settings.value, &settings.path, &|name| env::var(name).ok().filter(|value| !value.is_empty()));
+    Ok(Wiring { setup: "gemini", title: "Gemini CLI", program: "gemini", hooks, telemetry, telemetry_was_set_up })
+}
+
+fn whither(settings: &Value, path: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Telemetry {
+    let told = |name: &str| settings.get("telemetry")?.get(name);
+    let here = |name: &str| format!("telemetry.{name} in {}", path.display());
+    let (is_enabled, by) = match (variable(ENABLED), told("enabled")) {
+        (Some(value), _) => (is_on(&value), ENABLED.to_owned()),
+        (None, Some(value)) => (value == &json!(true), here("enabled")),
+        (None, None) if settings.get("telemetry").is_none() => return Telemetry::Unset,
+        // The client's own default.
+        (None, None) => (false, here("enabled")),
+    };
+    if !is_enabled {
+        return Telemetry::Off(by);
+    }
+    let by_variable = ENDPOINTS.iter().find_map(|name| Some((variable(name)?, (*name).to_owned())));
+    let by_settings = || Some((told("otlpEndpoint")?.as_str()?.to_owned(), here("otlpEndpoint")));
+    let (endpoint, setting) = by_variable.or_else(by_settings).unwrap_or_else(|| ("http://localhost:4317".to_owned(), by));
+    Telemetry::To { endpoint, setting }
 }
 
 fn installed_version() -> anyhow::Result<Version> {
@@ -165,6 +201,22 @@ fn take_back(settings: &mut Value, record: Option<&Record>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_telemetry_goes_is_the_environments_to_say_first() {
+        let path = Path::new("/s");
+        let own = json!({ "telemetry": { "enabled": true, "otlpEndpoint": "http://a:1" } });
+        let none = |_: &str| None;
+        let to = |endpoint: &str, setting: &str| Telemetry::To { endpoint: endpoint.to_owned(), setting: setting.to_owned() };
+        assert_eq!(whither(&json!({}), path, &none), Telemetry::Unset);
+        assert_eq!(whither(&own, path, &none), to("http://a:1", "telemetry.otlpEndpoint in /s"));
+        let other = |name: &str| (name == ENDPOINTS[1]).then(|| "http://b:2".to_owned());
+        assert_eq!(whither(&own, path, &other), to("http://b:2", ENDPOINTS[1]));
+        let off = |name: &str| (name == ENABLED).then(|| "false".to_owned());
+        assert_eq!(whither(&own, path, &off), Telemetry::Off(ENABLED.to_owned()));
+        let lacks = json!({ "telemetry": { "otlpEndpoint": "http://a:1" } });
+        assert_eq!(whither(&lacks, path, &none), Telemetry::Off("telemetry.enabled in /s".to_owned()));
+    }
 
     #[test]
     fn telemetry_is_taken_back_only_where_setup_wrote_it() {

@@ -173,18 +173,20 @@ pub fn put_back(settings: &Value, other: &Value) -> Result<Value, String> {
 /// The program that a hook of ours starts, when it starts one.
 pub fn program(handler: &Value) -> Option<PathBuf> {
     let command = handler.get("command").and_then(Value::as_str)?;
+    let command = without_agent(command);
     // With arguments it is a path, without it is a word of a shell.
     let quoted = command.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).filter(|_| handler.get("args").is_none());
     Some(quoted.map_or_else(|| command.into(), |inner| inner.replace(r"'\''", "'").into()))
 }
 
+/// A command without the agent that is named behind the program.
+fn without_agent(command: &str) -> &str {
+    ["codex", "gemini-cli"].iter().find_map(|agent| command.strip_suffix(agent)?.strip_suffix(' ')).unwrap_or(command)
+}
+
 fn is_ours(handler: &Value) -> bool {
     let text = |name: &str| handler.get(name).and_then(Value::as_str).unwrap_or("");
-    let command = text("command");
-    // What is named behind it is the agent.
-    let command =
-        ["codex", "gemini-cli"].iter().find_map(|agent| command.strip_suffix(agent)?.strip_suffix(' ')).unwrap_or(command);
-    let program = command.trim_matches('\'').rsplit('/').next().unwrap_or("");
+    let program = without_agent(text("command")).trim_matches('\'').rsplit('/').next().unwrap_or("");
     program == "ducat-hook" || text("url").ends_with("/api/v1/hooks/claude-code")
 }
 

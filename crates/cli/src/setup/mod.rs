@@ -12,18 +12,23 @@ mod retention;
 pub mod settings;
 pub mod status_line;
 mod telemetry;
+pub mod wiring;
 
 use std::env;
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use ducat_ledger::Witness;
+use ducat_ship::host_name;
 use ducat_spool::data_folder;
+use ducat_store::{DataFolder, TakenOut, TenantId};
 use serde::Serialize;
 
 pub use claude_code::{CLAUDE_CODE, probe_obstacle, write_back};
+use wiring::Wiring;
 
 /// How long a client may take to start: Gemini CLI takes seconds, more the first time.
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
@@ -44,11 +49,39 @@ enum Agent {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (agent, consent, remove, no_telemetry) = match &args.agent {
+        Agent::ClaudeCode(args) => {
+            (ducat_capture::Agent::ClaudeCode, args.consent, args.remove && !args.project, args.no_telemetry)
+        }
+        Agent::Codex(args) => (ducat_capture::Agent::Codex, args.consent, args.remove, args.no_telemetry),
+        Agent::Gemini(args) => (ducat_capture::Agent::GeminiCli, args.consent, args.remove, args.no_telemetry),
+    };
     match &args.agent {
         Agent::ClaudeCode(args) => claude_code::run(args),
         Agent::Codex(args) => codex::run(args),
         Agent::Gemini(args) => gemini_cli::run(args),
+    }?;
+    if !consent.dry_run {
+        // What was done is done: a ledger that cannot be written costs an alarm, which ends after a week.
+        let _ = note_silence(agent, remove, remove || no_telemetry);
     }
+    Ok(())
+}
+
+/// Tells the ledger which witnesses are meant to be silent from now on, because they were asked to be and are, and which are not any more.
+fn note_silence(agent: ducat_capture::Agent, no_hooks: bool, no_telemetry: bool) -> anyhow::Result<()> {
+    let Some(database) = data_folder().map(|data| DataFolder::database_in(&data)).filter(|path| path.exists()) else {
+        return Ok(());
+    };
+    let Some(ledger) = TakenOut::open(&database)? else { return Ok(()) };
+    let Wired { hooks, telemetry } = wired(agent).unwrap_or_default();
+    let by_telemetry = [Witness::OtlpLog, Witness::OtlpSpan, Witness::OtlpMetric];
+    for (is_out, is_there, witnesses) in [(no_hooks, hooks, &[Witness::Hook][..]), (no_telemetry, telemetry, &by_telemetry)] {
+        for witness in witnesses.iter().filter(|_| is_out || is_there) {
+            ledger.note(TenantId::LOCAL, agent.name(), &host_name(), *witness, !is_there)?;
+        }
+    }
+    Ok(())
 }
 
 /// What of a setup stands in an agent's settings.
@@ -68,6 +101,15 @@ pub fn wired(agent: ducat_capture::Agent) -> Option<Wired> {
         _ => return None,
     };
     Some(wired.unwrap_or_default())
+}
+
+/// How each agent that a setup is for is wired, or why its settings cannot be read. `variable` is one as Claude Code has it.
+pub fn wirings(data: &Path, variable: &dyn Fn(&str) -> Option<String>) -> [(&'static str, anyhow::Result<Wiring>); 3] {
+    [
+        ("Claude Code", claude_code::wiring(data, variable)),
+        ("Codex", codex::wiring(data)),
+        ("Gemini CLI", gemini_cli::wiring(data)),
+    ]
 }
 
 /// Next to this program, where the build and every package put it.

@@ -36,9 +36,10 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| if is_plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// The key that this environment names.
-pub fn own_key() -> Option<String> {
-    ["DUCAT_API_KEY", "METRICS_API_KEY"].iter().find_map(|name| env::var(name).ok().filter(|key| !key.is_empty()))
+/// The key that this environment names for clients. Not the owner's, `METRICS_API_KEY`: what is found here is written into settings files that
+/// others may be able to read.
+fn own_key() -> Option<String> {
+    env::var("DUCAT_API_KEY").ok().filter(|key| !key.is_empty())
 }
 
 /// The server at `url`, else the one that keeps this ledger; why there is none otherwise.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::receiver::Receiver;
 use super::settings::Record;
+use super::wiring::{Telemetry, is_on};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -89,6 +90,27 @@ fn directs_telemetry(name: &str) -> bool {
     name.starts_with("OTEL_EXPORTER_OTLP_")
         || name.ends_with("_EXPORTER") && name.starts_with("OTEL_")
         || names().any(|own| own == name)
+}
+
+/// Where it goes, by variables as the client has them: its logs, or its metrics where it exports no logs.
+pub fn whither(variable: &dyn Fn(&str) -> Option<String>) -> Telemetry {
+    const SWITCH: &str = FIXED[0].0;
+    let asked = || [ENDPOINT, "OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER"].iter().any(|name| variable(name).is_some());
+    if !variable(SWITCH).is_some_and(|value| is_on(&value)) {
+        return if variable(SWITCH).is_some() || asked() { Telemetry::Off(SWITCH.to_owned()) } else { Telemetry::Unset };
+    }
+    let exports = |signal: &&str| {
+        let exporters = variable(&format!("OTEL_{signal}_EXPORTER"));
+        exporters.is_some_and(|exporters| exporters.split(',').any(|exporter| exporter.trim() == "otlp"))
+    };
+    let Some(signal) = ["LOGS", "METRICS"].into_iter().find(exports) else {
+        return Telemetry::Off("OTEL_LOGS_EXPORTER".to_owned());
+    };
+    let names = [format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), ENDPOINT.to_owned()];
+    let told = names.into_iter().find_map(|name| Some((variable(&name)?, name)));
+    // The specification's default.
+    let (endpoint, setting) = told.unwrap_or_else(|| ("http://localhost:4318".to_owned(), format!("OTEL_{signal}_EXPORTER")));
+    Telemetry::To { endpoint, setting }
 }
 
 /// Whether a setup's variables stand there.
@@ -182,6 +204,37 @@ mod tests {
         // Switched off is a wish, too.
         let off = json!({ "env": { "CLAUDE_CODE_ENABLE_TELEMETRY": "0" } });
         assert_eq!(found(off, json!({}), &[]), pair("CLAUDE_CODE_ENABLE_TELEMETRY", "these settings"));
+    }
+
+    #[test]
+    fn where_it_goes_is_what_the_variables_say() {
+        let with = |changed: &[(&str, Option<&str>)]| {
+            let mut all: std::collections::BTreeMap<String, String> =
+                variables(&receiver(None)).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            for (name, value) in changed {
+                match value {
+                    Some(value) => drop(all.insert((*name).to_owned(), (*value).to_owned())),
+                    None => drop(all.remove(*name)),
+                }
+            }
+            whither(&|name| all.get(name).cloned())
+        };
+        let to = |endpoint: &str, setting: &str| Telemetry::To { endpoint: endpoint.to_owned(), setting: setting.to_owned() };
+        assert_eq!(whither(&|_| None), Telemetry::Unset);
+        assert_eq!(with(&[]), to("http://127.0.0.1:9090", ENDPOINT));
+        assert_eq!(
+            with(&[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", Some("http://c:1"))]),
+            to("http://c:1", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")
+        );
+        let switch = "CLAUDE_CODE_ENABLE_TELEMETRY";
+        assert_eq!(with(&[(switch, Some("0"))]), Telemetry::Off(switch.to_owned()));
+        assert_eq!(with(&[(switch, None)]), Telemetry::Off(switch.to_owned()));
+        assert_eq!(
+            with(&[("OTEL_LOGS_EXPORTER", Some("console")), ("OTEL_METRICS_EXPORTER", None)]),
+            Telemetry::Off("OTEL_LOGS_EXPORTER".to_owned())
+        );
+        assert_eq!(with(&[("OTEL_LOGS_EXPORTER", Some("console"))]), to("http://127.0.0.1:9090", ENDPOINT));
+        assert_eq!(with(&[(ENDPOINT, None)]), to("http://localhost:4318", "OTEL_LOGS_EXPORTER"));
     }
 
     #[test]

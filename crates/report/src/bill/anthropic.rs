@@ -1,5 +1,7 @@
 //! Anthropic: the Claude Console's exports, and pages of the Admin API's `usage_report/messages` and `cost_report`.
 
+use std::collections::BTreeSet;
+
 use ducat_prices::NanoUsd;
 use jiff::civil::Date;
 
@@ -8,6 +10,8 @@ use super::json::Object;
 use super::{Bill, BillError, BillLine, Vendor};
 use crate::Field;
 
+/// The type of costs of web searches, which are billed for no model.
+const SEARCHES: &str = "web_search";
 const COUNTS: [(&str, Field); 6] = [
     ("usage_input_tokens_no_cache", Field::Input),
     ("usage_input_tokens_cache_write_5m", Field::CacheWrite5m),
@@ -21,11 +25,16 @@ const COUNTS: [(&str, Field); 6] = [
 pub(super) fn table(table: &Table<'_>) -> Result<Bill, BillError> {
     let day = table.needed(&["usage_date_utc"])?;
     let model = table.needed(&["model_version", "model"])?;
-    let mut lines = Vec::new();
+    let (mut days, mut lines) = (BTreeSet::new(), Vec::new());
     if table.has("cost_usd") {
         let (cost, kind) = (table.needed(&["cost_usd"])?, table.needed(&["token_type"])?);
+        let words: Vec<_> = ["usage_type", "cost_type"].iter().filter_map(|name| table.needed(&[name]).ok()).collect();
         for row in table.rows {
-            let (day, model, kind) = (row.day(day)?, named(row.text(model)?), kind_of(row.text(kind)?));
+            let (day, mut model, mut kind) = (row.day(day)?, named(row.text(model)?), kind_of(row.text(kind)?));
+            if words.iter().any(|column| row.text(*column).is_ok_and(|word| word == SEARCHES)) {
+                (model, kind) = (None, Some(Field::WebSearches));
+            }
+            days.insert(day);
             lines.push(BillLine { day, model, kind, count: None, cost: Some(row.dollars(cost)?) });
         }
     } else {
@@ -35,6 +44,7 @@ pub(super) fn table(table: &Table<'_>) -> Result<Bill, BillError> {
         let counts: Vec<_> = counts.collect();
         for row in table.rows {
             let (day, model_name) = (row.day(day)?, named(row.text(model)?));
+            days.insert(day);
             for (column, kind) in &counts {
                 if let Some(count) = row.count(*column)? {
                     if model_name.is_none() && count > 0 {
@@ -45,7 +55,7 @@ pub(super) fn table(table: &Table<'_>) -> Result<Bill, BillError> {
             }
         }
     }
-    Ok(Bill { vendor: Vendor::Anthropic, lines, has_more: false })
+    Ok(Bill { vendor: Vendor::Anthropic, days, lines, has_more: false })
 }
 
 fn named(model: &str) -> Option<String> {
@@ -74,7 +84,9 @@ pub(super) fn result(day: Date, of: &Object<'_>) -> Result<Vec<BillLine>, BillEr
         }
         // In cents, as text.
         let cost = NanoUsd(of.amount("amount")?.0 / 100);
-        return Ok(vec![BillLine { day, model, kind: of.text("token_type")?.and_then(kind_of), count: None, cost: Some(cost) }]);
+        let is_search = of.text("cost_type")? == Some(SEARCHES);
+        let kind = if is_search { Some(Field::WebSearches) } else { of.text("token_type")?.and_then(kind_of) };
+        return Ok(vec![BillLine { day, model: model.filter(|_| !is_search), kind, count: None, cost: Some(cost) }]);
     }
     let written = of.object("cache_creation")?;
     let tools = of.object("server_tool_use")?;

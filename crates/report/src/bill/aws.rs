@@ -1,5 +1,9 @@
 //! AWS: the Cost and Usage Report (CUR, both versions) and Cost Explorer's CSV, as far as they are of Bedrock.
 
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
 use super::csv::{Column, Table};
 use super::{Bill, BillError, BillLine, Vendor};
 use crate::Field;
@@ -16,16 +20,20 @@ pub(super) fn is_known(table: &Table<'_>) -> bool {
 }
 
 pub(super) fn table(table: &Table<'_>) -> Result<Bill, BillError> {
-    let lines = if DAY.iter().any(|name| table.has(name)) { usage_report(table)? } else { cost_explorer(table)? };
-    Ok(Bill { vendor: Vendor::Aws, lines, has_more: false })
+    let mut days = BTreeSet::new();
+    let is_report = DAY.iter().any(|name| table.has(name));
+    let lines = if is_report { usage_report(table, &mut days)? } else { cost_explorer(table, &mut days)? };
+    Ok(Bill { vendor: Vendor::Aws, days, lines, has_more: false })
 }
 
-fn usage_report(table: &Table<'_>) -> Result<Vec<BillLine>, BillError> {
+fn usage_report(table: &Table<'_>, days: &mut BTreeSet<Date>) -> Result<Vec<BillLine>, BillError> {
     let [day, kind, cost, amount] = [table.needed(&DAY)?, table.needed(&TYPE)?, table.needed(&COST)?, table.needed(&AMOUNT)?];
     let (name, unit) = (table.needed(&NAME)?, table.needed(&UNIT).ok());
     let mut lines = Vec::new();
     for row in table.rows {
         let (product, usage_type) = (row.text(name)?, row.text(kind)?);
+        let day = row.day(day)?;
+        days.insert(day);
         if !product.to_ascii_lowercase().contains("bedrock") {
             continue;
         }
@@ -41,7 +49,7 @@ fn usage_report(table: &Table<'_>) -> Result<Vec<BillLine>, BillError> {
         let tokens = (used * size).round();
         let count = (size > 0.0 && (0.0..1e18).contains(&tokens)).then_some(tokens as u64);
         let (model, cost) = (Some(model(product, usage_type)), Some(row.dollars(cost)?));
-        lines.push(BillLine { day: row.day(day)?, model, kind: kind_of(usage_type), count, cost });
+        lines.push(BillLine { day, model, kind: kind_of(usage_type), count, cost });
     }
     Ok(lines)
 }
@@ -75,7 +83,7 @@ fn explorer<'t>(table: &Table<'t>) -> impl Iterator<Item = (usize, &'t str)> {
     services.filter(|(_, service)| service.to_ascii_lowercase().contains("bedrock"))
 }
 
-fn cost_explorer(table: &Table<'_>) -> Result<Vec<BillLine>, BillError> {
+fn cost_explorer(table: &Table<'_>, days: &mut BTreeSet<Date>) -> Result<Vec<BillLine>, BillError> {
     let day = Column { place: 0, name: "the first column" };
     let mut lines = Vec::new();
     for row in table.rows {
@@ -83,13 +91,15 @@ fn cost_explorer(table: &Table<'_>) -> Result<Vec<BillLine>, BillError> {
         if row.text(day)?.to_ascii_lowercase().ends_with("total") {
             continue;
         }
+        let day = row.day(day)?;
+        days.insert(day);
         for (place, service) in explorer(table) {
             let column = Column { place, name: "a service's cost" };
             if row.text(column)?.is_empty() {
                 continue;
             }
             let model = Some(service.to_owned());
-            lines.push(BillLine { day: row.day(day)?, model, kind: None, count: None, cost: Some(row.dollars(column)?) });
+            lines.push(BillLine { day, model, kind: None, count: None, cost: Some(row.dollars(column)?) });
         }
     }
     Ok(lines)

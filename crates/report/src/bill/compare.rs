@@ -34,6 +34,9 @@ pub struct BillRow {
     pub ours: RequestRollup,
 }
 
+/// What bills of web searches, which are of no model, are called.
+const SEARCHES: &str = "web search";
+
 /// How a row stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BillVerdict {
@@ -69,17 +72,27 @@ pub struct Billed {
 }
 
 impl Billed {
-    /// `canonical` names a model as the ledger does. All bills are one vendor's: the usage and the cost of the same days, or pages.
-    pub fn compare(bills: &[Bill], ledger: &[LedgerDay], canonical: &dyn Fn(&str) -> String, tolerance: NanoUsd) -> Option<Self> {
+    /// `canonical` names a model as the ledger does; `searched` is what a day's web searches cost, which Anthropic bills apart from the
+    /// model. All bills are one vendor's: the usage and the cost of the same days, or pages.
+    pub fn compare(
+        bills: &[Bill],
+        ledger: &[LedgerDay],
+        canonical: &dyn Fn(&str) -> String,
+        searched: &dyn Fn(&LedgerDay) -> NanoUsd,
+        tolerance: NanoUsd,
+    ) -> Option<Self> {
         let vendor = bills.first()?.vendor;
         let mut billed = Self { vendor, rows: Vec::new(), other_cost: NanoUsd::ZERO, unbilled_value: NanoUsd::ZERO, tolerance };
         let mut rows = BTreeMap::<(Date, String), BillRow>::new();
         for line in bills.iter().flat_map(|bill| &bill.lines) {
-            let Some(model) = &line.model else {
+            let searches = (line.kind == Some(Field::WebSearches)).then_some(SEARCHES);
+            let Some(model) = line.model.as_deref().or(searches) else {
                 billed.other_cost = billed.other_cost.saturating_add(line.cost.unwrap_or_default());
                 continue;
             };
-            let row = row(&mut rows, line.day, undated(&canonical(&dashed(model))));
+            let is_named = line.model.is_some();
+            let model = if is_named { undated(&canonical(&dashed(model))) } else { model.to_owned() };
+            let row = row(&mut rows, line.day, model);
             row.is_billed |= line.count.unwrap_or(0) > 0 || line.cost.is_some_and(|cost| cost != NanoUsd::ZERO);
             if let (Some(kind), Some(count)) = (line.kind, line.count) {
                 let sum = row.billed.entry(kind).or_default();
@@ -93,6 +106,8 @@ impl Billed {
                 }
             }
         }
+        let bills_searches =
+            vendor == Vendor::Anthropic && bills.iter().flat_map(|bill| &bill.lines).any(|line| line.cost.is_some());
         for day in ledger {
             let model = undated(&day.model);
             let is_named = rows.keys().any(|(_, named)| *named == model);
@@ -100,7 +115,14 @@ impl Billed {
                 continue;
             }
             if day.is_billed {
-                row(&mut rows, day.day, model).ours.add(&day.sums);
+                row(&mut rows, day.day, model.clone()).ours.add(&day.sums);
+                let searched = searched(day).0;
+                if searched != 0 && bills_searches {
+                    let ours = &mut row(&mut rows, day.day, model).ours;
+                    ours.cost_nano = ours.cost_nano.saturating_sub(searched);
+                    let ours = &mut row(&mut rows, day.day, SEARCHES.to_owned()).ours;
+                    ours.cost_nano = ours.cost_nano.saturating_add(searched);
+                }
             } else {
                 billed.unbilled_value = billed.unbilled_value.saturating_add(NanoUsd(day.sums.cost_nano));
             }

@@ -1,5 +1,7 @@
 //! Pages of the vendors' APIs: `{"data": [{start, "results": [{…}]}], "has_more": false}`.
 
+use std::collections::BTreeSet;
+
 use ducat_prices::NanoUsd;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,7 +12,7 @@ use super::{Bill, BillError, Vendor, anthropic, dollars, openai};
 
 pub(super) fn page(page: &Value) -> Result<Bill, BillError> {
     let Some(buckets) = page.get("data").and_then(Value::as_array) else { return Err(BillError::Unknown) };
-    let (mut lines, mut vendor) = (Vec::new(), None);
+    let (mut days, mut lines, mut vendor) = (BTreeSet::new(), Vec::new(), None);
     for (place, bucket) in buckets.iter().enumerate() {
         let bucket = Object::of(bucket, format!("data[{place}]"))?;
         let (of, day) = match (bucket.fields.get("starting_at"), bucket.fields.get("start_time")) {
@@ -21,6 +23,7 @@ pub(super) fn page(page: &Value) -> Result<Bill, BillError> {
         let start = if of == Vendor::Anthropic { "starting_at" } else { "start_time" };
         let day = day.ok_or_else(|| bucket.wrong(start, "no time"))?;
         let day: Date = TimeZone::UTC.to_datetime(day).date();
+        days.insert(day);
         vendor = Some(of);
         // OpenAI's reference once spelt it `result`.
         let name = if bucket.has("results") { "results" } else { "result" };
@@ -36,7 +39,7 @@ pub(super) fn page(page: &Value) -> Result<Bill, BillError> {
         }
     }
     let has_more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
-    Ok(Bill { vendor: vendor.ok_or(BillError::Unknown)?, lines, has_more })
+    Ok(Bill { vendor: vendor.ok_or(BillError::Unknown)?, days, lines, has_more })
 }
 
 /// A JSON object, and where it stands.

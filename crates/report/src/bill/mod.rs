@@ -7,6 +7,8 @@ mod csv;
 mod json;
 mod openai;
 
+use std::collections::BTreeSet;
+
 use ducat_prices::NanoUsd;
 use jiff::civil::Date;
 
@@ -49,6 +51,8 @@ pub struct BillLine {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bill {
     pub vendor: Vendor,
+    /// UTC days that it is of, also such with nothing billed.
+    pub days: BTreeSet<Date>,
     pub lines: Vec<BillLine>,
     /// It is one page of several.
     pub has_more: bool,
@@ -62,6 +66,8 @@ pub enum BillError {
          cost and usage report or Cost Explorer"
     )]
     Unknown,
+    #[error("it is of no day, so there is nothing to compare")]
+    NoDay,
     #[error("{0}")]
     Json(String),
     /// `place`: a line, or the path of an object in JSON.
@@ -70,8 +76,13 @@ pub enum BillError {
 }
 
 impl Bill {
-    /// Reads a file, whoever's it is.
+    /// Reads a file, whoever's it is. One of no day would agree with everything.
     pub fn parse(bytes: &[u8]) -> Result<Self, BillError> {
+        let bill = Self::read(bytes)?;
+        if bill.days.is_empty() { Err(BillError::NoDay) } else { Ok(bill) }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, BillError> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         if bytes.trim_ascii_start().starts_with(b"{") {
             let page: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| BillError::Json(error.to_string()))?;

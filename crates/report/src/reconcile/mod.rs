@@ -47,7 +47,7 @@ impl Reconciliation {
 
     /// No claim and no sum is further from what is believed than the tolerance, all together.
     pub fn is_agreed(&self) -> bool {
-        self.distance() <= self.tolerance && self.sessions.iter().all(|session| session.unknown_differences == 0)
+        self.distance() <= self.tolerance && self.sessions.iter().all(|session| session.total_unknown() == 0)
     }
 
     /// All differences added up without their signs.

@@ -322,6 +322,17 @@ impl Reconciled {
         (is_whole && is_known).then(|| sums.cost.saturating_sub(self.cost))
     }
 
+    /// Differences whose price is unknown: of requests, and of sums that claim other counts than are believed. Sums of no session may be of
+    /// requests anywhere.
+    pub fn total_unknown(&self) -> u64 {
+        let differs = |sums: &SumClaims| {
+            let believed = |field| self.fields.get(field).map_or(0, |claims| claims.believed);
+            sums.claimed.iter().any(|(field, claimed)| *claimed != believed(field))
+        };
+        let is_unknown = |sums: &&SumClaims| self.session.is_some() && self.sum_difference(sums).is_none() && differs(sums);
+        self.unknown_differences + self.sums.values().filter(is_unknown).count() as u64
+    }
+
     /// What counts against agreement: the distance of the requests' claims, and that of the sums.
     pub fn total_distance(&self) -> NanoUsd {
         let sums = self.sums.values().filter_map(|sums| self.sum_difference(sums));

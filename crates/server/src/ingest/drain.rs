@@ -8,6 +8,7 @@ use ducat_store::TenantId;
 use tokio::task::JoinSet;
 
 use super::{Way, hooks};
+use crate::log::Source;
 use crate::{App, failpoint};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -51,7 +52,7 @@ async fn drain_latest(app: &App, spool: &Spool) {
                 drop(latest.remove())
             }
             Ok(_) => {}
-            Err(fault) => app.log.say(&fault.to_string()),
+            Err(fault) => app.log.say(Source::Spool, &fault.to_string()),
         }
     }
 }

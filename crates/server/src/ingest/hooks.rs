@@ -7,9 +7,8 @@ use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ducat_capture::Workspaces;
-use ducat_capture::claude_code::{self, HookVerdict, STATUS_LINE};
-use ducat_capture::{codex, gemini_cli};
+use ducat_capture::claude_code::STATUS_LINE;
+use ducat_capture::{HookVerdict, Workspaces, event_decoder};
 use ducat_ledger::TIMES;
 use ducat_spool::{EventId, Frame, Status, now_ms};
 use ducat_store::{Event, Lane, Receipt, StoreError, TenantId, Write};
@@ -17,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Way, status_line};
 use crate::api::error;
+use crate::log::Source;
 use crate::security::Caller;
 use crate::{App, Shared};
 
@@ -62,7 +62,7 @@ pub(crate) async fn take(app: &Shared, tenant: TenantId, frame: &Frame, way: Way
     }
     app.events.count(way, taken.status);
     if let Some(fault) = &taken.fault {
-        app.log.say(&format!("an event of {} over {} cannot be read: {fault}", frame.agent, way.name()));
+        app.log.say(Source::Hooks, &format!("an event of {} over {} cannot be read: {fault}", frame.agent, way.name()));
     }
     taken
 }
@@ -70,19 +70,9 @@ pub(crate) async fn take(app: &Shared, tenant: TenantId, frame: &Frame, way: Way
 async fn store(app: &Shared, tenant: TenantId, frame: &Frame, way: Way) -> Taken {
     let malformed = |fault: String| Taken { status: Status::Malformed, fault: Some(fault), body: Vec::new() };
     let plain = |status| Taken { status, fault: None, body: Vec::new() };
-    let decode = match frame.agent.as_str() {
-        claude_code::AGENT => claude_code::decode_hook,
-        codex::AGENT => codex::decode_hook,
-        gemini_cli::AGENT => gemini_cli::decode_hook,
-        STATUS_LINE => claude_code::decode_status_line,
-        claude_code::RESULT => claude_code::decode_result,
-        codex::RESULT => codex::decode_result,
-        other => {
-            return malformed(format!(
-                "agent: {other:?} is not known; there are {:?}, {STATUS_LINE:?}",
-                [claude_code::AGENT, codex::AGENT, gemini_cli::AGENT]
-            ));
-        }
+    let decode = match event_decoder(&frame.agent) {
+        Ok(decode) => decode,
+        Err(unknown) => return malformed(unknown),
     };
     let Some(at) = i64::try_from(frame.at_ms).ok().filter(|at| TIMES.contains(at)) else {
         return malformed("event time: in no calendar".to_owned());

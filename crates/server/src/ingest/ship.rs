@@ -153,13 +153,13 @@ fn head(line: &[u8]) -> Result<Head, Fault> {
     let any: serde_json::Value =
         serde_json::from_slice(line).map_err(|cause| wrong(format!("not JSON: {}", not_a_word(&cause))))?;
     match any["protocol"].as_u64() {
-        Some(protocol) if protocol == u64::from(PROTOCOL) => {}
+        Some(protocol) if (1..=u64::from(PROTOCOL)).contains(&protocol) => {}
         Some(protocol) if protocol > u64::from(PROTOCOL) => {
             return Err(wrong(format!(
                 "protocol: {protocol} is later than {PROTOCOL}, which this server speaks; update Ducat here"
             )));
         }
-        _ => return Err(wrong(format!("protocol: must be {PROTOCOL}"))),
+        _ => return Err(wrong(format!("protocol: must be a number from 1 to {PROTOCOL}"))),
     }
     let head: Head = serde_json::from_slice(line).map_err(|cause| wrong(not_a_word(&cause)))?;
     let is_name = |name: &str, longest| !name.is_empty() && name.len() <= longest && !name.contains(char::is_control);

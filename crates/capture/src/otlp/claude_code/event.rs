@@ -1,14 +1,18 @@
 //! Claude Code's log events to facts, under the keys that its hooks and transcripts use.
 
-use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, Told, ToolCall, Turn, Witness, Witnesses};
+use ducat_ledger::{Fact, Incident, IncidentKind, Key, Outcome, Request, Told, ToolCall, Turn, Witness, Witnesses};
 
+use super::super::Surroundings;
 use super::super::record::Record;
 use super::super::telling::Telling;
-use super::super::{CacheWrites, SplitCacheWrites, Surroundings};
 use super::{REQUEST_IDENTITY, speed};
 use crate::claude_code::{AGENT, turn};
 
 const NANO_PER_MICRO: i64 = 1000;
+/// What tells a record of a tool call from others, where it has no id.
+const CALL_IDENTITY: [&str; 4] = ["prompt.id", "tool_name", "duration_ms", "success"];
+/// How every MCP tool is called while the user does not let details be told.
+const UNNAMED_TOOL: &str = "mcp_tool";
 
 /// Tells `out` what a log event says; the reason where it does not name what it is about.
 pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
@@ -20,14 +24,22 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
     let has_id = match event {
         "api_request" => record.text("request_id").is_some(),
         "api_error" | "compaction" => false,
+        "tool_result" => record.text("tool_use_id").is_some(),
         _ => true,
     };
     let session = if has_id { record.text("session.id") } else { Some(record.required_text("session.id")?) };
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, labels: around.labels };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpLog, record, session, dimensions: around.dimensions };
     let (fact, from) = match event {
-        "api_request" => (Fact::Request(request(&telling, around.split_cache_writes)?), record.began()),
-        "tool_result" => (Fact::ToolCall(tool_call(&telling)?), record.began()),
-        "tool_decision" => match refused_call(&telling)? {
+        "api_request" => {
+            let mut request = request(&telling)?;
+            around.memory.cache_splits.solve(&mut request).into_iter().map(Fact::Request).for_each(&mut *out);
+            (Fact::Request(request), record.began())
+        }
+        "tool_result" => match tool_call(&telling) {
+            Some(call) => (Fact::ToolCall(call), record.began()),
+            None => return Ok(()),
+        },
+        "tool_decision" => match refused_call(&telling) {
             Some(call) => (Fact::ToolCall(call), record.at),
             None => return Ok(()),
         },
@@ -41,7 +53,7 @@ pub fn decode(record: &Record<'_>, around: &Surroundings<'_>, out: &mut dyn FnMu
 }
 
 /// Input is without cache; output is with reasoning, which is not told apart. Without an id it is known by its record: some providers give none.
-fn request(telling: &Telling<'_>, split: &dyn SplitCacheWrites) -> Result<Request, String> {
+fn request(telling: &Telling<'_>) -> Result<Request, String> {
     let record = telling.record;
     let model = record.required_text("model")?;
     let input_tokens = record.required_count("input_tokens")?;
@@ -49,7 +61,6 @@ fn request(telling: &Telling<'_>, split: &dyn SplitCacheWrites) -> Result<Reques
     let cache_read_tokens = record.required_count("cache_read_tokens")?;
     let cache_write_tokens = record.required_count("cache_creation_tokens")?;
     let cost_nano = record.count("cost_usd_micros").and_then(|micros| i64::try_from(micros).ok()?.checked_mul(NANO_PER_MICRO));
-    let (speed, at) = (speed(record), record.began());
 
     let mut request = match record.text("request_id") {
         Some(id) => telling.request(id),
@@ -60,17 +71,9 @@ fn request(telling: &Telling<'_>, split: &dyn SplitCacheWrites) -> Result<Reques
     request.output_tokens = telling.usage(Some(output_tokens));
     request.cache_read_tokens = telling.usage(Some(cache_read_tokens));
     request.cache_write_tokens = telling.usage(Some(cache_write_tokens));
-    request.speed = telling.usage(speed.map(str::to_owned));
+    request.speed = telling.usage(speed(record).map(str::to_owned));
     request.reported_cost_nano = telling.usage(cost_nano);
-    if let Some(cost_nano) = cost_nano.filter(|_| cache_write_tokens > 0) {
-        let writes =
-            CacheWrites { model, speed, at, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_nano };
-        if let Some((five, hour)) = split.split(&writes) {
-            request.cache_write_5m_tokens = Told::by(DERIVED, five);
-            request.cache_write_1h_tokens = Told::by(DERIVED, hour);
-        }
-    }
-    request.started_at = telling.start(Some(at));
+    request.started_at = telling.start(Some(record.began()));
     request.ended_at = telling.timing(Some(record.at));
     request.duration_ms = telling.timing(record.count("duration_ms"));
     request.turn = caused_by(telling);
@@ -93,31 +96,34 @@ fn prompt(telling: &Telling<'_>) -> Result<Turn, String> {
     Ok(told)
 }
 
-fn tool_call(telling: &Telling<'_>) -> Result<ToolCall, String> {
+/// Older clients tell no id, and the call is known by its record; of an MCP tool they may tell no name besides, and then it is nobody's twin.
+fn tool_call(telling: &Telling<'_>) -> Option<ToolCall> {
     let record = telling.record;
-    let mut call = telling.tool_call(record.required_text("tool_use_id")?);
+    let mut call = match record.text("tool_use_id") {
+        Some(id) => telling.tool_call(id),
+        None if record.text("tool_name").is_none_or(|name| name == UNNAMED_TOOL) => return None,
+        None => telling.keyless_tool_call(&record.identity(&CALL_IDENTITY)),
+    };
     call.name = telling.name("tool_name");
     call.outcome = telling.outcome(record.flag("success").map(|ok| if ok { Outcome::Ok } else { Outcome::Error }));
     call.started_at = telling.timing(Some(record.began()));
     call.ended_at = telling.timing(Some(record.at));
     call.duration_ms = telling.timing(record.count("duration_ms"));
     call.turn = caused_by(telling);
-    Ok(call)
+    Some(call)
 }
 
-/// Of decisions only a refusal tells something: what was allowed has a result.
-fn refused_call(telling: &Telling<'_>) -> Result<Option<ToolCall>, String> {
+/// Of decisions only a refusal tells something: what was allowed has a result. Without an id it is left to the transcript, which tells it too.
+fn refused_call(telling: &Telling<'_>) -> Option<ToolCall> {
     let record = telling.record;
-    if record.text("decision") != Some("reject") {
-        return Ok(None);
-    }
-    let mut call = telling.tool_call(record.required_text("tool_use_id")?);
+    let id = record.text("tool_use_id").filter(|_| record.text("decision") == Some("reject"))?;
+    let mut call = telling.tool_call(id);
     call.name = telling.name("tool_name");
     call.outcome = telling.outcome(Some(Outcome::Refused));
     call.error_kind = telling.outcome(Some("permission".to_owned()));
     call.ended_at = telling.timing(Some(record.at));
     call.turn = caused_by(telling);
-    Ok(Some(call))
+    Some(call)
 }
 
 fn api_error(telling: &Telling<'_>) -> Incident {

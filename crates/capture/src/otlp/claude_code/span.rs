@@ -16,7 +16,7 @@ pub fn decode(span: &Span, record: &Record<'_>, around: &Surroundings<'_>, out: 
         return Ok(());
     }
     let session = record.text("session.id");
-    let telling = Telling { agent: AGENT, witness: Witness::OtlpSpan, record, session, labels: around.labels };
+    let telling = Telling { agent: AGENT, witness: Witness::OtlpSpan, record, session, dimensions: around.dimensions };
     let from = record.time(span.start_time_unix_nano).unwrap_or(record.at);
     let fact = match kind {
         "claude_code.llm_request" => request(&telling, from).map(Fact::Request),

@@ -7,14 +7,14 @@ mod operation;
 mod request;
 mod tool_call;
 
-use ducat_ledger::{Fact, Turn};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use ducat_ledger::Fact;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use self::operation::{Kind, Operation};
 use super::Surroundings;
+use super::outer::Outer;
 use super::record::Record;
 
 /// The event that tells of a request what its span does.
@@ -52,12 +52,11 @@ pub fn decode_log(
 /// One result a data point.
 pub fn decode_metric(
     metric: &Metric,
-    outer: &[&[KeyValue]],
-    scope: &str,
+    outer: &Outer<'_>,
     around: &Surroundings<'_>,
     out: &mut dyn FnMut(Fact),
 ) -> Vec<Result<(), String>> {
-    metric::decode(metric, outer, scope, around, &mut |request| out(Fact::Request(request)))
+    metric::decode(metric, outer, around, &mut |request| out(Fact::Request(request)))
 }
 
 fn tell(operation: &Operation<'_>, kind: Kind, name: &str, out: &mut dyn FnMut(Fact)) -> Result<(), String> {
@@ -66,9 +65,9 @@ fn tell(operation: &Operation<'_>, kind: Kind, name: &str, out: &mut dyn FnMut(F
         Kind::ToolCall | Kind::Parent => None,
     };
     let session = operation.session(kind);
-    let turn: Turn = operation.tell_turn(session.as_ref());
+    let turn = operation.tell_turn(session.as_ref());
     session.into_iter().for_each(|session| out(Fact::Session(session)));
-    out(Fact::Turn(turn));
+    turn.into_iter().for_each(|turn| out(Fact::Turn(turn)));
     match kind {
         Kind::Request => {
             request.into_iter().for_each(|request| out(Fact::Request(request)));

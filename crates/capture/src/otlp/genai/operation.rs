@@ -11,7 +11,8 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 
 use super::super::record::Record;
-use super::super::{Labels, Surroundings};
+use super::super::{Dimensions, Surroundings};
+use crate::telling;
 
 const SESSION: [&str; 4] = [
     "gen_ai.conversation.id",
@@ -19,8 +20,8 @@ const SESSION: [&str; 4] = [
     "traceloop.association.properties.session_id",
     "traceloop.association.properties.conversation_id",
 ];
-const USER: [&str; 6] =
-    ["user.id", "user.email", "enduser.id", "gen_ai.user", "llm.user", "traceloop.association.properties.user_id"];
+/// After those that the configuration names.
+const USER: [&str; 5] = ["user.id", "enduser.id", "gen_ai.user", "llm.user", "traceloop.association.properties.user_id"];
 /// Bytes of an error's word, which is bounded by the code that writes it.
 const LONGEST_WORD: usize = 100;
 /// Services that are decoded elsewhere, or read from transcripts: an application of such a name is another.
@@ -80,10 +81,11 @@ pub struct Operation<'a> {
     pub agent: String,
     /// The instrumentation's name.
     pub scope: &'a str,
-    pub labels: &'a Labels,
+    pub dimensions: &'a Dimensions,
     /// Trace and span in hexadecimal: its own id where nobody gave it one.
     pub id: String,
-    trace: String,
+    /// Events that come without a span have none.
+    trace: Option<String>,
     pub started_at: Option<UnixMs>,
     pub ended_at: UnixMs,
     /// A word for what went wrong; of what went well `None`.
@@ -100,6 +102,7 @@ impl<'a> Operation<'a> {
         around: &'a Surroundings<'_>,
     ) -> Result<Self, &'static str> {
         let (trace, id) = ids(&span.trace_id, &span.span_id)?;
+        let trace = Some(trace);
         let started_at = record.time(span.start_time_unix_nano);
         let ended_at = record.time(span.end_time_unix_nano).or(started_at).unwrap_or(around.now);
         record.at = ended_at;
@@ -114,17 +117,22 @@ impl<'a> Operation<'a> {
         let told = record.number("gen_ai.response.time_to_first_chunk").filter(|seconds| (0.0..LONGEST_WAIT).contains(seconds));
         let ttft_ms = told.map(|seconds| (seconds * 1000.0).round() as u64).or_else(|| elapsed(started_at, first));
         let (agent, witness) = (agent(record.text("service.name")), Witness::OtlpSpan);
-        Ok(Self { record, witness, agent, scope, labels: around.labels, id, trace, started_at, ended_at, error, ttft_ms })
+        Ok(Self { record, witness, agent, scope, dimensions: around.dimensions, id, trace, started_at, ended_at, error, ttft_ms })
     }
 
-    /// An event that repeats a request's span as a log record, or stands for it.
+    /// An event that repeats a request's span as a log record, or stands for it: without one where the answer's id tells it from all others.
     pub fn of_log(
         record: Record<'a>,
         log: &LogRecord,
         scope: &'a str,
         around: &'a Surroundings<'_>,
     ) -> Result<Self, &'static str> {
-        let (trace, id) = ids(&log.trace_id, &log.span_id)?;
+        let response = record.text("gen_ai.response.id").filter(|id| telling::is_unique(id));
+        let (trace, id) = match (ids(&log.trace_id, &log.span_id), response) {
+            (Ok((trace, id)), _) => (Some(trace), id),
+            (Err(_), Some(response)) => (None, response.to_owned()),
+            (Err(reason), None) => return Err(reason),
+        };
         let (agent, ended_at) = (agent(record.text("service.name")), record.at);
         let error = word(record.text("error.type"));
         let witness = Witness::OtlpLog;
@@ -133,7 +141,7 @@ impl<'a> Operation<'a> {
             witness,
             agent,
             scope,
-            labels: around.labels,
+            dimensions: around.dimensions,
             id,
             trace,
             started_at: None,
@@ -147,13 +155,14 @@ impl<'a> Operation<'a> {
         Key::of(space, &self.agent, id)
     }
 
+    /// Empty where there is none.
     pub fn trace(&self) -> &str {
-        &self.trace
+        self.trace.as_deref().unwrap_or_default()
     }
 
     /// A trace is a turn: what one demand caused.
-    pub fn turn(&self) -> Key {
-        self.key(KeySpace::Turn, &self.trace)
+    pub fn turn(&self) -> Option<Key> {
+        self.trace.as_deref().map(|trace| self.key(KeySpace::Turn, trace))
     }
 
     /// The session that is told, if any.
@@ -161,13 +170,14 @@ impl<'a> Operation<'a> {
         self.record.any_text(&SESSION)
     }
 
-    fn session_id(&self) -> &str {
-        self.told_session().unwrap_or(&self.trace)
+    fn session_id(&self) -> Option<&str> {
+        self.told_session().or(self.trace.as_deref())
     }
 
     pub fn holders(&self) -> Holders {
-        let session = self.key(KeySpace::Session, self.session_id());
-        Holders::one(Holder { session, live: true, project: None, branch: None })
+        let holder = |session| Holder { session, live: true, project: None, branch: None };
+        let session = self.session_id().map(|id| self.key(KeySpace::Session, id));
+        session.map(|session| Holders::one(holder(session))).unwrap_or_default()
     }
 
     pub fn witnesses(&self) -> Witnesses {
@@ -191,11 +201,11 @@ impl<'a> Operation<'a> {
     }
 
     pub fn user(&self) -> Told<String> {
-        self.attribution(&USER)
+        user_of(&self.record, self.dimensions, self.witness)
     }
 
     pub fn team(&self) -> Told<String> {
-        self.attribution(&["team.id"])
+        self.tell(FieldClass::Attribution, self.dimensions.team_of(&self.record).map(Cow::into_owned))
     }
 
     pub fn host(&self) -> Told<String> {
@@ -207,7 +217,7 @@ impl<'a> Operation<'a> {
         if kind == Kind::Parent && self.told_session().is_none() {
             return None;
         }
-        let id = self.session_id();
+        let id = self.session_id()?;
         let mut session = Session::new(self.key(KeySpace::Session, id), self.agent.as_str(), id);
         session.witnesses = self.witnesses();
         session.holders = self.holders();
@@ -220,14 +230,14 @@ impl<'a> Operation<'a> {
     }
 
     /// From the first to the last that any of its spans tells, so the root's where that is told.
-    pub fn tell_turn(&self, session: Option<&Session>) -> Turn {
-        let mut turn = Turn::new(self.turn(), self.agent.as_str(), self.trace.as_str());
+    pub fn tell_turn(&self, session: Option<&Session>) -> Option<Turn> {
+        let mut turn = Turn::new(self.turn()?, self.agent.as_str(), self.trace());
         turn.witnesses = self.witnesses();
         turn.holders = session.map(|session| session.holders.clone()).unwrap_or_default();
         turn.started_at = self.tell(FieldClass::Timing, Some(self.began()));
         turn.ended_at = self.tell(FieldClass::Timing, Some(self.ended_at));
         (turn.user, turn.team) = (self.user(), self.team());
-        turn
+        Some(turn)
     }
 
     /// The error of a request.
@@ -246,6 +256,12 @@ impl<'a> Operation<'a> {
         (incident.user, incident.team) = (self.user(), self.team());
         Some(incident)
     }
+}
+
+/// Who asked: as the configuration says, else as the conventions do.
+pub fn user_of(record: &Record<'_>, dimensions: &Dimensions, witness: Witness) -> Told<String> {
+    let user = dimensions.user_of(record).or_else(|| record.any_text(&USER).map(Cow::Borrowed));
+    Told::maybe(witness.rank(FieldClass::Attribution), user.map(Cow::into_owned))
 }
 
 /// Trace, and trace and span, in hexadecimal.

@@ -36,8 +36,8 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     if tokens.is_none() && response.is_none() && operation.error.is_some() {
         return Ok(None);
     }
-    let id = response.unwrap_or(&operation.id);
-    let mut request = Request::new(operation.key(KeySpace::Request, id), operation.agent.as_str(), id);
+    let id = response.map_or_else(|| operation.id.clone(), |id| telling::call_id(id, operation.trace()));
+    let mut request = Request::new(operation.key(KeySpace::Request, &id), operation.agent.as_str(), id);
     request.witnesses = operation.witnesses();
     request.holders = operation.holders();
     let model = record.any_text(&MODEL).unwrap_or("unknown");
@@ -56,7 +56,7 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     request.ended_at = operation.tell(FieldClass::Timing, Some(operation.ended_at));
     request.duration_ms = operation.duration_ms();
     request.ttft_ms = operation.tell(FieldClass::Timing, operation.ttft_ms);
-    request.turn = operation.tell(FieldClass::Attribution, Some(operation.turn()));
+    request.turn = operation.tell(FieldClass::Attribution, operation.turn());
     request.provider = operation.attribution(&PROVIDER);
     let billing = request.provider.get().and_then(|provider| telling::billing(provider));
     request.billing = operation.tell(FieldClass::Usage, billing);
@@ -64,7 +64,7 @@ pub fn request(operation: &Operation<'_>) -> Result<Option<Request>, Refused> {
     request.effort = operation.attribution(&EFFORT);
     request.service_tier = operation.attribution(&SERVICE_TIER);
     request.subagent_type = operation.attribution(&["gen_ai.agent.name"]);
-    request.labels = operation.tell(FieldClass::Attribution, operation.labels.of(record));
+    request.labels = operation.tell(FieldClass::Attribution, operation.dimensions.labels_of(record));
     request.user = operation.user();
     request.team = operation.team();
     request.host = operation.host();

@@ -24,7 +24,7 @@ pub fn tool_call(operation: &Operation<'_>, span: &str) -> ToolCall {
     call.started_at = operation.tell(FieldClass::Timing, Some(operation.began()));
     call.ended_at = operation.tell(FieldClass::Timing, Some(operation.ended_at));
     call.duration_ms = operation.duration_ms();
-    call.turn = operation.tell(FieldClass::Attribution, Some(operation.turn()));
+    call.turn = operation.tell(FieldClass::Attribution, operation.turn());
     call.user = operation.user();
     call.team = operation.team();
     call.host = operation.host();

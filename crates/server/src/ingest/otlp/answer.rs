@@ -14,6 +14,9 @@ use serde_json::json;
 use super::{Route, Transport};
 use crate::api::Refusal;
 
+/// How the messages of gRPC may be packed.
+const CODINGS: &str = "identity,gzip,zstd,deflate";
+
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -164,6 +167,7 @@ fn grpc_refusal(response: &Response, what: &str) -> Response {
     let mut refused = ([(header::CONTENT_TYPE, "application/grpc")], Body::empty()).into_response();
     let headers = refused.headers_mut();
     headers.insert("grpc-status", HeaderValue::from(code));
+    headers.insert("grpc-accept-encoding", HeaderValue::from_static(CODINGS));
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(what)) {
         headers.insert("grpc-message", message);
     }
@@ -186,8 +190,11 @@ fn details(response: &Response) -> Vec<Detail> {
 
 fn grpc_code(status: StatusCode) -> i32 {
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::MISDIRECTED_REQUEST => 3,
-        StatusCode::PAYLOAD_TOO_LARGE => 11,
+        // What is too large, too: exporters send again what OUT_OF_RANGE says, and many what RESOURCE_EXHAUSTED does.
+        StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::MISDIRECTED_REQUEST => 3,
         StatusCode::REQUEST_TIMEOUT => 4,
         StatusCode::FORBIDDEN => 7,
         StatusCode::TOO_MANY_REQUESTS => 8,
@@ -207,4 +214,30 @@ fn percent_encoded(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::error;
+
+    /// Codes that OTLP's exporters send again: cancelled, deadline, exhausted, aborted, out of range, unavailable, data loss.
+    const SENT_AGAIN: [i32; 7] = [1, 4, 8, 10, 11, 14, 15];
+
+    #[test]
+    fn only_what_may_be_taken_later_is_sent_again() {
+        for status in [400, 401, 403, 404, 405, 413, 415, 421, 500, 501] {
+            assert!(!SENT_AGAIN.contains(&grpc_code(StatusCode::from_u16(status).unwrap())), "{status}");
+        }
+        for status in [408, 429, 503] {
+            assert!(SENT_AGAIN.contains(&grpc_code(StatusCode::from_u16(status).unwrap())), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_messages_may_be_packed() {
+        let refused = grpc_refusal(&error(StatusCode::NOT_IMPLEMENTED, "lzma"), "lzma");
+        assert_eq!(refused.headers()["grpc-status"], "12");
+        assert_eq!(refused.headers()["grpc-accept-encoding"], CODINGS);
+    }
 }

@@ -3,6 +3,7 @@
 //! The ledger keeps how far it has come in the transaction of the facts, so a crash loses none; one told twice joins to itself.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,11 +15,12 @@ use ducat_ledger::Fact;
 use ducat_store::{Durability, FileCursor, Lane, Store, StoreError, TenantId, Write};
 
 use super::frame;
+use crate::ServeError;
 
 /// Bytes of a segment after which a new one begins; what is applied is deleted by the segment.
 const SEGMENT: u64 = 64 << 20;
 /// Bytes that may wait for the ledger; more are not taken.
-pub(super) const LARGEST_BACKLOG: u64 = 1 << 30;
+const LARGEST_BACKLOG: u64 = 1 << 30;
 /// Facts that are applied at once.
 const TOGETHER: usize = 2048;
 /// Bytes that are kept of what cannot be read.
@@ -68,17 +70,16 @@ impl State {
 
 impl Inbox {
     /// Opens the inbox beside a ledger; what was appended before a crash and not applied waits in it.
-    pub fn open(store: &Store) -> Result<Self, StoreError> {
+    pub fn open(store: &Store) -> Result<Self, ServeError> {
         let folder = store.path().with_file_name("otlp-inbox");
-        let cursor = store.reader()?.file_cursor(TenantId::LOCAL, CURSOR)?;
+        let cursor = store.reader().and_then(|reader| reader.file_cursor(TenantId::LOCAL, CURSOR))?;
         let (first, applied) = cursor.map_or((0, 0), |cursor| (cursor.identity.1, cursor.offset));
         let (mut before, mut kept_aside) = (Vec::new(), 0);
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let (name, length) = (entry.file_name(), entry.metadata().map_or(0, |meta| meta.len()));
-            match name.to_str().and_then(|name| name.rsplit_once('.')) {
+        for (path, length) in files(&folder).map_err(|source| ServeError::Inbox { path: folder.clone(), source })? {
+            match path.file_name().and_then(OsStr::to_str).and_then(|name| name.rsplit_once('.')) {
                 Some((number, "facts")) => match number.parse::<u64>() {
                     Ok(number) if number >= first => before.push((number, length)),
-                    Ok(_) => drop(fs::remove_file(entry.path())),
+                    Ok(_) => drop(fs::remove_file(path)),
                     Err(_) => {}
                 },
                 Some((_, ASIDE)) => kept_aside += length,
@@ -113,29 +114,47 @@ impl Inbox {
         self.state().backlog()
     }
 
-    /// Appends an export's facts; after it they survive the end of our process, and the loss of power where the ledger's facts do.
-    pub fn append(&self, tenant: TenantId, facts: &[Fact]) -> io::Result<()> {
-        let frame = frame::encode(tenant, facts)?;
+    pub fn is_full(&self) -> bool {
+        self.backlog() > LARGEST_BACKLOG
+    }
+
+    /// Appends an export's frames; after it they survive the end of our process, and the loss of power where the ledger's facts do.
+    pub(super) fn append(&self, frames: &[u8]) -> Result<(), Unwritten> {
         let mut state = self.state();
+        // Asked before each body too; many bodies may have come since.
+        if state.backlog() > LARGEST_BACKLOG {
+            return Err(Unwritten::Full);
+        }
         if state.written >= SEGMENT {
             state.begin_next();
         }
         let file = match &state.file {
             Some(file) => file.clone(),
             None => {
-                let file = Arc::new(open_new(&self.folder, &self.path(state.number), self.durability)?);
+                let file = loop {
+                    let path = self.path(state.number);
+                    match open_new(&self.folder, &path, self.durability) {
+                        Ok(file) => break Arc::new(file),
+                        // What is in it was acknowledged by somebody; it is applied, and not written behind.
+                        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                            state.written = fs::metadata(path)?.len();
+                            state.begin_next();
+                        }
+                        Err(cause) => return Err(cause.into()),
+                    }
+                };
                 state.file = Some(file.clone());
                 file
             }
         };
-        if let Err(cause) = (&*file).write_all(&frame) {
+        if let Err(cause) = (&*file).write_all(frames) {
             // Half a frame must not stand before whole ones.
             if file.set_len(state.written).is_err() {
                 state.begin_next();
             }
-            return Err(cause);
+            return Err(cause.into());
         }
-        state.written += frame.len() as u64;
+        state.written += frames.len() as u64;
         state.appended_at = Some(Instant::now());
         drop(state);
         self.grown.notify_one();
@@ -268,6 +287,15 @@ impl Inbox {
     }
 }
 
+/// Why an export was not appended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritten {
+    #[error("full")]
+    Full,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(transparent)]
@@ -276,10 +304,29 @@ enum Fault {
     Io(#[from] io::Error),
 }
 
+/// What is in a folder, with its bytes. That nothing can be read is not that nothing is there: segments would be taken for applied.
+fn files(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let is_gone = |cause: &io::Error| cause.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if is_gone(&cause) => return Ok(Vec::new()),
+        Err(cause) => return Err(cause),
+    };
+    let with_length = |entry: io::Result<fs::DirEntry>| {
+        let path = entry?.path();
+        match fs::symlink_metadata(&path) {
+            Ok(meta) => Ok(Some((path, meta.len()))),
+            Err(cause) if is_gone(&cause) => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    };
+    entries.filter_map(|entry| with_length(entry).transpose()).collect()
+}
+
 fn open_new(folder: &Path, path: &Path, durability: Durability) -> io::Result<File> {
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)?;
     if durability == Durability::Power {
         // The file's name, and the folder's.
         File::open(folder)?.sync_all()?;
@@ -311,6 +358,12 @@ mod tests {
         Fact::Session(session)
     }
 
+    fn append(inbox: &Inbox, facts: &[Fact]) {
+        let mut frame = Vec::new();
+        frame::encode(TenantId::LOCAL, facts, &mut frame).unwrap();
+        inbox.append(&frame).unwrap();
+    }
+
     /// Applies all that waits; what was said of it.
     fn apply_all(inbox: &Inbox, store: &Store) -> Vec<String> {
         let said = Mutex::new(Vec::new());
@@ -337,7 +390,7 @@ mod tests {
         let store = store(folder.path());
         let inbox = Inbox::open(&store).unwrap();
         for number in 0..50 {
-            inbox.append(TenantId::LOCAL, &[session(2 * number), session(2 * number + 1)]).unwrap();
+            append(&inbox, &[session(2 * number), session(2 * number + 1)]);
         }
         let (path, waiting) = (inbox.path(1), inbox.backlog());
         drop(inbox);
@@ -361,7 +414,7 @@ mod tests {
         let inbox = Inbox::open(&store).unwrap();
         let mut ends = Vec::new();
         for number in 0..6 {
-            inbox.append(TenantId::LOCAL, &[session(number)]).unwrap();
+            append(&inbox, &[session(number)]);
             ends.push(inbox.backlog() as usize);
         }
         let path = inbox.path(1);
@@ -373,7 +426,8 @@ mod tests {
         let mut foreign = vec![0; frame::HEAD];
         foreign.extend(br#"[{"planet":{"name":"Mars"}}]"#);
         bytes.truncate(ends[4]);
-        bytes.extend(frame::seal(TenantId::LOCAL, foreign.clone()).unwrap());
+        frame::seal(TenantId::LOCAL, &mut foreign).unwrap();
+        bytes.extend(&foreign);
         fs::write(&path, &bytes).unwrap();
 
         let inbox = Inbox::open(&store).unwrap();
@@ -386,5 +440,42 @@ mod tests {
         drop(inbox);
         let inbox = Inbox::open(&store).unwrap();
         assert_eq!((inbox.backlog(), inbox.kept_aside.load(Ordering::Relaxed)), (0, aside));
+    }
+
+    /// Exports that were let in while there was room find out when they are written.
+    #[test]
+    fn a_full_inbox_takes_no_more() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let inbox = Inbox::open(&store(folder.path())).unwrap();
+        inbox.state().before.push_back((0, LARGEST_BACKLOG));
+        append(&inbox, &[session(1)]);
+        assert!(matches!(inbox.append(b"frame"), Err(Unwritten::Full)));
+        assert!(inbox.is_full());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_not_empty() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store(folder.path());
+        let path = folder.path().join("otlp-inbox");
+        fs::write(&path, "no folder").unwrap();
+        assert!(matches!(Inbox::open(&store), Err(ServeError::Inbox { path: of, .. }) if of == path));
+    }
+
+    /// A segment that was not seen at the start is applied too, and nothing is written behind what is in it.
+    #[test]
+    fn a_number_is_not_used_twice() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store(folder.path());
+        let inbox = Inbox::open(&store).unwrap();
+        append(&inbox, &[session(1)]);
+        let unseen = Inbox::open(&store).unwrap();
+        unseen.state().number = 1;
+        unseen.state().before.clear();
+        append(&unseen, &[session(2)]);
+        append(&unseen, &[session(3)]);
+        assert_eq!(fs::metadata(unseen.path(1)).unwrap().len(), inbox.backlog());
+        assert_eq!(apply_all(&unseen, &store), Vec::<String>::new());
+        assert_eq!(sessions(&store), 3);
     }
 }

@@ -1,15 +1,13 @@
 //! Exports that are on their way into the inbox: bounded in number and bytes, decoded on threads of their own.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use ducat_capture::otlp::{Exported, Labels, Surroundings, decode_logs, decode_metrics, decode_traces};
-use ducat_ledger::{Fact, Key, Session};
-use ducat_prices::PriceTable;
+use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
+use ducat_ledger::Fact;
 use ducat_store::{Store, StoreError, TenantId};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -17,11 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::body::{parse, unpack};
 use super::counts::Counts;
 use super::forward::{Forwarded, Forwarder};
-use super::inbox::{Inbox, LARGEST_BACKLOG};
+use super::frame::{Frames, LARGEST_TOLD};
+use super::inbox::{Inbox, Unwritten};
 use super::{Encoding, Route, Signal};
-use crate::failpoint;
 use crate::ingest::body::Refused;
 use crate::ingest::hooks::{MakeWorkspaces, Resolved};
+use crate::{ServeError, failpoint};
 
 /// Threads that decode; the sender and the ledger want the processors too.
 const DECODERS: usize = 2;
@@ -46,8 +45,9 @@ pub(crate) struct Receiver {
     work: Condvar,
     pub inbox: Inbox,
     pub counts: Counts,
-    prices: Arc<PriceTable>,
-    labels: Labels,
+    /// By tenant.
+    memories: Mutex<BTreeMap<TenantId, Arc<Memory>>>,
+    dimensions: Dimensions,
     pub(super) room: Arc<Semaphore>,
     pub forwarder: Option<Forwarder>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -63,22 +63,25 @@ pub(super) fn full(what: &str) -> Refused {
     Refused(StatusCode::TOO_MANY_REQUESTS, format!("{what}; try again"))
 }
 
+fn backlog_full() -> Refused {
+    full("too much telemetry is waiting for the ledger")
+}
+
 impl Receiver {
     pub fn start(
         store: &Store,
-        prices: Arc<PriceTable>,
-        labels: Labels,
+        dimensions: Dimensions,
         workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Result<Arc<Self>, StoreError> {
+    ) -> Result<Arc<Self>, ServeError> {
         let receiver = Arc::new(Self {
             queue: Mutex::default(),
             work: Condvar::new(),
             inbox: Inbox::open(store)?,
             counts: Counts::default(),
-            prices,
-            labels,
+            memories: Mutex::default(),
+            dimensions,
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             forwarder,
             threads: Mutex::default(),
@@ -106,7 +109,7 @@ impl Receiver {
     }
 
     pub(super) fn is_full(&self) -> Option<Refused> {
-        (self.inbox.backlog() > LARGEST_BACKLOG).then(|| full("too much telemetry is waiting for the ledger"))
+        self.inbox.is_full().then(backlog_full)
     }
 
     pub(super) fn submit(&self, export: Export) -> Result<(), Refused> {
@@ -155,31 +158,32 @@ impl Receiver {
         let route = export.route;
         let encoding = Encoding::of(&export.headers);
         let body = unpack(route, &export.headers, export.body.clone())?;
-        let (mut facts, mut sessions) = (Vec::new(), BTreeMap::<Key, Session>::new());
+        let mut frames = Frames::new(export.tenant);
         let now = Timestamp::now().as_millisecond();
-        let mut around =
-            Surroundings { workspaces: resolved.current(), split_cache_writes: &*self.prices, labels: &self.labels, now };
-        // Every record tells of its session; joined here, the ledger hears of it once an export.
-        let out: &mut dyn FnMut(Fact) = &mut |fact| match fact {
-            Fact::Session(session) => match sessions.entry(session.key) {
-                Entry::Occupied(mut known) => _ = known.get_mut().join(&session),
-                Entry::Vacant(place) => _ = place.insert(session),
-            },
-            fact => facts.push(fact),
-        };
+        let memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
+        let mut around = Surroundings { workspaces: resolved.current(), memory: &memory, dimensions: &self.dimensions, now };
+        let out: &mut dyn FnMut(Fact) = &mut |fact| frames.tell(fact);
         let exported = match route.signal {
             Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &mut around, out),
             Signal::Metrics => decode_metrics(&parse(route.signal, encoding, &body)?, &mut around, out),
             Signal::Traces => decode_traces(&parse(route.signal, encoding, &body)?, &mut around, out),
         };
-        facts.extend(sessions.into_values().map(Fact::Session));
-        if !facts.is_empty() {
-            self.inbox
-                .append(export.tenant, &facts)
-                .map_err(|cause| Refused(StatusCode::SERVICE_UNAVAILABLE, format!("the export cannot be written: {cause}")))?;
+        let unwritten = |cause| Refused(StatusCode::SERVICE_UNAVAILABLE, format!("the export cannot be written: {cause}"));
+        let frames = frames.finish().map_err(unwritten)?.ok_or_else(|| {
+            let what = format!("body: tells more than {LARGEST_TOLD} bytes of facts; send it in smaller batches");
+            Refused(StatusCode::PAYLOAD_TOO_LARGE, what)
+        })?;
+        if !frames.is_empty() {
+            match self.inbox.append(&frames) {
+                Ok(()) => {}
+                Err(Unwritten::Full) => return Err(backlog_full()),
+                Err(Unwritten::Io(cause)) => return Err(unwritten(cause)),
+            }
         }
-        if let Some(forwarder) = &self.forwarder {
-            forwarder.pass(Forwarded { signal: route.signal, encoding, body });
+        if let Some(forwarder) = &self.forwarder
+            && exported.accepted + exported.rejected > 0
+        {
+            forwarder.pass(Forwarded::new(route.signal, encoding, &export.headers, body));
         }
         Ok(exported)
     }
