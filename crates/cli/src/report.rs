@@ -61,9 +61,9 @@ pub struct Args {
     /// The rate's day, which stands in the report; today unless told
     #[arg(long, value_name = "DAY")]
     rate_date: Option<String>,
-    /// Adds each row's models
-    #[arg(long)]
-    breakdown: bool,
+    /// Adds what each row is made of: its models, or by project, user, host, skill and the like
+    #[arg(long, value_name = "BY", num_args = 0..=1, require_equals = true, default_missing_value = "model")]
+    breakdown: Option<String>,
     /// JSON: {"schema_version":1,"rows":[…],"totals":{…}}
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -231,7 +231,7 @@ fn plan_note(args: &Args, query: ReportQuery, document: &Document) -> Option<Str
 
 /// What of the asked requests in the ledger was on a plan.
 fn plan_value(query: ReportQuery) -> Option<NanoUsd> {
-    let by_billing = of(&ledger()?, ReportQuery { by: Grouping::Billing, breakdown: false, ..query }).ok()?;
+    let by_billing = of(&ledger()?, ReportQuery { by: Grouping::Billing, breakdown: None, ..query }).ok()?;
     let plan = by_billing.rows.iter().find(|row| row.name.as_deref() == Some(Billing::Plan.name()))?;
     plan.totals.known_cost().filter(|cost| cost.0 > 0)
 }
@@ -250,7 +250,7 @@ impl Args {
             ("currency", self.currency.as_deref()),
             ("rate", self.rate.as_deref()),
             ("rate_date", self.rate_date.as_deref()),
-            ("breakdown", self.breakdown.then_some("true")),
+            ("breakdown", self.breakdown.as_deref()),
         ];
         let told = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
         ReportQuery::parse(told, Timestamp::now(), settings).context("report")
@@ -337,9 +337,9 @@ fn terminal(document: &Document) -> String {
         }
         cells.extend(figures_of(&row.totals, currency));
         rows.add_row(cells);
-        if document.breakdown {
-            for (model, totals) in &row.by_model {
-                let mut cells = vec![format!("  {model}")];
+        if document.breakdown.is_some() {
+            for (name, totals) in &row.parts {
+                let mut cells = vec![format!("  {}", name.as_deref().unwrap_or("unattributed"))];
                 cells.resize(left, String::new());
                 cells.extend(figures_of(totals, currency));
                 rows.add_row(cells);

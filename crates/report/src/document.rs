@@ -16,7 +16,7 @@ use crate::{Currency, Grouping, Totals};
 #[derive(Clone, Debug)]
 pub struct Document {
     pub by: Grouping,
-    pub breakdown: bool,
+    pub breakdown: Option<Grouping>,
     /// What costs are told in beside USD.
     pub currency: Option<Currency>,
     pub rows: Vec<Row>,
@@ -29,7 +29,8 @@ pub struct Row {
     /// Date, week, month, session, project, …; none for what could not be attributed.
     pub name: Option<String>,
     pub totals: Totals,
-    pub by_model: BTreeMap<String, Totals>,
+    /// Sums by what the breakdown is by; nobody's under no name.
+    pub parts: BTreeMap<Option<String>, Totals>,
     /// Only for sessions.
     pub session: Option<SessionColumns>,
     /// Only for blocks.
@@ -55,12 +56,12 @@ impl Row {
             first_request_at: sums.first_at,
             last_request_at: sums.latest.0,
         });
-        Self { name, totals: sums.totals, by_model: sums.by_model, session, block: None }
+        Self { name, totals: sums.totals, parts: sums.parts, session, block: None }
     }
 
     pub(crate) fn of_block(block: BlockColumns, sums: RowSums) -> Self {
         let name = rfc3339(block.start);
-        Self { name, totals: sums.totals, by_model: sums.by_model, session: None, block: Some(block) }
+        Self { name, totals: sums.totals, parts: sums.parts, session: None, block: Some(block) }
     }
 }
 
@@ -150,41 +151,43 @@ impl Serialize for KeyedRow<'_> {
         }
         let currency = self.document.currency.as_ref();
         self.row.totals.serialize_into(&mut map, currency)?;
-        if self.document.breakdown {
-            map.serialize_entry("breakdown", &Breakdown { by_model: &self.row.by_model, currency })?;
+        if let Some(by) = self.document.breakdown {
+            map.serialize_entry("breakdown", &Breakdown { by, parts: &self.row.parts, currency })?;
         }
         map.end()
     }
 }
 
-/// Sums by model, the costliest first.
+/// Sums by what the breakdown is by, the costliest first.
 struct Breakdown<'a> {
-    by_model: &'a BTreeMap<String, Totals>,
+    by: Grouping,
+    parts: &'a BTreeMap<Option<String>, Totals>,
     currency: Option<&'a Currency>,
 }
 
 impl Serialize for Breakdown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut models: Vec<_> = self.by_model.iter().collect();
-        models.sort_by(|(name, totals), (other_name, other)| (other.cost, name).cmp(&(totals.cost, other_name)));
-        let mut rows = serializer.serialize_seq(Some(models.len()))?;
-        for (model, totals) in models {
-            rows.serialize_element(&ModelRow { model, totals, currency: self.currency })?;
+        let mut parts: Vec<_> = self.parts.iter().collect();
+        parts.sort_by(|(name, totals), (other_name, other)| (other.cost, name).cmp(&(totals.cost, other_name)));
+        let mut rows = serializer.serialize_seq(Some(parts.len()))?;
+        for (name, totals) in parts {
+            rows.serialize_element(&Part { by: self.by, name: name.as_deref(), totals, currency: self.currency })?;
         }
         rows.end()
     }
 }
 
-struct ModelRow<'a> {
-    model: &'a str,
+struct Part<'a> {
+    by: Grouping,
+    name: Option<&'a str>,
     totals: &'a Totals,
     currency: Option<&'a Currency>,
 }
 
-impl Serialize for ModelRow<'_> {
+impl Serialize for Part<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("model", self.model)?;
+        map.serialize_entry(self.by.row_key(), &self.name)?;
         self.totals.serialize_into(&mut map, self.currency)?;
         map.end()
     }

@@ -113,6 +113,11 @@ impl Grouping {
         }
     }
 
+    /// Whether rows can be broken down by it: what asks the request alone.
+    pub fn breaks_down(self) -> bool {
+        !self.is_calendar() && !matches!(self, Self::Session | Self::Blocks | Self::Group | Self::Tag | Self::Label)
+    }
+
     pub fn is_calendar(self) -> bool {
         matches!(self, Self::Daily | Self::Weekly | Self::Monthly)
     }
@@ -146,6 +151,8 @@ impl Grouping {
 const DAY_MS: i64 = 86_400_000;
 const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
 
+const WANTED_BREAKDOWN: &str = "breakdown: project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort; or true for model, or false";
+
 const PARAMETERS: &str = "by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date";
 
 /// Which requests, and how they are grouped.
@@ -168,8 +175,8 @@ pub struct ReportQuery {
     pub tag: Option<String>,
     /// The name of the label that [`Grouping::Label`] groups by.
     pub label: Option<String>,
-    /// Adds each row's sums by model.
-    pub breakdown: bool,
+    /// Adds each row's sums by it; see [`Grouping::breaks_down`].
+    pub breakdown: Option<Grouping>,
     /// When it was asked; what is active is so now.
     pub now: UnixMs,
     pub groups: Groups,
@@ -192,7 +199,7 @@ impl Default for ReportQuery {
             group: None,
             tag: None,
             label: None,
-            breakdown: false,
+            breakdown: None,
             now: UnixMs::MAX,
             groups: Groups::default(),
             configured_labels: Vec::new(),
@@ -263,10 +270,11 @@ impl ReportQuery {
                 "rate_date" => rate_date = Some(value),
                 "breakdown" => {
                     query.breakdown = match value {
-                        "" | "1" | "true" | "model" => true,
-                        "0" | "false" => false,
-                        _ => return Err(wrong("breakdown", "true or false")),
+                        "" | "1" | "true" => Some(Grouping::Model),
+                        "0" | "false" => None,
+                        name => Some(Grouping::parse(name).filter(|by| by.breaks_down()).ok_or_else(|| wrong("breakdown", WANTED_BREAKDOWN))?),
                     }
+                }
                 }
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }

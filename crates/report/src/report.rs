@@ -29,6 +29,29 @@ pub struct RequestRow<'a> {
     pub sums: RequestRollup,
 }
 
+impl RequestRow<'_> {
+    /// What it is under by a grouping that asks the request alone; none by all others.
+    fn name_of(&self, by: Grouping) -> Option<&str> {
+        match by {
+            Grouping::Project => self.project,
+            Grouping::Model => Some(self.model),
+            Grouping::Branch => self.branch,
+            Grouping::Agent => Some(self.agent),
+            Grouping::User => self.user,
+            Grouping::Team => self.team,
+            Grouping::Host => self.host,
+            Grouping::Billing => self.billing.map(Billing::name),
+            Grouping::Subagent => self.attributes.subagent_type,
+            Grouping::Skill => self.attributes.skill,
+            Grouping::McpServer => self.attributes.mcp_server,
+            Grouping::Plugin => self.attributes.plugin,
+            Grouping::QuerySource => self.attributes.query_source,
+            Grouping::Effort => self.attributes.effort,
+            _ => None,
+        }
+    }
+}
+
 /// A report under way.
 #[derive(Debug)]
 pub struct Report {
@@ -59,7 +82,7 @@ enum RowKey {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RowSums {
     pub totals: Totals,
-    pub by_model: BTreeMap<String, Totals>,
+    pub parts: BTreeMap<Option<String>, Totals>,
     pub first_at: Option<UnixMs>,
     /// Time, project and branch of the latest request; the largest names among equals.
     pub latest: (Option<UnixMs>, Option<String>, Option<String>),
@@ -121,25 +144,12 @@ impl Report {
             Grouping::Weekly => RowKey::Day(date.map(Calendar::week)),
             Grouping::Monthly => RowKey::Day(date.map(Calendar::month)),
             Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
-            Grouping::Project => named(row.project),
-            Grouping::Model => named(Some(row.model)),
-            Grouping::Branch => named(row.branch),
-            Grouping::Agent => named(Some(row.agent)),
-            Grouping::User => named(row.user),
-            Grouping::Team => named(row.team),
-            Grouping::Host => named(row.host),
-            Grouping::Billing => named(row.billing.map(Billing::name)),
-            Grouping::Subagent => named(row.attributes.subagent_type),
-            Grouping::Skill => named(row.attributes.skill),
-            Grouping::McpServer => named(row.attributes.mcp_server),
-            Grouping::Plugin => named(row.attributes.plugin),
-            Grouping::QuerySource => named(row.attributes.query_source),
-            Grouping::Effort => named(row.attributes.effort),
-            Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
             Grouping::Group => named(group),
             Grouping::Tag => named(tag),
+            Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
+            by => named(row.name_of(by)),
         };
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
@@ -221,19 +231,16 @@ impl RowSums {
         if matches!(query.by, Grouping::Session | Grouping::Blocks) {
             self.saw(row);
         }
-        if query.breakdown {
-            match self.by_model.get_mut(row.model) {
-                Some(totals) => totals.add(row.model, &row.sums),
-                None => self.by_model.entry(row.model.to_owned()).or_default().add(row.model, &row.sums),
-            }
+        if let Some(by) = query.breakdown {
+            self.parts.entry(row.name_of(by).map(str::to_owned)).or_default().add(row.model, &row.sums);
         }
     }
 
     /// Adds the sums of later requests.
     pub(crate) fn add(&mut self, other: &Self) {
         self.totals.unite(&other.totals);
-        for (model, totals) in &other.by_model {
-            self.by_model.entry(model.clone()).or_default().unite(totals);
+        for (name, totals) in &other.parts {
+            self.parts.entry(name.clone()).or_default().unite(totals);
         }
         self.first_at = [self.first_at, other.first_at].into_iter().flatten().min();
         self.latest = self.latest.clone().max(other.latest.clone());
