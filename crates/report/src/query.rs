@@ -272,9 +272,12 @@ impl ReportQuery {
                     query.breakdown = match value {
                         "" | "1" | "true" => Some(Grouping::Model),
                         "0" | "false" => None,
-                        name => Some(Grouping::parse(name).filter(|by| by.breaks_down()).ok_or_else(|| wrong("breakdown", WANTED_BREAKDOWN))?),
+                        name => Some(
+                            Grouping::parse(name)
+                                .filter(|by| by.breaks_down())
+                                .ok_or_else(|| wrong("breakdown", WANTED_BREAKDOWN))?,
+                        ),
                     }
-                }
                 }
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }

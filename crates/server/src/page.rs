@@ -111,7 +111,11 @@ mod tests {
             if !seen.insert(name.clone()) {
                 continue;
             }
-            for import in between(text, "from \"", '"').into_iter().chain(between(text, "from\"", '"')).chain(between(text, "import(\"", '"')) {
+            for import in between(text, "from \"", '"').into_iter().chain(between(text, "from\"", '"')).chain(between(
+                text,
+                "import(\"",
+                '"',
+            )) {
                 let mut path = name.parent().map(PathBuf::from).unwrap_or_default();
                 for part in std::path::Path::new(import).components() {
                     match part {
