@@ -105,7 +105,7 @@ function ranking(rows, key, most = 8) {
 
 function sessionTable(rows, now) {
   if (rows.length === 0) {
-    return [empty("No sessions yet. Ducat reads Claude Code's transcripts as they are written: start a session, and it appears here.")];
+    return [empty("No sessions yet. Ducat reads the transcripts of Claude Code, Codex, Gemini CLI and others as they are written: start a session, and it appears here.")];
   }
   const head = [["Session"], ["Folder"], ["Last", "number"], ["Turns", "number wide"], ["Requests", "number wide"], ["Tools", "number wide"], ["Cost", "number"]];
   const cells = (row) => [
