@@ -10,7 +10,7 @@ help: ## List the commands
 build: ## Build the release binaries, target/release/ducat, ducat-hook and ducat-statusline
 	$(CARGO) build --release --locked -p ducat-cli -p ducat-hook -p ducat-status-line
 
-run: build ## Serve the page at http://localhost:9090, fed by your Claude Code sessions
+run: build ## Serve the page at http://localhost:9090, fed by the sessions of your coding agents
 	target/release/ducat serve
 
 test: ## Set up what the tests need and run all of them

@@ -122,17 +122,15 @@ fn message<M: Message + Default + DeserializeOwned>(kind: &str, body: &[u8]) -> 
 
 fn telemetry(exports: &[Export]) -> Vec<Observation> {
     let (memory, dimensions) = (Memory::default(), Dimensions::default());
-    let mut workspaces = AsTold;
-    let mut around =
-        Surroundings { workspaces: &mut workspaces, memory: &memory, dimensions: &dimensions, now: now_ms() as UnixMs };
+    let around = Surroundings { memory: &memory, dimensions: &dimensions, now: now_ms() as UnixMs };
     let mut observations = Vec::new();
     for (path, kind, body) in exports {
         let mut facts = Vec::new();
         let out: &mut dyn FnMut(Fact) = &mut |fact| facts.push(fact);
         let exported = match path.as_str() {
-            "/v1/logs" => decode_logs(&message(kind, body), &mut around, out),
-            "/v1/traces" => decode_traces(&message(kind, body), &mut around, out),
-            "/v1/metrics" => decode_metrics(&message(kind, body), &mut around, out),
+            "/v1/logs" => decode_logs(&message(kind, body), &around, out),
+            "/v1/traces" => decode_traces(&message(kind, body), &around, out),
+            "/v1/metrics" => decode_metrics(&message(kind, body), &around, out),
             other => panic!("{other} is no place for telemetry"),
         };
         assert_eq!(exported, Exported { accepted: exported.accepted, ..Exported::default() }, "{path}");

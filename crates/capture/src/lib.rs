@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod amp;
+mod block;
 pub mod claude_code;
 pub mod cline;
 pub mod codex;

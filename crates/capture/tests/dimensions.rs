@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ducat_capture::AsTold;
 use ducat_capture::otlp::{Dimensions, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Attributes, Fact, Request};
 use serde_json::{Value, json};
@@ -34,7 +33,7 @@ fn requests(file: &Path, said: &[(&str, Value)], dimensions: &Dimensions) -> Vec
         attributes.extend(said.iter().map(|(key, value)| json!({ "key": key, "value": value })));
     }
     let memory = Memory::default();
-    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions, now: NOW };
+    let around = Surroundings { memory: &memory, dimensions, now: NOW };
     let mut requests = Vec::new();
     let out: &mut dyn FnMut(Fact) = &mut |fact| {
         if let Fact::Request(request) = fact {
@@ -43,9 +42,9 @@ fn requests(file: &Path, said: &[(&str, Value)], dimensions: &Dimensions) -> Vec
     };
     let text = body.to_string();
     match file.file_stem().unwrap().to_str().unwrap() {
-        name if name.ends_with("logs") => decode_logs(&serde_json::from_str(&text).unwrap(), &mut around, out),
-        name if name.ends_with("traces") => decode_traces(&serde_json::from_str(&text).unwrap(), &mut around, out),
-        _ => decode_metrics(&serde_json::from_str(&text).unwrap(), &mut around, out),
+        name if name.ends_with("logs") => decode_logs(&serde_json::from_str(&text).unwrap(), &around, out),
+        name if name.ends_with("traces") => decode_traces(&serde_json::from_str(&text).unwrap(), &around, out),
+        _ => decode_metrics(&serde_json::from_str(&text).unwrap(), &around, out),
     };
     requests
 }

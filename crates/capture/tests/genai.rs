@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use ducat_capture::AsTold;
 use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{Billing, Fact, IncidentKind, Key, Outcome, Request, Session, ToolCall, Turn, Witness};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -65,14 +64,13 @@ fn answered(convention: &str) -> Vec<Value> {
 }
 
 fn decode_all(traces: &[ExportTraceServiceRequest], metrics: &[ExportMetricsServiceRequest]) -> (Believed, Exported) {
-    let mut around =
-        Surroundings { workspaces: &mut AsTold, memory: &Memory::default(), dimensions: &Dimensions::default(), now: NOW };
+    let around = Surroundings { memory: &Memory::default(), dimensions: &Dimensions::default(), now: NOW };
     let (mut believed, mut exported) = (Believed::default(), Exported::default());
     for metrics in metrics {
-        exported = decode_metrics(metrics, &mut around, &mut |fact| believed.hear(fact));
+        exported = decode_metrics(metrics, &around, &mut |fact| believed.hear(fact));
     }
     for traces in traces {
-        exported = decode_traces(traces, &mut around, &mut |fact| believed.hear(fact));
+        exported = decode_traces(traces, &around, &mut |fact| believed.hear(fact));
     }
     (believed, exported)
 }
@@ -392,9 +390,8 @@ fn two_instrumentations_and_an_event_of_one_call_tell_one_request() {
         "resource": first["resourceSpans"][0]["resource"], "scopeLogs": [{ "scope": { "name": "one" }, "logRecords": [log] }]
     }] });
     let (mut believed, _) = decode_all(&[first, second].map(|span| serde_json::from_value(span).unwrap()), &[]);
-    let mut around =
-        Surroundings { workspaces: &mut AsTold, memory: &Memory::default(), dimensions: &Dimensions::default(), now: NOW };
-    let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
+    let around = Surroundings { memory: &Memory::default(), dimensions: &Dimensions::default(), now: NOW };
+    let told = decode_logs(&serde_json::from_value(logs).unwrap(), &around, &mut |fact| believed.hear(fact));
     assert_eq!((told.accepted, told.reason), (1, None));
     let request = believed.only();
     assert_eq!(request.id, "chatcmpl-BQ3f9x2Lq7");
@@ -413,8 +410,8 @@ fn an_event_without_a_span_is_known_by_its_answers_id() {
         let log = json!({ "timeUnixNano": "1795600000000000000", "eventName": "gen_ai.client.inference.operation.details", "attributes": attributes });
         let logs = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [log] }] }] });
         let (mut believed, dimensions, memory) = (Believed::default(), Dimensions::default(), Memory::default());
-        let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: NOW };
-        let told = decode_logs(&serde_json::from_value(logs).unwrap(), &mut around, &mut |fact| believed.hear(fact));
+        let around = Surroundings { memory: &memory, dimensions: &dimensions, now: NOW };
+        let told = decode_logs(&serde_json::from_value(logs).unwrap(), &around, &mut |fact| believed.hear(fact));
         (believed, told)
     };
     let (believed, told) = decode_event("chatcmpl-BQ3f9x2Lq7", None);

@@ -1,7 +1,6 @@
 //! Whatever telemetry tells: no decoder panics, and every record is counted as accepted or rejected.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use ducat_capture::AsTold;
 use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -44,12 +43,8 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn is_counted(decode: impl FnOnce(&mut Surroundings<'_>) -> Exported) -> bool {
-    let told = decode(&mut Surroundings {
-        workspaces: &mut AsTold,
-        memory: &Memory::default(),
-        dimensions: &Dimensions::default(),
-        now: 1_795_700_000_000,
-    });
+    let told =
+        decode(&mut Surroundings { memory: &Memory::default(), dimensions: &Dimensions::default(), now: 1_795_700_000_000 });
     told.accepted + told.rejected == 1 && (told.rejected > 0) == told.reason.is_some()
 }
 

@@ -231,10 +231,10 @@ fn qwen_code_telemetry_tells_the_answers_of_its_chat() {
     let chat = requests(&lines(Agent::QwenCode, &fixture("qwen-code/chat-0.15.10.jsonl").1, &mut AsTold));
     let (memory, dimensions) = (Memory::default(), Dimensions::default());
     let now = 1_795_700_000_000;
-    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now };
+    let around = Surroundings { memory: &memory, dimensions: &dimensions, now };
     let mut facts = Vec::new();
     for export in fixture("qwen-code/logs-0.15.10.jsonl").1.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        decode_logs(&serde_json::from_slice(export).unwrap(), &mut around, &mut |fact| facts.push(fact));
+        decode_logs(&serde_json::from_slice(export).unwrap(), &around, &mut |fact| facts.push(fact));
     }
     let told = requests(&facts);
     assert_eq!(told.iter().map(tokens).collect::<Vec<_>>(), ANSWERED);

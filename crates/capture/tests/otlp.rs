@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ducat_capture::AsTold;
 use ducat_capture::otlp::{Dimensions, Exported, Memory, Surroundings, decode_logs, decode_metrics, decode_traces};
 use ducat_ledger::{DERIVED, Fact, Incident, IncidentKind, Key, Outcome, Request, ToolCall, Witness};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -54,7 +53,7 @@ impl Export {
 
     fn decode_with(&self, memory: &Memory, told: &mut Told) -> Exported {
         let dimensions = Dimensions::default();
-        let mut around = Surroundings { workspaces: &mut AsTold, memory, dimensions: &dimensions, now: NOW };
+        let around = Surroundings { memory, dimensions: &dimensions, now: NOW };
         let out: &mut dyn FnMut(Fact) = &mut |fact| {
             told.facts += 1;
             match fact {
@@ -67,9 +66,9 @@ impl Export {
             }
         };
         match self {
-            Self::Logs(export) => decode_logs(export, &mut around, out),
-            Self::Traces(export) => decode_traces(export, &mut around, out),
-            Self::Metrics(export) => decode_metrics(export, &mut around, out),
+            Self::Logs(export) => decode_logs(export, &around, out),
+            Self::Traces(export) => decode_traces(export, &around, out),
+            Self::Metrics(export) => decode_metrics(export, &around, out),
         }
     }
 }

@@ -51,6 +51,14 @@ struct Row {
     last_told_at: BTreeMap<&'static str, UnixMs>,
 }
 
+impl Row {
+    /// Something of it is on this machine or in the ledger.
+    fn is_here(&self) -> bool {
+        let is_wired = self.wired.is_some_and(|wired| wired.hooks || wired.telemetry);
+        self.program.is_some() || self.transcripts > 0 || is_wired || !self.last_told_at.is_empty()
+    }
+}
+
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (rows, fresh) = rows()?;
     let notices = notices(&fresh);
@@ -61,8 +69,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", serde_json::json!({ "schema_version": 1, "rows": rows, "quiet": quiet }))?;
         return Ok(code);
     }
+    let (here, nowhere): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.is_here());
     let mut list = table::table(&["AGENT", "VERSION", "WIRED", "LAST TOLD BY", "TRANSCRIPTS"], 4);
-    for row in &rows {
+    for row in &here {
         let version = match (&row.program, &row.version) {
             (None, _) => "not installed".to_owned(),
             (Some(_), version) => version.clone().unwrap_or_else(|| "unknown".to_owned()),
@@ -76,7 +85,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             row.transcripts.to_string(),
         ]);
     }
-    writeln!(out, "{}", table::lines(&list))?;
+    if !here.is_empty() {
+        writeln!(out, "{}\n", table::lines(&list))?;
+    }
+    if !nowhere.is_empty() {
+        let names: Vec<&str> = nowhere.iter().map(|row| row.agent).collect();
+        writeln!(out, "Nothing here of {}.", names.join(", "))?;
+    }
     for notice in &notices {
         writeln!(out, "\n{}\n  → {}", notice.what, notice.remedy)?;
     }

@@ -16,20 +16,42 @@ fn prints(home: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+const GROUPINGS: [&str; 16] = [
+    "daily",
+    "weekly",
+    "monthly",
+    "session",
+    "project",
+    "model",
+    "branch",
+    "agent",
+    "billing",
+    "subagent",
+    "skill",
+    "mcp_server",
+    "plugin",
+    "query_source",
+    "effort",
+    "blocks",
+];
+
+/// A report by each grouping, anew, kept and from what was kept, and that of the ledger which imported the same.
 fn are_the_same(from: &Path) {
     let home = tempfile::tempdir().unwrap();
     let folder = from.to_str().unwrap();
     prints(home.path(), &["import", folder]);
-    for by in ["daily", "model", "project", "agent", "session"] {
-        let asked = ["report", by, "--timezone", "UTC", "--json"];
-        let ledger = prints(home.path(), &[&asked[..], &["--ledger"]].concat());
-        let transcripts = prints(home.path(), &[&asked[..], &["--from", folder]].concat());
-        assert_eq!(transcripts, ledger, "{folder} by {by}");
-        assert_eq!(
-            transcripts,
-            prints(home.path(), &[&asked[..], &["--from", folder]].concat()),
-            "{folder} by {by}, from the cache"
-        );
+    compare(home.path(), &["--from", folder]);
+}
+
+fn compare(home: &Path, transcripts: &[&str]) {
+    for by in GROUPINGS {
+        let asked = ["report", by, "--timezone", "UTC", "--json", "--breakdown"];
+        let report = |source: &[&str]| prints(home, &[&asked[..], source].concat());
+        let ledger = report(&["--ledger"]);
+        assert_eq!(report(&[transcripts, &["--no-cache"]].concat()), ledger, "{transcripts:?} by {by}");
+        for cached in ["kept", "from what was kept"] {
+            assert_eq!(report(transcripts), ledger, "{transcripts:?} by {by}, {cached}");
+        }
     }
 }
 
@@ -53,14 +75,44 @@ fn real_transcripts() {
     }
 }
 
-/// What decides a price or whether a row counts beside its tokens: sums, providers, counts that nobody told.
-#[test]
-fn sums_and_providers() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/tests/fixtures");
-    ["copilot-cli", "opencode", "pi"].iter().for_each(|agent| are_the_same(&fixtures.join(agent)));
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/tests/fixtures")
+}
 
+/// Of all agents where those keep them; Copilot CLI's older versions tell sums.
+#[test]
+fn transcripts_in_their_homes() {
+    let home = tempfile::tempdir().unwrap();
+    let claude = "b90ad2ff-60b5-42d4-a6e5-106ec4c48bc8.jsonl";
+    let codex = "rollout-2026-11-24T02-45-35-01a20b71-c575-70f2-8d67-7e7e98989150.jsonl";
+    let gemini = "session-2026-11-24T02-47-37f9f967.jsonl";
+    for (place, fixture) in [
+        (format!(".claude/projects/proj/{claude}"), format!("claude-code-2.1.197/projects/-home-dev-proj/{claude}")),
+        (format!(".codex/sessions/2026/11/24/{codex}"), format!("otlp/codex/{codex}")),
+        (format!(".gemini/tmp/proj/chats/{gemini}"), format!("otlp/gemini-cli/{gemini}")),
+        (".pi/agent/sessions/proj/session-0.73.1.jsonl".to_owned(), "pi/session-0.73.1.jsonl".to_owned()),
+        (".copilot/session-state/one/events.jsonl".to_owned(), "copilot-cli/events-1.0.40.jsonl".to_owned()),
+        (".copilot/session-state/two/events.jsonl".to_owned(), "copilot-cli/events-1.0.70.jsonl".to_owned()),
+        (".copilot/session-state/three/events.jsonl".to_owned(), "copilot-cli/events-1.0.102.jsonl".to_owned()),
+    ] {
+        let place = home.path().join(place);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(fixtures().join(fixture), place).unwrap();
+    }
+    prints(home.path(), &["import"]);
+    let agents = prints(home.path(), &["report", "agent", "--json", "--ledger"]);
+    for agent in ["claude-code", "codex", "gemini-cli", "pi", "copilot-cli"] {
+        assert!(agents.contains(&format!("{agent:?}")), "{agents}");
+    }
+    compare(home.path(), &[]);
+}
+
+/// A provider decides a price.
+#[test]
+fn providers() {
+    are_the_same(&fixtures().join("opencode"));
     let folder = tempfile::tempdir().unwrap();
-    let pi = fs::read_to_string(fixtures.join("pi/session-0.73.1.jsonl")).unwrap();
+    let pi = fs::read_to_string(fixtures().join("pi/session-0.73.1.jsonl")).unwrap();
     let provider = pi.split("\"provider\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let azure = pi.replace(&format!("\"provider\":\"{provider}\""), "\"provider\":\"azure\"");
     let model = azure.split("\"model\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
@@ -71,8 +123,8 @@ fn sums_and_providers() {
 
 #[test]
 fn damaged_and_appended_archives() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/tests/fixtures/claude-code-2.1.197/projects");
-    let text: Vec<u8> = files(&fixtures).iter().flat_map(|file| fs::read(file).unwrap()).collect();
+    let text: Vec<u8> =
+        files(&fixtures().join("claude-code-2.1.197/projects")).iter().flat_map(|file| fs::read(file).unwrap()).collect();
     let (first, rest) = text.split_at(text.len() / 2);
     let packed = |text: &[u8]| {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -34,7 +34,7 @@ pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;
 pub use owner::owner;
-pub use pairing::{Role, lanes};
+pub use pairing::{Paired, Role, lanes};
 pub use quiet::{Freshness, Quiet, REMEMBERED_MS, SPELL_PAUSES_MS, Spell, TakenOut, freshness, is_live};
 pub use quota::{Pace, Quota};
 pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};

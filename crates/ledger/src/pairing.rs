@@ -64,19 +64,76 @@ fn group(agent: &str, owner: Option<Key>, same: &str) -> Key {
     Key::of(KeySpace::PairGroup, agent, &format!("{owner}\n{same}"))
 }
 
-impl Request {
-    /// Milliseconds that two tellings of one may be apart: some witnesses tell when it was asked, others when it was answered. Two of equal counts
-    /// within that time are rare, and a request told twice is worse.
-    pub const PAIRS_WITHIN: UnixMs = 15 * 60_000;
+/// A fact that witnesses may tell under several ids, or under none.
+pub trait Paired: Sized {
+    /// Milliseconds that two tellings of one may be apart.
+    const WITHIN: UnixMs;
 
-    /// Whether another witness may have told it under another id, or without one.
-    pub fn may_pair(&self) -> bool {
-        !self.is_sum.or_default() && KEYLESS_AGENTS.contains(&self.agent.as_str())
+    /// What must be the same for two rows to be one fact; `None` for one that nobody tells under another id.
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key>;
+
+    /// Told without the id that others tell.
+    fn is_keyless(&self) -> bool;
+
+    fn lane(&self) -> u8;
+
+    /// Where it stands in its lane. What nobody dated comes after all else, so that it moves nothing.
+    fn pairs_at(&self) -> UnixMs;
+
+    /// Believes what a twin tells, but for what tells the two apart: key, time, and being without an id.
+    fn borrow_from(&mut self, twin: &Self, owner: Option<Key>);
+
+    /// How it counts where nobody else tells it.
+    fn role(&self) -> Role {
+        Role::One
     }
+}
 
-    /// What must be the same for two rows to be one request: its session, and the counts that all witnesses tell. Not the model: witnesses have
-    /// names of their own for it, and which names are the same changes with the table of prices.
-    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+/// The methods that differ in nothing but the fields that tell two rows of one fact apart.
+macro_rules! apart_by {
+    ($($field:ident)*) => {
+        fn lane(&self) -> u8 {
+            lane(self.is_keyless(), self.witnesses)
+        }
+
+        fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
+            let mut lent = twin.clone();
+            lent.key = self.key;
+            lent.holders = twin.holders.of(owner);
+            $(lent.$field = Default::default();)*
+            self.join(&lent);
+        }
+    };
+}
+
+impl Request {
+    /// Told without an id, by one witness alone.
+    pub fn is_unconfirmed(&self) -> bool {
+        is_alone(self, self.witnesses)
+    }
+}
+
+impl ToolCall {
+    /// Told without an id, by one witness alone.
+    pub fn is_unconfirmed(&self) -> bool {
+        is_alone(self, self.witnesses)
+    }
+}
+
+fn is_alone(fact: &impl Paired, witnesses: Witnesses) -> bool {
+    fact.is_keyless() && witnesses.names().len() < 2
+}
+
+impl Paired for Request {
+    /// Some witnesses tell when it was asked, others when it was answered. Two of equal counts within that time are rare, and a request told twice
+    /// is worse.
+    const WITHIN: UnixMs = 15 * 60_000;
+
+    apart_by!(started_at keyless);
+
+    /// Its session, and the counts that all witnesses tell. Not the model: witnesses have names of their own for it, and which names are the same
+    /// changes with the table of prices. Sums pair with nothing.
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let usage = self.usage();
         // Some of Claude Code's transcripts tell too little output; what was sent is the same, and grows.
         let last = if self.agent == CLAUDE_CODE {
@@ -85,38 +142,19 @@ impl Request {
             usage.output
         };
         let same = format!("request\n{} {} {last}", usage.input, usage.cache_read);
-        self.may_pair().then(|| group(&self.agent, owner, &same))
+        let may_pair = !self.is_sum.or_default() && KEYLESS_AGENTS.contains(&self.agent.as_str());
+        may_pair.then(|| group(&self.agent, owner, &same))
     }
 
-    /// Told without an id that others tell too.
-    pub fn is_keyless(&self) -> bool {
+    fn is_keyless(&self) -> bool {
         self.keyless.or_default()
     }
 
-    pub fn lane(&self) -> u8 {
-        lane(self.is_keyless(), self.witnesses)
-    }
-
-    /// Where it stands in its lane. What nobody dated comes after all else, so that it moves nothing.
-    pub fn pairs_at(&self) -> UnixMs {
+    fn pairs_at(&self) -> UnixMs {
         self.started_at.get().or(self.ended_at.get()).copied().unwrap_or(UnixMs::MAX)
     }
 
-    /// Believes what a twin tells, but for what tells the two apart: key, time, and being without an id.
-    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        let mut lent = twin.clone();
-        lent.key = self.key;
-        lent.holders = twin.holders.of(owner);
-        (lent.started_at, lent.keyless) = Default::default();
-        self.join(&lent);
-    }
-
-    /// Told without an id, by one witness alone.
-    pub fn is_unconfirmed(&self) -> bool {
-        self.is_keyless() && self.witnesses.names().len() < 2
-    }
-
-    pub fn role(&self) -> Role {
+    fn role(&self) -> Role {
         match (self.is_sum.or_default(), self.is_estimated()) {
             (true, _) => Role::Sum,
             (false, true) => Role::Estimate,
@@ -125,94 +163,55 @@ impl Request {
     }
 }
 
-impl ToolCall {
-    /// Like [`Request::PAIRS_WITHIN`]: all tell the end, but some only when the calls beside it have ended too.
-    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
+impl Paired for ToolCall {
+    /// All tell the end, but some only when the calls beside it have ended too.
+    const WITHIN: UnixMs = 2 * 60_000;
 
-    /// Like [`Request::pair_group`]: its session and the tool's name.
-    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+    apart_by!(started_at keyless);
+
+    /// Its session and the tool's name.
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let same = format!("tool_call\n{}", self.name.get().map_or("", String::as_str));
         KEYLESS_AGENTS.contains(&self.agent.as_str()).then(|| group(&self.agent, owner, &same))
     }
 
-    /// Told without an id that others tell too.
-    pub fn is_keyless(&self) -> bool {
+    fn is_keyless(&self) -> bool {
         self.keyless.or_default()
     }
 
-    pub fn lane(&self) -> u8 {
-        lane(self.is_keyless(), self.witnesses)
-    }
-
-    /// Like [`Request::pairs_at`], but by the end: some hooks are there only then, and all others know it.
-    pub fn pairs_at(&self) -> UnixMs {
+    /// By the end: some hooks are there only then, and all others know it.
+    fn pairs_at(&self) -> UnixMs {
         self.ended_at.get().or(self.started_at.get()).copied().unwrap_or(UnixMs::MAX)
-    }
-
-    /// Like [`Request::borrow_from`].
-    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        let mut lent = twin.clone();
-        lent.key = self.key;
-        lent.holders = twin.holders.of(owner);
-        (lent.started_at, lent.keyless) = Default::default();
-        self.join(&lent);
-    }
-
-    /// Like [`Request::is_unconfirmed`].
-    pub fn is_unconfirmed(&self) -> bool {
-        self.is_keyless() && self.witnesses.names().len() < 2
     }
 }
 
-impl Turn {
-    /// Like [`Request::PAIRS_WITHIN`].
-    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
+impl Paired for Turn {
+    const WITHIN: UnixMs = 2 * 60_000;
 
-    /// Known by a witness's own id, not the transcript's.
-    pub fn is_keyless(&self) -> bool {
-        !self.witnesses.contains(Witness::Transcript)
-    }
-
-    /// Like [`Request::pairs_at`].
-    pub fn pairs_at(&self) -> UnixMs {
-        self.started_at.get().or(self.ended_at.get()).copied().unwrap_or(UnixMs::MAX)
-    }
+    apart_by!(started_at);
 
     /// Gemini CLI's hooks name no turn; its chats know each by an id.
-    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         (self.agent == GEMINI_CLI).then(|| group(&self.agent, owner, "turn"))
     }
 
-    pub fn lane(&self) -> u8 {
-        lane(self.is_keyless(), self.witnesses)
-    }
-
-    /// Like [`Request::borrow_from`].
-    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        let mut lent = twin.clone();
-        lent.key = self.key;
-        lent.holders = twin.holders.of(owner);
-        lent.started_at = Default::default();
-        self.join(&lent);
-    }
-}
-
-impl Incident {
-    /// Like [`Request::PAIRS_WITHIN`].
-    pub const PAIRS_WITHIN: UnixMs = 2 * 60_000;
-
-    /// Like [`Turn::is_keyless`].
-    pub fn is_keyless(&self) -> bool {
+    /// Known by a witness's own id, not the transcript's.
+    fn is_keyless(&self) -> bool {
         !self.witnesses.contains(Witness::Transcript)
     }
 
-    /// Like [`Request::pairs_at`].
-    pub fn pairs_at(&self) -> UnixMs {
-        self.at.get().copied().unwrap_or(UnixMs::MAX)
+    fn pairs_at(&self) -> UnixMs {
+        self.started_at.get().or(self.ended_at.get()).copied().unwrap_or(UnixMs::MAX)
     }
+}
+
+impl Paired for Incident {
+    const WITHIN: UnixMs = 2 * 60_000;
+
+    apart_by!(at);
 
     /// Of the kinds that several witnesses tell, each under an id of its own. Not by their size: not all of them tell an error's status.
-    pub fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
+    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
         let kind = *self.kind.get()?;
         let is_told_twice = matches!(kind, IncidentKind::ApiError | IncidentKind::Compaction | IncidentKind::CompactionAnnounced);
         let is_agent = KEYLESS_AGENTS.contains(&self.agent.as_str());
@@ -220,16 +219,12 @@ impl Incident {
         (is_told_twice && is_agent && owner.is_some()).then(|| group(&self.agent, owner, &format!("incident\n{}", kind.name())))
     }
 
-    pub fn lane(&self) -> u8 {
-        lane(self.is_keyless(), self.witnesses)
+    /// Known by a witness's own id, not the transcript's.
+    fn is_keyless(&self) -> bool {
+        !self.witnesses.contains(Witness::Transcript)
     }
 
-    /// Like [`Request::borrow_from`].
-    pub fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        let mut lent = twin.clone();
-        lent.key = self.key;
-        lent.holders = twin.holders.of(owner);
-        lent.at = Default::default();
-        self.join(&lent);
+    fn pairs_at(&self) -> UnixMs {
+        self.at.get().copied().unwrap_or(UnixMs::MAX)
     }
 }

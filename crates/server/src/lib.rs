@@ -247,13 +247,7 @@ impl Server {
             config.otlp.forward.clone().map(|forward| Forwarder::start(forward, &own, log.of(Source::Forwarding))).transpose()?;
         let running = Running::restore(&parts.store, jiff::Timestamp::now().as_millisecond())?;
         let app = Arc::new(Shared {
-            otlp: Receiver::start(
-                &parts.store,
-                config.otlp.dimensions.clone(),
-                parts.workspaces.clone(),
-                forwarder,
-                log.of(Source::Inbox),
-            )?,
+            otlp: Receiver::start(&parts.store, config.otlp.dimensions.clone(), forwarder, log.of(Source::Inbox))?,
             otlp_ports,
             keys: Arc::new(Mutex::new(parts.store.keys()?)),
             machines: Mutex::new(parts.store.machines()?),

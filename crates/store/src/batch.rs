@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 use crate::billings::Billings;
 use crate::births::Births;
 use crate::heard::Heard;
-use crate::pairs::{self, Paired, Settled};
+use crate::pairs::{self, Settled};
 use crate::rollups::RollupChanges;
 use crate::rows::{self, Owned, Stored};
 use crate::spells::Voices;
@@ -311,7 +311,7 @@ fn touch_found(
     Ok(())
 }
 
-fn own_all<F: Paired>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<Settled<F>, StoreError> {
+fn own_all<F: Owned>(connection: &Connection, births: &mut Births, touched: Touched<F>) -> Result<Settled<F>, StoreError> {
     let own = |((tenant, key), Touch { before, after })| {
         let after = rows::own(connection, births, tenant, before.as_ref(), after)?;
         Ok(((tenant, key), (before, after)))
@@ -320,7 +320,7 @@ fn own_all<F: Paired>(connection: &Connection, births: &mut Births, touched: Tou
 }
 
 /// Pairs and writes facts that have no price; returns those that changed.
-fn write_paired<F: Paired>(
+fn write_paired<F: Owned>(
     connection: &Connection,
     births: &mut Births,
     mut settled: Settled<F>,
@@ -339,7 +339,7 @@ fn write_paired<F: Paired>(
 }
 
 /// Tells of them; `kind` is what is said of one that ceased.
-fn tell_plain<F: Paired>(
+fn tell_plain<F: Owned>(
     stirred: Vec<Stirred<F, ()>>,
     kind: &'static str,
     hear: &mut impl FnMut(TenantId, &Change<'_>, Option<&Holder>),

@@ -1,9 +1,9 @@
-//! Which rows are one fact told twice: those of one cluster of a group, see [`ducat_ledger::Request::pair_group`].
+//! Which rows are one fact told twice: those of one cluster of a group, see [`ducat_ledger::Paired`].
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ducat_ledger::{Incident, Key, Request, Role, ToolCall, Turn, UnixMs};
+use ducat_ledger::{Key, Role};
 use rusqlite::{Connection, params};
 
 use crate::births::Births;
@@ -11,84 +11,17 @@ use crate::clusters::{Clusters, Group, Spot};
 use crate::rows::{self, Owned, Stored};
 use crate::{Doing, StoreError, TenantId};
 
-/// A fact that may be told without its id.
-pub(crate) trait Paired: Owned {
-    /// Milliseconds that two rows of one fact may be apart.
-    const WITHIN: UnixMs;
-
-    fn pair_group(&self, owner: Option<Key>) -> Option<Key>;
-    fn is_keyless(&self) -> bool;
-    fn lane(&self) -> u8;
-    fn pairs_at(&self) -> UnixMs;
-    fn borrow_from(&mut self, twin: &Self, owner: Option<Key>);
-    /// How it counts where nobody else tells it.
-    fn role(&self) -> Role;
-}
-
-impl Paired for Request {
-    const WITHIN: UnixMs = Request::PAIRS_WITHIN;
-
-    fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
-        Request::pair_group(self, owner)
-    }
-    fn is_keyless(&self) -> bool {
-        Request::is_keyless(self)
-    }
-    fn lane(&self) -> u8 {
-        Request::lane(self)
-    }
-    fn pairs_at(&self) -> UnixMs {
-        Request::pairs_at(self)
-    }
-    fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-        Request::borrow_from(self, twin, owner);
-    }
-    fn role(&self) -> Role {
-        Request::role(self)
-    }
-}
-
-/// Facts that nothing sums up.
-macro_rules! paired {
-    ($($name:ident)*) => {$(
-        impl Paired for $name {
-            const WITHIN: UnixMs = $name::PAIRS_WITHIN;
-
-            fn pair_group(&self, owner: Option<Key>) -> Option<Key> {
-                $name::pair_group(self, owner)
-            }
-            fn is_keyless(&self) -> bool {
-                $name::is_keyless(self)
-            }
-            fn lane(&self) -> u8 {
-                $name::lane(self)
-            }
-            fn pairs_at(&self) -> UnixMs {
-                $name::pairs_at(self)
-            }
-            fn borrow_from(&mut self, twin: &Self, owner: Option<Key>) {
-                $name::borrow_from(self, twin, owner);
-            }
-            fn role(&self) -> Role {
-                Role::One
-            }
-        }
-    )*};
-}
-
-paired!(ToolCall Turn Incident);
-
 /// Facts of a commit: as they were, and as they are.
 pub(crate) type Settled<F> = HashMap<(TenantId, Key), (Option<Stored<F>>, Stored<F>)>;
 
 /// Where a row stands, and in which group.
-fn spot<F: Paired>(stored: &Stored<F>) -> Option<(Key, Spot)> {
+fn spot<F: Owned>(stored: &Stored<F>) -> Option<(Key, Spot)> {
     let base = stored.base();
     Some((stored.group?, Spot::new(base.pairs_at(), base.lane(), base.key())))
 }
 
 /// Lets each cluster that changed have one row that counts and knows what the others tell.
-pub(crate) fn pair<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
+pub(crate) fn pair<F: Owned>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
     enter(connection, births, settled)?;
     for (tenant, key, cluster) in clusters(connection, settled)? {
         let members = Group { connection, tenant, key, within: F::WITHIN }.members(cluster)?;
@@ -126,7 +59,7 @@ pub(crate) fn pair<F: Paired>(connection: &Connection, births: &mut Births, sett
 
 /// Leaves rows with an id out of the groups while their session holds none without: most sessions never do, and would pay for each row.
 /// With the first one all rows of the session come in.
-fn enter<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
+fn enter<F: Owned>(connection: &Connection, births: &mut Births, settled: &mut Settled<F>) -> Result<(), StoreError> {
     let owners = |is_asked: fn(&F) -> bool| -> BTreeSet<(TenantId, Key)> {
         let asked = settled.iter().filter(|(_, (_, after))| after.group.is_some() && is_asked(after.base()));
         asked.filter_map(|((tenant, _), (_, after))| Some((*tenant, after.owner?))).collect()
@@ -173,7 +106,7 @@ fn enter<F: Paired>(connection: &Connection, births: &mut Births, settled: &mut 
 type Moves = (Vec<Spot>, Vec<Spot>);
 
 /// Notes where rows stand now; returns the clusters that lost, got or hold a changed row.
-fn clusters<F: Paired>(connection: &Connection, settled: &Settled<F>) -> Result<Clusters, StoreError> {
+fn clusters<F: Owned>(connection: &Connection, settled: &Settled<F>) -> Result<Clusters, StoreError> {
     let mut changed = Clusters::new();
     let mut moves: BTreeMap<(TenantId, Key), Moves> = BTreeMap::new();
     let mut stayed = Vec::new();

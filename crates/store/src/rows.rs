@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use ducat_ledger::{
-    Attributes, Billing, Holder, Holders, Incident, Key, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role, Session,
-    ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
+    Attributes, Billing, Holder, Holders, Incident, Key, Paired, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role,
+    Session, ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
 };
 use ducat_prices::NanoUsd;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -12,14 +12,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::births::Births;
-use crate::pairs::Paired;
 use crate::{Doing, StoreError, TenantId};
 
 /// Bucket of facts that tell no time.
 pub const UNDATED: i64 = i64::MIN;
 
 /// A fact that sessions hold copies of.
-pub(crate) trait Owned: Clone + PartialEq + Serialize + DeserializeOwned {
+pub(crate) trait Owned: Paired + Clone + PartialEq + Serialize + DeserializeOwned {
     /// Its table, and its name in `shared`.
     const TABLE: &'static str;
     const LOAD: &'static str;
@@ -128,7 +127,7 @@ pub(crate) fn save<F: Owned>(connection: &Connection, tenant: TenantId, stored: 
 }
 
 /// A fact that may have twins, with its owner and group; how it counts is as it was until its cluster is looked at.
-pub(crate) fn own<F: Paired>(
+pub(crate) fn own<F: Owned>(
     connection: &Connection,
     births: &mut Births,
     tenant: TenantId,

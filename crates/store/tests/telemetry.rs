@@ -65,7 +65,7 @@ fn transcript(agent: Agent, path: &Path, read: Read) -> Vec<Fact> {
 /// What the exports of a folder tell whose names end so.
 fn telemetry(folder: &Path, ends: &[&str], read: Read) -> Vec<Fact> {
     let (memory, dimensions) = (Memory::default(), Dimensions::default());
-    let mut around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: NOW };
+    let around = Surroundings { memory: &memory, dimensions: &dimensions, now: NOW };
     let mut facts = Vec::new();
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| ends.iter().any(|end| file.to_str().unwrap().ends_with(end)));
@@ -74,9 +74,9 @@ fn telemetry(folder: &Path, ends: &[&str], read: Read) -> Vec<Fact> {
         let body = read(file.clone());
         let out: &mut dyn FnMut(Fact) = &mut |fact| facts.push(fact);
         let exported = match file.file_name().unwrap().to_str().unwrap() {
-            name if name.ends_with("logs.json") => decode_logs(&serde_json::from_slice(&body).unwrap(), &mut around, out),
-            name if name.ends_with("traces.json") => decode_traces(&serde_json::from_slice(&body).unwrap(), &mut around, out),
-            _ => decode_metrics(&serde_json::from_slice(&body).unwrap(), &mut around, out),
+            name if name.ends_with("logs.json") => decode_logs(&serde_json::from_slice(&body).unwrap(), &around, out),
+            name if name.ends_with("traces.json") => decode_traces(&serde_json::from_slice(&body).unwrap(), &around, out),
+            _ => decode_metrics(&serde_json::from_slice(&body).unwrap(), &around, out),
         };
         assert_eq!(exported, Exported { accepted: exported.accepted, ..Exported::default() }, "{}", file.display());
     }

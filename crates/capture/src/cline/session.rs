@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ducat_ledger::{Fact, Key, Outcome, UnixMs};
-use sonic_rs::{JsonValueTrait, LazyValue};
+use sonic_rs::LazyValue;
 
 use super::beside::cwd_of_session;
 use super::convention::{Counts, includes_cache};
 use super::{CLINE, SESSION};
+use crate::block::Block;
 use crate::claude_code::target;
 use crate::telling::{Telling, attribution, billing, call_id, name, outcome, reported_cost, start, timing, usage};
 use crate::transcript::{Detail, LineVerdict};
@@ -152,35 +153,6 @@ impl<'a> Session<'a> {
         let key = request.key;
         out(Fact::Request(request));
         Some(key)
-    }
-}
-
-/// A block of a message's content.
-#[derive(Debug, Default)]
-struct Block<'a> {
-    kind: Option<Cow<'a, str>>,
-    id: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
-    text_bytes: u64,
-    input: Option<LazyValue<'a>>,
-    content: Option<LazyValue<'a>>,
-    is_error: bool,
-}
-
-impl<'a> Block<'a> {
-    fn parse(item: &LazyValue<'a>) -> Self {
-        let mut block = Self::default();
-        json::for_fields(item, |field, value| match field {
-            "type" => block.kind = json::id(&value),
-            "id" | "tool_use_id" => block.id = json::id(&value),
-            "name" => block.name = json::id(&value),
-            "text" => block.text_bytes = json::text(&value).map_or(0, |text| text.len() as u64),
-            "input" => block.input = Some(value),
-            "content" => block.content = Some(value),
-            "is_error" => block.is_error = value.as_bool() == Some(true),
-            _ => {}
-        });
-        block
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use ducat_ledger::{Fact, IncidentKind, Key, Outcome, UnixMs};
 use serde::{Deserialize, Serialize};
-use sonic_rs::{JsonValueTrait, LazyValue};
+use sonic_rs::LazyValue;
 
 use super::AGENT;
+use crate::block::Block;
 use crate::claude_code::target;
 use crate::telling::{Telling, attribution, call_id, name, outcome, timing};
 use crate::transcript::{Detail, LineVerdict};
@@ -152,35 +153,6 @@ fn tell_message(id: &str, line: &Line<'_>, file: &mut FileState, telling: &Telli
     if let Some(bytes) = prompt_bytes {
         file.turn = Some(telling.turn_key(id));
         out(Fact::Turn(telling.turn(id, line.at, Some(bytes))));
-    }
-}
-
-/// A part of a message's content.
-#[derive(Debug, Default)]
-struct Block<'a> {
-    kind: Option<Cow<'a, str>>,
-    id: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
-    text_bytes: u64,
-    input: Option<LazyValue<'a>>,
-    content: Option<LazyValue<'a>>,
-    is_error: bool,
-}
-
-impl<'a> Block<'a> {
-    fn parse(item: &LazyValue<'a>) -> Self {
-        let mut block = Self::default();
-        json::for_fields(item, |field, value| match field {
-            "type" => block.kind = json::id(&value),
-            "id" | "tool_use_id" => block.id = json::id(&value),
-            "name" => block.name = json::id(&value),
-            "text" => block.text_bytes = json::text(&value).map_or(0, |text| text.len() as u64),
-            "input" => block.input = Some(value),
-            "content" => block.content = Some(value),
-            "is_error" => block.is_error = value.as_bool() == Some(true),
-            _ => {}
-        });
-        block
     }
 }
 

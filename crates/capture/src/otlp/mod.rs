@@ -25,12 +25,9 @@ pub use self::dimensions::Dimensions;
 use self::outer::{Outer, Process};
 use self::record::Record;
 use self::splits::CacheSplits;
-use crate::Workspaces;
 
-/// What decoding asks of its surroundings.
+/// What decoding asks of its surroundings. No telemetry names a working directory, so nothing of it is excluded (docs/otlp.md).
 pub struct Surroundings<'a> {
-    /// Resolves working directories. No agent's telemetry tells one yet, so nothing of it is excluded (docs/otlp.md).
-    pub workspaces: &'a mut dyn Workspaces,
     /// What earlier exports told.
     pub memory: &'a Memory,
     /// Which attributes tell user, team and labels.
@@ -89,7 +86,7 @@ impl Sender {
 }
 
 /// Events of agents and applications become facts.
-pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
+pub fn decode_logs(request: &ExportLogsServiceRequest, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_logs {
         let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
@@ -114,7 +111,7 @@ pub fn decode_logs(request: &ExportLogsServiceRequest, around: &mut Surroundings
 }
 
 /// Spans of Claude Code and of applications become facts; those of Codex and Gemini CLI repeat their logs.
-pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
+pub fn decode_traces(request: &ExportTraceServiceRequest, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_spans {
         let of_resource = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
@@ -136,11 +133,7 @@ pub fn decode_traces(request: &ExportTraceServiceRequest, around: &mut Surroundi
 }
 
 /// Token counters of Claude Code, Gemini CLI and applications become sums; Codex' repeat its logs by turn.
-pub fn decode_metrics(
-    request: &ExportMetricsServiceRequest,
-    around: &mut Surroundings<'_>,
-    out: &mut dyn FnMut(Fact),
-) -> Exported {
+pub fn decode_metrics(request: &ExportMetricsServiceRequest, around: &Surroundings<'_>, out: &mut dyn FnMut(Fact)) -> Exported {
     let mut exported = Exported::default();
     for resource in &request.resource_metrics {
         let process = Process::of(resource.resource.as_ref());

@@ -138,7 +138,6 @@ mod tests {
     use super::super::super::outer::Process;
     use super::super::super::{Dimensions, Memory};
     use super::*;
-    use crate::AsTold;
 
     fn attribute(key: &str, text: &str) -> KeyValue {
         let value = Some(AnyValue { value: Some(Any::StringValue(text.to_owned())) });
@@ -158,7 +157,7 @@ mod tests {
         let sum = Sum { data_points: data_points.collect(), aggregation_temporality: 2, is_monotonic: true };
         let metric = Metric { name: TOKEN_USAGE.to_owned(), data: Some(Data::Sum(sum)), ..Metric::default() };
         let (memory, dimensions) = (Memory::default(), Dimensions::default());
-        let around = Surroundings { workspaces: &mut AsTold, memory: &memory, dimensions: &dimensions, now: 1_000 };
+        let around = Surroundings { memory: &memory, dimensions: &dimensions, now: 1_000 };
         let (process, mut ids) = (Process::of(Some(&resource)), Vec::new());
         let outer = Outer::of(&process, Some(&scope));
         let told = decode(&metric, &outer, &around, &mut |request| ids.push(request.id));

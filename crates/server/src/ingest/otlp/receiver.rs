@@ -19,7 +19,6 @@ use super::frame::{Frames, LARGEST_TOLD};
 use super::inbox::{Inbox, Unwritten};
 use super::{Encoding, Route, Signal};
 use crate::ingest::body::Refused;
-use crate::ingest::hooks::{MakeWorkspaces, Resolved};
 use crate::{ServeError, failpoint};
 
 /// Threads that decode; the sender and the ledger want the processors too.
@@ -71,7 +70,6 @@ impl Receiver {
     pub fn start(
         store: &Store,
         dimensions: Dimensions,
-        workspaces: MakeWorkspaces,
         forwarder: Option<Forwarder>,
         say: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Arc<Self>, ServeError> {
@@ -89,9 +87,8 @@ impl Receiver {
         let mut threads = Vec::new();
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         for _ in 0..DECODERS {
-            let (decoder, workspaces) = (receiver.clone(), workspaces.clone());
-            threads
-                .push(thread("ducat-otlp").spawn(move || decoder.decode(Resolved::new(workspaces))).map_err(StoreError::Thread)?);
+            let decoder = receiver.clone();
+            threads.push(thread("ducat-otlp").spawn(move || decoder.decode()).map_err(StoreError::Thread)?);
         }
         let (applier, store) = (receiver.clone(), store.clone());
         threads.push(thread("ducat-otlp-inbox").spawn(move || applier.inbox.apply(&store, &*say)).map_err(StoreError::Thread)?);
@@ -127,7 +124,7 @@ impl Receiver {
     }
 
     /// Decodes until the receiver is closed.
-    fn decode(&self, mut resolved: Resolved) {
+    fn decode(&self) {
         loop {
             let mut export = {
                 let mut queue = self.queue();
@@ -142,7 +139,7 @@ impl Receiver {
                 }
             };
             let (sent, room) = (export.body.len(), export.room.take());
-            let taken = self.take(&mut resolved, &export);
+            let taken = self.take(&export);
             drop(room);
             match &taken {
                 Ok(exported) => self.counts.took(export.route, sent, exported.accepted, exported.rejected),
@@ -154,19 +151,19 @@ impl Receiver {
         }
     }
 
-    fn take(&self, resolved: &mut Resolved, export: &Export) -> Result<Exported, Refused> {
+    fn take(&self, export: &Export) -> Result<Exported, Refused> {
         let route = export.route;
         let encoding = Encoding::of(&export.headers);
         let body = unpack(route, &export.headers, export.body.clone())?;
         let mut frames = Frames::new(export.tenant);
         let now = Timestamp::now().as_millisecond();
         let memory = self.memories.lock().unwrap_or_else(PoisonError::into_inner).entry(export.tenant).or_default().clone();
-        let mut around = Surroundings { workspaces: resolved.current(), memory: &memory, dimensions: &self.dimensions, now };
+        let around = Surroundings { memory: &memory, dimensions: &self.dimensions, now };
         let out: &mut dyn FnMut(Fact) = &mut |fact| frames.tell(fact);
         let exported = match route.signal {
-            Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &mut around, out),
-            Signal::Metrics => decode_metrics(&parse(route.signal, encoding, &body)?, &mut around, out),
-            Signal::Traces => decode_traces(&parse(route.signal, encoding, &body)?, &mut around, out),
+            Signal::Logs => decode_logs(&parse(route.signal, encoding, &body)?, &around, out),
+            Signal::Metrics => decode_metrics(&parse(route.signal, encoding, &body)?, &around, out),
+            Signal::Traces => decode_traces(&parse(route.signal, encoding, &body)?, &around, out),
         };
         let unwritten = |cause| Refused(StatusCode::SERVICE_UNAVAILABLE, format!("the export cannot be written: {cause}"));
         let frames = frames.finish().map_err(unwritten)?.ok_or_else(|| {
