@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, StoreError, attributes};
+use crate::{Doing, StoreError, attributes, session_sums};
 
-const MIGRATIONS: [&str; 10] = ["
+const MIGRATIONS: [&str; 11] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -237,10 +237,22 @@ INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FR
     json_extract(fact, '$.input_tokens'), json_extract(fact, '$.output_tokens'), json_extract(fact, '$.cache_read_tokens'),
     json_extract(fact, '$.cache_write_tokens'), json_extract(fact, '$.cache_write_5m_tokens'), json_extract(fact, '$.cache_write_1h_tokens'),
     json_extract(fact, '$.web_search_requests')) IS NOT NULL;
+", "
+-- What a session owns, in a row: times of the session (ms since 1970; none untold), `sums` a JSON array of the columns of the sums of requests, then turns,
+-- tool calls, failed ones, incidents and API errors; `names` a line each of kind, name as JSON and how many facts have it; `searched` what a search looks in,
+-- in lower case. Absent names are ''. The list of sessions reads every row, so they are short.
+CREATE TABLE session_sums (
+    tenant INTEGER NOT NULL, session BLOB NOT NULL, last_at INTEGER, started_at INTEGER, ended_at INTEGER,
+    sums TEXT NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, names TEXT NOT NULL, searched TEXT NOT NULL,
+    PRIMARY KEY (tenant, session)) WITHOUT ROWID;
+CREATE INDEX sessions_by_id ON sessions (tenant, id);
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
 const SUMMED_BY_ATTRIBUTES: i64 = 7;
+
+/// The version from which what sessions own is summed by session.
+const SUMMED_BY_SESSION: i64 = 11;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -250,6 +262,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute_batch(sql).doing("migrating")?;
         if version == SUMMED_BY_ATTRIBUTES {
             attributes::sum_by(&transaction)?;
+        }
+        if version == SUMMED_BY_SESSION {
+            session_sums::fill(&transaction)?;
         }
         transaction.pragma_update(None, "user_version", version).doing("migrating")?;
         transaction.commit().doing("migrating")?;
