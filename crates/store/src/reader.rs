@@ -188,7 +188,7 @@ impl Reader {
         if found.is_empty() {
             // What begins with it is in the index between it and it with the last of all characters.
             found = find(
-                "SELECT fact FROM sessions INDEXED BY sessions_by_id WHERE tenant = ?1 AND id >= ?2 AND id < ?2 || char(1114111) LIMIT 2",
+                "SELECT fact FROM sessions INDEXED BY sessions_by_id WHERE tenant = ?1 AND id >= ?2 AND id < ?2 || char(1114111, 1114111) LIMIT 2",
             )?;
         }
         let [fact] = found.as_slice() else { return Ok(None) };
