@@ -350,6 +350,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stored_before_sessions_had_sums_is_summed() {
+        use ducat_ledger::{Holder, Holders, Outcome, Session, ToolCall};
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..10] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 10).unwrap();
+        let key = Key::of(KeySpace::Session, "a", "s");
+        let mut session = Session::new(key, "a", "s");
+        session.last_at = Told::by(1, 1_790_000_000_000);
+        let fact = serde_json::to_string(&session).unwrap();
+        let sql = "INSERT INTO sessions VALUES (1, ?1, 's', 'a', 1790000000000, ?2)";
+        connection.execute(sql, rusqlite::params![key.0, fact]).unwrap();
+        let held = Holders::one(Holder { session: key, live: false, project: Some("/p".to_owned()), branch: None });
+        for (id, role) in [("one", 1), ("other", 1), ("a twin", 0)] {
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
+            (request.output_tokens, request.holders) = (Told::by(1, 3), held.clone());
+            let fact = serde_json::to_string(&request).unwrap();
+            let sql =
+                "INSERT INTO requests (tenant, key, owner, model, cost_nano, fact, role) VALUES (1, ?1, ?2, 'm', 7, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![request.key.0, key.0, fact, role]).unwrap();
+            let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, "a", id), "a", id);
+            (call.outcome, call.holders) = (Told::by(1, Outcome::Error), held.clone());
+            let fact = serde_json::to_string(&call).unwrap();
+            let sql = "INSERT INTO tool_calls (tenant, key, owner, fact, role) VALUES (1, ?1, ?2, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![call.key.0, key.0, fact, role]).unwrap();
+        }
+        migrate(&mut connection).unwrap();
+        let reader = crate::Reader { connection };
+        let page = reader.sessions(crate::TenantId::LOCAL, &ducat_report::SessionsQuery::default()).unwrap();
+        assert_eq!((page.rows.len(), page.rows[0].project.as_deref()), (1, Some("/p")));
+        let sums = page.rows[0].sums;
+        assert_eq!((sums.requests.requests, sums.requests.cost_nano, sums.failed_tool_calls), (2, 14, 2));
+        // Roll-ups of those rows were never written here; the sums by session are right.
+        let wrong = reader.check_rollups(crate::TenantId::LOCAL).unwrap();
+        assert!(wrong.iter().all(|row| !row.row.starts_with("session ")), "{wrong:?}");
+    }
+
+    #[test]
     fn what_was_stored_before_roles_counts_as_before() {
         let mut connection = Connection::open_in_memory().unwrap();
         for sql in &MIGRATIONS[..5] {
