@@ -1,16 +1,14 @@
-//! Sessions: the list, and one with all that it owns.
-
-use std::collections::HashMap;
+//! The list of sessions.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use ducat_ledger::{Billing, Incident, Key, Outcome, Session, Told, ToolCall, Turn, UnixMs};
+use ducat_ledger::{Billing, Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::figures::csv_field;
 use ducat_report::{SessionFormat, SessionsQuery};
-use ducat_store::{PricedRequest, SessionDetail, SessionPage, SessionSummary, SessionSums, StoreError, TenantId};
+use ducat_store::{Reader, SessionPage, SessionSummary, SessionSums, StoreError, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -32,7 +30,11 @@ pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(St
         Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
     };
     if query.format == SessionFormat::Csv {
-        return csv(app, query).await;
+        // Opened before the answer begins, so that what fails is no empty file.
+        return match off_the_runtime(move || app.store.reader()).await {
+            Ok(reader) => csv(reader, query).await,
+            Err(cause) => failed(&cause),
+        };
     }
     let listed = off_the_runtime(move || {
         let page = app.store.reader()?.sessions(TenantId::LOCAL, &query)?;
@@ -41,20 +43,7 @@ pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(St
     json(listed.await)
 }
 
-/// A session with all that it owns; the id may be cut short while it is the only one to begin so.
-pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> Response {
-    let asked = id.clone();
-    let found = off_the_runtime(move || {
-        let found = app.store.reader()?.session(TenantId::LOCAL, &asked)?;
-        Ok(found.map(|found| serde_json::to_vec(&session_document(&found))).transpose()?)
-    });
-    match found.await.transpose() {
-        Some(found) => json(found),
-        None => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {id:?}")),
-    }
-}
-
-fn json(made: Result<Vec<u8>, StoreError>) -> Response {
+pub(crate) fn json(made: Result<Vec<u8>, StoreError>) -> Response {
     match made {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(cause) => failed(&cause),
@@ -62,12 +51,7 @@ fn json(made: Result<Vec<u8>, StoreError>) -> Response {
 }
 
 /// Every row, sent as it is read: a reader that falls behind holds back the reading, one that is gone ends it.
-async fn csv(app: App, query: SessionsQuery) -> Response {
-    // Opened before the answer begins, so that what fails is no empty file.
-    let reader = match off_the_runtime(move || app.store.reader()).await {
-        Ok(reader) => reader,
-        Err(cause) => return failed(&cause),
-    };
+async fn csv(reader: Reader, query: SessionsQuery) -> Response {
     let (chunks, sent) = mpsc::channel::<Result<Bytes, StoreError>>(CHUNKS_WAITING);
     tokio::task::spawn_blocking(move || {
         let mut text = CSV_HEAD.to_owned();
@@ -203,7 +187,7 @@ impl<'s> SessionRow<'s> {
 
 /// What a session itself was told of.
 #[derive(Serialize)]
-struct About<'s> {
+pub(crate) struct About<'s> {
     session: &'s str,
     agent: &'s str,
     cwd: Option<&'s str>,
@@ -216,7 +200,7 @@ struct About<'s> {
 }
 
 impl<'s> About<'s> {
-    fn of(session: &'s Session) -> Self {
+    pub fn of(session: &'s Session) -> Self {
         Self {
             session: &session.id,
             agent: &session.agent,
@@ -264,212 +248,99 @@ impl Sums {
 }
 
 #[derive(Serialize)]
-struct Cost {
+pub(crate) struct Cost {
     cost_usd: Option<f64>,
     cost_nano_usd: Option<NanoUsd>,
 }
 
 impl Cost {
-    fn of(cost: Option<NanoUsd>) -> Self {
+    pub fn of(cost: Option<NanoUsd>) -> Self {
         Self { cost_usd: cost.map(NanoUsd::as_usd), cost_nano_usd: cost }
     }
 }
 
 /// What the client itself said the session cost, since it was started or resumed.
-fn reported(session: &Session) -> Option<f64> {
+pub(crate) fn reported(session: &Session) -> Option<f64> {
     session.reported_cost_nano.get().map(|nano| NanoUsd(*nano).as_usd())
 }
 
-fn time(at: &Told<UnixMs>) -> Option<String> {
+pub(crate) fn time(at: &Told<UnixMs>) -> Option<String> {
     at.get().copied().and_then(rfc3339)
 }
 
-fn text(told: &Told<String>) -> Option<&str> {
+pub(crate) fn text(told: &Told<String>) -> Option<&str> {
     told.get().map(String::as_str)
 }
 
-fn number(told: &Told<u64>) -> Option<u64> {
-    told.get().copied()
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-/// One session and all that it owns, as the API tells it. Not by way of `Value`: a session may have ten thousand requests.
-pub fn session_document(found: &SessionDetail) -> impl Serialize + use<'_> {
-    let session = &found.session;
-    let ids: HashMap<Key, &str> = found.requests.iter().map(|(request, ..)| (request.key, request.id.as_str())).collect();
-    SessionDocument {
-        schema_version: 1,
-        about: About::of(session),
-        reported_cost_usd: reported(session),
-        reported_tokens: ReportedTokens::of(session),
-        turns: found.turns.iter().map(TurnRow::of).collect(),
-        requests: found.requests.iter().map(RequestRow::of).collect(),
-        tool_calls: found.tool_calls.iter().map(|call| ToolCallRow::of(call, &ids)).collect(),
-        incidents: found.incidents.iter().map(IncidentRow::of).collect(),
+    use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, Request};
+    use ducat_prices::PriceTable;
+    use ducat_store::{Durability, Lane, Store, StoreOptions, Write};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    /// A store with sessions of the names, each with a request of a known cost.
+    fn store(folder: &std::path::Path, names: &[String]) -> Store {
+        let pricer = Arc::new(PriceTable::embedded());
+        let clock = || 1_790_000_000_000;
+        let options =
+            StoreOptions { path: folder.join("ledger.db"), durability: Durability::Process, pricer, clock, listener: None };
+        let store = Store::open(options).unwrap();
+        let facts = names.iter().flat_map(|name| {
+            let mut session = Session::new(Key::of(KeySpace::Session, "a", name), "a", name);
+            (session.last_at, session.cwd) = (Told::by(1, clock()), Told::by(1, name.clone()));
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", name), "a", name);
+            request.holders =
+                Holders::one(Holder { session: session.key, live: false, project: Some(name.clone()), branch: None });
+            (request.model, request.output_tokens) = (Told::by(1, "claude-opus-4-5".to_owned()), Told::by(1, 1_000));
+            [Fact::Session(session), Fact::Request(request)]
+        });
+        let (facts, cursors) = (facts.collect(), Vec::new());
+        store.write(Write { lane: Lane::Live, tenant: TenantId::LOCAL, facts, event: None, cursors }).unwrap();
+        store
     }
-}
 
-#[derive(Serialize)]
-struct SessionDocument<'s> {
-    schema_version: u8,
-    #[serde(flatten)]
-    about: About<'s>,
-    reported_cost_usd: Option<f64>,
-    reported_tokens: Option<ReportedTokens>,
-    turns: Vec<TurnRow>,
-    requests: Vec<RequestRow<'s>>,
-    tool_calls: Vec<ToolCallRow<'s>>,
-    incidents: Vec<IncidentRow<'s>>,
-}
-
-/// Sums that the client told, where it tells no requests.
-#[derive(Serialize)]
-struct ReportedTokens {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_tokens: Option<u64>,
-}
-
-impl ReportedTokens {
-    fn of(session: &Session) -> Option<Self> {
-        let told = [&session.reported_input_tokens, &session.reported_output_tokens, &session.reported_cache_read_tokens];
-        let [input_tokens, output_tokens, cache_read_tokens] = told.map(number);
-        told.iter().any(|told| told.is_told()).then_some(Self { input_tokens, output_tokens, cache_read_tokens })
+    #[tokio::test]
+    async fn a_csv_has_every_row_and_no_formula() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut names: Vec<String> = (0..3_000).map(|number| format!("/work/{number:04}")).collect();
+        names.push("=HYPERLINK(\"http://evil\"),x".to_owned());
+        let store = store(folder.path(), &names);
+        let query = SessionsQuery { limit: 1, offset: 7, ..SessionsQuery::default() };
+        let response = csv(store.reader().unwrap(), query.clone()).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/csv; charset=utf-8");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.len() > 3 * CHUNK, "several chunks");
+        assert!(text.starts_with(CSV_HEAD) && text.lines().count() == names.len() + 1);
+        assert!(text.contains("\"'=HYPERLINK(\"\"http://evil\"\"),x\",a,"), "{text}");
+        let columns = CSV_HEAD.split(',').count();
+        let plain = text.lines().skip(1).filter(|line| !line.contains('"'));
+        assert!(plain.clone().all(|line| line.split(',').count() == columns && line.ends_with(",0.025000000,")), "{text}");
+        // Who goes away ends the reading, and nothing waits for it.
+        drop(csv(store.reader().unwrap(), query).await);
     }
-}
 
-#[derive(Serialize)]
-struct TurnRow {
-    turn: Key,
-    started_at: Option<String>,
-    ended_at: Option<String>,
-    prompt_bytes: Option<u64>,
-}
-
-impl TurnRow {
-    fn of(turn: &Turn) -> Self {
-        let (started_at, ended_at) = (time(&turn.started_at), time(&turn.ended_at));
-        Self { turn: turn.key, started_at, ended_at, prompt_bytes: number(&turn.prompt_bytes) }
-    }
-}
-
-#[derive(Serialize)]
-struct RequestRow<'s> {
-    request: &'s str,
-    model: &'s str,
-    turn: Option<Key>,
-    subagent: Option<&'s str>,
-    subagent_type: Option<&'s str>,
-    skill: Option<&'s str>,
-    mcp_server: Option<&'s str>,
-    query_source: Option<&'s str>,
-    effort: Option<&'s str>,
-    speed: Option<&'s str>,
-    started_at: Option<String>,
-    duration_ms: Option<u64>,
-    all_attempts_ms: Option<u64>,
-    ttft_ms: Option<u64>,
-    attempts: Option<u64>,
-    unconfirmed: bool,
-    is_sum: bool,
-    estimated: bool,
-    witnesses: Vec<&'static str>,
-    stop_reason: Option<&'s str>,
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_tokens: u64,
-    cache_write_5m_tokens: u64,
-    cache_write_1h_tokens: u64,
-    #[serde(flatten)]
-    cost: Cost,
-}
-
-impl<'s> RequestRow<'s> {
-    fn of((request, model, cost): &'s PricedRequest) -> Self {
-        let usage = request.usage();
-        Self {
-            request: &request.id,
-            model,
-            turn: request.turn.get().copied(),
-            subagent: text(&request.subagent),
-            subagent_type: text(&request.subagent_type),
-            skill: text(&request.skill),
-            mcp_server: text(&request.mcp_server),
-            query_source: text(&request.query_source),
-            effort: text(&request.effort),
-            speed: text(&request.speed),
-            started_at: time(&request.started_at),
-            duration_ms: number(&request.duration_ms),
-            all_attempts_ms: number(&request.all_attempts_ms),
-            ttft_ms: number(&request.ttft_ms),
-            attempts: number(&request.attempts),
-            unconfirmed: request.is_unconfirmed(),
-            is_sum: request.is_sum.or_default(),
-            estimated: request.is_estimated(),
-            witnesses: request.witnesses.names(),
-            stop_reason: text(&request.stop_reason),
-            input_tokens: usage.input,
-            output_tokens: usage.output,
-            cache_read_tokens: usage.cache_read,
-            cache_write_5m_tokens: usage.cache_write_5m.saturating_add(usage.cache_write_unsplit),
-            cache_write_1h_tokens: usage.cache_write_1h,
-            cost: Cost::of(*cost),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ToolCallRow<'s> {
-    tool_call: &'s str,
-    name: Option<&'s str>,
-    mcp_server: Option<&'s str>,
-    target: Option<&'s str>,
-    turn: Option<Key>,
-    /// The request whose answer asked for it, where the session owns it.
-    request: Option<&'s str>,
-    subagent: Option<&'s str>,
-    outcome: Option<Outcome>,
-    error_kind: Option<&'s str>,
-    started_at: Option<String>,
-    duration_ms: Option<u64>,
-    unconfirmed: bool,
-    witnesses: Vec<&'static str>,
-    input_bytes: Option<u64>,
-    result_bytes: Option<u64>,
-}
-
-impl<'s> ToolCallRow<'s> {
-    fn of(call: &'s ToolCall, requests: &HashMap<Key, &'s str>) -> Self {
-        Self {
-            tool_call: &call.id,
-            name: text(&call.name),
-            mcp_server: call.mcp_server(),
-            target: text(&call.target),
-            turn: call.turn.get().copied(),
-            request: call.request.get().and_then(|request| requests.get(request).copied()),
-            subagent: text(&call.subagent),
-            outcome: call.outcome.get().copied(),
-            error_kind: text(&call.error_kind),
-            started_at: time(&call.started_at),
-            duration_ms: call.duration_ms(),
-            unconfirmed: call.is_unconfirmed(),
-            witnesses: call.witnesses.names(),
-            input_bytes: number(&call.input_bytes),
-            result_bytes: number(&call.result_bytes),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct IncidentRow<'s> {
-    kind: Option<ducat_ledger::IncidentKind>,
-    at: Option<String>,
-    value: Option<i64>,
-    detail: Option<&'s str>,
-}
-
-impl<'s> IncidentRow<'s> {
-    fn of(incident: &'s Incident) -> Self {
-        let value = incident.value.get().copied();
-        Self { kind: incident.kind.get().copied(), at: time(&incident.at), value, detail: text(&incident.detail) }
+    #[test]
+    fn a_page_is_told_as_described() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path(), &["/work/one".to_owned()]);
+        let page = store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap();
+        let told = serde_json::to_value(sessions_document(&page)).unwrap();
+        let description: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();
+        let described = |name: &str| {
+            let properties = description["components"]["schemas"][name]["properties"].as_object().unwrap();
+            properties.keys().cloned().collect::<std::collections::BTreeSet<_>>()
+        };
+        let has =
+            |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(has(&told["rows"][0]), described("Session"));
+        assert_eq!(has(&told["totals"]), described("SessionTotals"));
+        assert_eq!((&told["total"], &told["totals"]["cost_nano_usd"]), (&1.into(), &told["rows"][0]["cost_nano_usd"]));
+        assert_eq!(told["rows"][0]["models"], serde_json::json!(["claude-opus-4-5"]));
     }
 }
