@@ -14,6 +14,7 @@ mod groups;
 mod query;
 mod reconcile;
 mod report;
+mod sessions_query;
 mod settings;
 mod totals;
 
@@ -27,6 +28,7 @@ pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
     ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
-pub use report::{Report, RequestRow};
+pub use report::{Report, RequestRow, is_project};
+pub use sessions_query::{Filters, SessionFormat, SessionSort, SessionsQuery};
 pub use settings::Settings;
 pub use totals::Totals;
