@@ -5,6 +5,8 @@
 pub enum Grouping {
     #[default]
     Daily,
+    Hourly,
+    QuarterHourly,
     Weekly,
     Monthly,
     Session,
@@ -41,8 +43,10 @@ pub(crate) const TAG: &str = "tag:";
 pub(crate) const LABEL: &str = "label:";
 
 impl Grouping {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Daily,
+        Self::Hourly,
+        Self::QuarterHourly,
         Self::Weekly,
         Self::Monthly,
         Self::Session,
@@ -70,6 +74,8 @@ impl Grouping {
     pub fn name(self) -> &'static str {
         match self {
             Self::Daily => "daily",
+            Self::Hourly => "hourly",
+            Self::QuarterHourly => "quarter_hourly",
             Self::Weekly => "weekly",
             Self::Monthly => "monthly",
             Self::Session => "session",
@@ -94,10 +100,12 @@ impl Grouping {
         }
     }
 
-    /// The key that names a row: `date`, `week`, `month`, `session`, ….
+    /// The key that names a row: `date`, `hour`, `week`, `month`, `session`, ….
     pub fn row_key(self) -> &'static str {
         match self {
             Self::Daily => "date",
+            Self::Hourly => "hour",
+            Self::QuarterHourly => "quarter_hour",
             Self::Weekly => "week",
             Self::Monthly => "month",
             Self::Blocks => "block_start",
@@ -111,7 +119,7 @@ impl Grouping {
     }
 
     pub fn is_calendar(self) -> bool {
-        matches!(self, Self::Daily | Self::Weekly | Self::Monthly)
+        matches!(self, Self::Daily | Self::Hourly | Self::QuarterHourly | Self::Weekly | Self::Monthly)
     }
 
     /// It is of [`ducat_ledger::Attributes`].

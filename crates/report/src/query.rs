@@ -10,7 +10,7 @@ use crate::settings::AskedCurrency;
 use crate::{AskedPeriod, Currency, Filters, Grouping, Groups, Period, Settings};
 
 const DAY_MS: i64 = 86_400_000;
-const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
+const WANTED_GROUPING: &str = "grouping: daily, hourly, quarter_hourly, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
 
 const WANTED_BREAKDOWN: &str = "breakdown: project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort; or true for model, or false";
 

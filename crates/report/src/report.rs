@@ -6,6 +6,7 @@ use ducat_ledger::{Attributes, Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::blocks::{BLOCK_MINUTES, Points};
+use crate::calendar::LocalTime;
 use crate::period::is_within;
 use crate::{Calendar, Document, Grouping, Names, ReportQuery, Row, Totals};
 
@@ -84,8 +85,11 @@ pub struct Report {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum RowKey {
-    /// The first day of the day, week or month; none for requests that tell no time.
-    Day(Option<Date>),
+    /// The first day of the day, week or month.
+    Day(Date),
+    /// The beginning of the hour or quarter-hour.
+    Time(LocalTime),
+    /// No name: what tells no time, or is attributed to none.
     Named(Option<String>),
     Session {
         agent: String,
@@ -136,7 +140,7 @@ impl Report {
 
     /// Whether rows must tell [`RequestRow::attributes`].
     pub fn wants_attributes(&self) -> bool {
-        self.query.by.is_attribute()
+        self.query.by.is_attribute() || self.query.breakdown.is_some_and(Grouping::is_attribute)
     }
 
     /// Adds a row if the query asks for it.
@@ -150,14 +154,11 @@ impl Report {
         if !self.query.filters.matches(&row.names(group)) {
             return;
         }
-        let date = row.started_at.map(|at| self.calendar.date(at));
         if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
         let key = match self.query.by {
-            Grouping::Daily => RowKey::Day(date),
-            Grouping::Weekly => RowKey::Day(date.map(Calendar::week)),
-            Grouping::Monthly => RowKey::Day(date.map(Calendar::month)),
+            by if by.is_calendar() => row.started_at.map_or(RowKey::Named(None), |at| self.time_key(by, at)),
             Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
@@ -168,6 +169,17 @@ impl Report {
         };
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
+    }
+
+    fn time_key(&self, by: Grouping, at: UnixMs) -> RowKey {
+        let date = || self.calendar.date(at);
+        match by {
+            Grouping::Hourly => RowKey::Time(self.calendar.hour(at)),
+            Grouping::QuarterHourly => RowKey::Time(self.calendar.quarter_hour(at)),
+            Grouping::Weekly => RowKey::Day(Calendar::week(date())),
+            Grouping::Monthly => RowKey::Day(Calendar::month(date())),
+            _ => RowKey::Day(date()),
+        }
     }
 
     fn look_up(&mut self, project: Option<&str>) {
@@ -185,7 +197,7 @@ impl Report {
         found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
     }
 
-    /// The finished report: days in order, sessions by their first request, all else by cost.
+    /// The finished report: hours and days in order, sessions by their first request, all else by cost.
     pub fn finish(self) -> Document {
         let by = self.query.by;
         if by == Grouping::Blocks {
@@ -256,19 +268,20 @@ fn named(name: Option<&str>) -> RowKey {
 }
 
 /// Undated and unattributed rows come last.
-fn order_of(key: &RowKey) -> (bool, Option<Date>, &str, &str) {
+fn order_of(key: &RowKey) -> (bool, Option<Date>, Option<LocalTime>, &str, &str) {
     match key {
-        RowKey::Day(date) => (date.is_none(), *date, "", ""),
-        RowKey::Named(name) => (name.is_none(), None, name.as_deref().unwrap_or(""), ""),
-        RowKey::Session { agent, session } => (false, None, session, agent),
+        RowKey::Day(date) => (false, Some(*date), None, "", ""),
+        RowKey::Time(time) => (false, None, Some(*time), "", ""),
+        RowKey::Named(name) => (name.is_none(), None, None, name.as_deref().unwrap_or(""), ""),
+        RowKey::Session { agent, session } => (false, None, None, session, agent),
     }
 }
 
 fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
     let (name, agent) = match key {
-        RowKey::Day(None) => (None, None),
-        RowKey::Day(Some(date)) if by == Grouping::Monthly => (Some(date.strftime("%Y-%m").to_string()), None),
-        RowKey::Day(Some(date)) => (Some(date.to_string()), None),
+        RowKey::Day(date) if by == Grouping::Monthly => (Some(date.strftime("%Y-%m").to_string()), None),
+        RowKey::Day(date) => (Some(date.to_string()), None),
+        RowKey::Time(time) => (Some(time.name()), None),
         RowKey::Named(name) => (name, None),
         RowKey::Session { agent, session } => (Some(session), Some(agent)),
     };
