@@ -25,7 +25,8 @@ pub use document::{Document, Row};
 pub use groups::{Group, Groups};
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
-    ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
+    ClaimSums, Coverage, CoverageQuery, Covered, Disagreement, Dispute, DisputeSums, Disputed, DisputedSession, Field,
+    FieldClaims, Fields, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
 pub use report::{Report, RequestRow};
 pub use settings::Settings;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
+use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup, WitnessRollup};
 use rusqlite::Row;
 
+use crate::coverage;
 use crate::rows::{self, Stored};
 use crate::{Doing, Reader, StoreError, TenantId};
 
@@ -28,9 +29,13 @@ impl Reader {
             let known = recomputed.entry(row).or_insert_with(|| vec![0; sums.len()]);
             known.iter_mut().zip(sums).for_each(|(known, sum)| *known = known.saturating_add(sum));
         };
-        self.each("SELECT fact, owner, role, model, cost_nano, billing FROM requests WHERE tenant = ?1", tenant, |row| {
+        self.each("SELECT fact, owner, role, model, cost_nano, billing, disputed_fields, difference_nano, is_difference_unknown FROM requests WHERE tenant = ?1", tenant, |row| {
             let stored = stored::<Request>(row)?;
             let priced = rows::priced_at(row, 3).doing("reading requests")?;
+            let disputed = coverage::disputed_at(row, 6).doing("reading requests")?;
+            if let Some((key, sums)) = coverage::rollup_of(&stored, priced.cost, disputed) {
+                add(witnesses_row(key.bucket, &key.agent, key.witnesses.0, key.is_disputed), sums.columns().to_vec());
+            }
             let Some((key, sums)) = rows::request_rollup(&stored, &priced) else { return Ok(()) };
             let billing = key.billing.map(|billing| billing.name().to_owned());
             let names = [Some(key.agent), Some(key.model), key.project, key.branch, key.user, key.team, key.host, billing];
@@ -69,6 +74,16 @@ impl Reader {
                 Ok(())
             })?;
         }
+        self.each("SELECT * FROM rollup_witnesses WHERE tenant = ?1", tenant, |row| {
+            let read = || {
+                let name = witnesses_row(row.get(1)?, &row.get::<_, String>(2)?, row.get(3)?, row.get(4)?);
+                let sums = (5..5 + WitnessRollup::COLUMNS).map(|place| row.get(place)).collect::<Result<Vec<i64>, _>>()?;
+                Ok((name, sums))
+            };
+            let (name, sums) = read().doing("reading roll-ups")?;
+            kept.insert(name, sums);
+            Ok(())
+        })?;
         let names: std::collections::BTreeSet<&String> = recomputed.keys().chain(kept.keys()).collect();
         let mismatch = |row: &&String| {
             let (stored, recomputed) = (kept.get(*row), recomputed.get(*row));
@@ -94,6 +109,10 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+fn witnesses_row(bucket: i64, agent: &str, witnesses: u8, is_disputed: bool) -> String {
+    format!("witnesses {bucket} {agent:?} {witnesses} {is_disputed}")
 }
 
 fn shown(attributes: Attributes<&str>) -> String {

@@ -11,6 +11,7 @@ mod births;
 mod check;
 mod clusters;
 mod counters;
+mod coverage;
 mod folder;
 mod heard;
 mod keys;

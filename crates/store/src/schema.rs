@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, StoreError, attributes};
+use crate::{Doing, Pricer, StoreError, attributes, coverage};
 
-const MIGRATIONS: [&str; 10] = ["
+const MIGRATIONS: [&str; 11] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -237,19 +237,40 @@ INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FR
     json_extract(fact, '$.input_tokens'), json_extract(fact, '$.output_tokens'), json_extract(fact, '$.cache_read_tokens'),
     json_extract(fact, '$.cache_write_tokens'), json_extract(fact, '$.cache_write_5m_tokens'), json_extract(fact, '$.cache_write_1h_tokens'),
     json_extract(fact, '$.web_search_requests')) IS NOT NULL;
+", "
+-- Which fields of a request somebody claims otherwise than is believed (a bit each; none where all agree), what that would cost more or
+-- less, without signs, and whether some of it is unknown; as of when the request was last written.
+ALTER TABLE requests ADD COLUMN disputed_fields INTEGER;
+ALTER TABLE requests ADD COLUMN difference_nano INTEGER;
+ALTER TABLE requests ADD COLUMN is_difference_unknown INTEGER;
+-- All that a list of disputed sessions reads.
+CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano,
+    is_difference_unknown) WHERE disputed_fields IS NOT NULL;
+
+-- Requests by who told of them: `witnesses` is a set, a bit each.
+CREATE TABLE rollup_witnesses (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, witnesses INTEGER NOT NULL, is_disputed INTEGER NOT NULL,
+    requests INTEGER NOT NULL, sums INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL,
+    difference_nano INTEGER NOT NULL, unknown_differences INTEGER NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, witnesses, is_disputed)) WITHOUT ROWID;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
 const SUMMED_BY_ATTRIBUTES: i64 = 7;
+/// And by who told of them.
+const SUMMED_BY_WITNESSES: i64 = 11;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
-pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &mut Connection, pricer: &dyn Pricer) -> Result<(), StoreError> {
     let found = check(connection)?;
     for (version, sql) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
         let transaction = connection.transaction().doing("migrating")?;
         transaction.execute_batch(sql).doing("migrating")?;
         if version == SUMMED_BY_ATTRIBUTES {
             attributes::sum_by(&transaction)?;
+        }
+        if version == SUMMED_BY_WITNESSES {
+            coverage::fill(&transaction, pricer)?;
         }
         transaction.pragma_update(None, "user_version", version).doing("migrating")?;
         transaction.commit().doing("migrating")?;
@@ -293,9 +314,40 @@ pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError
 
 #[cfg(test)]
 mod tests {
-    use ducat_ledger::{Key, KeySpace, Request, Told};
+    use ducat_ledger::{Key, KeySpace, Request, Told, Witnesses};
 
     use super::*;
+
+    #[test]
+    fn who_told_of_requests_is_summed_and_disputes_are_found_in_an_older_ledger() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..SUMMED_BY_WITNESSES as usize - 1] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", SUMMED_BY_WITNESSES - 1).unwrap();
+        for (id, outputs, role) in
+            [("agreed", [7, 7], 1), ("disputed", [3, 7], 1), ("a twin", [3, 7], 0), ("a sum", [7, 7], 2), ("covered", [3, 7], 3)]
+        {
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
+            request.witnesses = Witnesses(0b11);
+            request.model = Told::by(3, "claude-opus-4-8".to_owned());
+            for (rank, output) in [3, 6].into_iter().zip(outputs) {
+                request.output_tokens.join_each(&Told::by(rank, output));
+            }
+            let fact = serde_json::to_string(&request).unwrap();
+            let sql = "INSERT INTO requests (tenant, key, model, cost_nano, fact, role) VALUES (1, ?1, 'm', 175000, ?2, ?3)";
+            connection.execute(sql, rusqlite::params![request.key.0, fact, role]).unwrap();
+        }
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        let sql = "SELECT group_concat(is_disputed || ' ' || requests || ' ' || sums || ' ' || cost_nano || ' ' || difference_nano, ', ')
+                   FROM rollup_witnesses WHERE witnesses = 3";
+        let rows: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        // 4 output tokens of 25 USD a million.
+        assert_eq!(rows, "0 1 1 350000 0, 1 1 0 175000 100000");
+        let sql = "SELECT COUNT(*), SUM(difference_nano) FROM requests WHERE disputed_fields IS NOT NULL";
+        let found: (i64, i64) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(found, (1, 100_000));
+    }
 
     #[test]
     fn what_was_summed_without_attributes_is_summed_by_them() {
@@ -324,7 +376,7 @@ mod tests {
         store("labelled", None, Some("cost_center=7"), 1);
         store("both", Some("pdf"), Some("cost_center=8"), 1);
         store("a twin", Some("pdf"), Some("cost_center=9"), 0);
-        migrate(&mut connection).unwrap();
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
         let reader = crate::Reader { connection };
         assert_eq!(reader.check_rollups(crate::TenantId::LOCAL).unwrap(), vec![]);
         let rows = reader.connection.query_row("SELECT COUNT(*), SUM(requests) FROM rollup_requests", [], |row| {
@@ -341,13 +393,13 @@ mod tests {
             connection.execute_batch(sql).unwrap();
         }
         connection.pragma_update(None, "user_version", 5).unwrap();
-        connection
-            .execute_batch(
-                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code","input_tokens":[3,2]}', NULL);
-                   INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0);"#,
-            )
-            .unwrap();
-        migrate(&mut connection).unwrap();
+        let mut request = Request::new(Key::of(KeySpace::Request, "claude-code", "r"), "claude-code", "r");
+        request.input_tokens = Told::by(3, 2);
+        let row = rusqlite::params![request.key.0, serde_json::to_string(&request).unwrap()];
+        connection.execute("INSERT INTO requests VALUES (1, ?1, NULL, 5, 'm', 7, ?2, NULL)", row).unwrap();
+        let sql = "INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0)";
+        connection.execute(sql, []).unwrap();
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
         let of = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(
             of("SELECT COUNT(*) FROM requests WHERE role = 1 AND base IS NULL AND pair_group IS NULL AND cost_nano = 7"),

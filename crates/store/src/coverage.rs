@@ -1,0 +1,232 @@
+//! Who told of requests, and which of them are disputed: kept with the facts, so that it is read without them.
+
+use std::collections::HashMap;
+
+use ducat_ledger::{Key, Request, UnixMs, WitnessRollup, WitnessRollupKey, Witnesses};
+use ducat_prices::NanoUsd;
+use ducat_report::{Coverage, CoverageQuery, Dispute, DisputeSums, Disputed, DisputedSession, Fields};
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use crate::check::stored;
+use crate::rows::{self, Stored, UNDATED, owner_copy};
+use crate::{Doing, Pricer, Reader, StoreError, TenantId};
+
+const WRITING: &str = "writing who told of requests";
+const READING: &str = "reading who told of requests";
+/// The expression is of the index, which has all that is read here.
+const DISPUTED: &str = "SELECT owner, json_extract(fact, '$.agent'), key, disputed_fields, difference_nano, is_difference_unknown
+    FROM requests INDEXED BY requests_disputed WHERE tenant = ?1 AND disputed_fields IS NOT NULL";
+const SUMMING: &str = "summing requests by who told of them";
+
+/// What of a request that counts is disputed, by today's table.
+pub(crate) fn dispute_of(stored: &Stored<Request>, pricer: &dyn Pricer) -> Option<Disputed> {
+    // What counts nowhere is in no sum and in no list.
+    WitnessRollup::of(stored.role, None)?;
+    Dispute::of(&stored.fact, &|request| pricer.price(request)).map(|dispute| dispute.sums())
+}
+
+/// From the columns `disputed_fields`, `difference_nano` and `is_difference_unknown`, which begin at `place`.
+pub(crate) fn disputed_at(row: &Row<'_>, place: usize) -> Result<Option<Disputed>, rusqlite::Error> {
+    let Some(fields) = row.get::<_, Option<u16>>(place)? else { return Ok(None) };
+    let difference = row.get::<_, Option<i64>>(place + 1)?.unwrap_or_default();
+    let is_unknown = row.get::<_, Option<bool>>(place + 2)?.unwrap_or_default();
+    Ok(Some(Disputed { fields: Fields(fields), difference: NanoUsd(difference), is_unknown }))
+}
+
+/// What a request adds to the sums by witnesses, and where.
+pub(crate) fn rollup_of(
+    stored: &Stored<Request>,
+    cost: Option<NanoUsd>,
+    disputed: Option<Disputed>,
+) -> Option<(WitnessRollupKey, WitnessRollup)> {
+    let mut sums = WitnessRollup::of(stored.role, cost)?;
+    if let Some(Disputed { difference, is_unknown, .. }) = disputed {
+        (sums.difference_nano, sums.unknown_differences) = (difference.0, i64::from(is_unknown));
+    }
+    let request = &stored.fact;
+    let key = WitnessRollupKey {
+        bucket: rows::bucket(request.started_at.get().copied()),
+        agent: request.agent.clone(),
+        witnesses: request.witnesses,
+        is_disputed: disputed.is_some(),
+    };
+    Some((key, sums))
+}
+
+/// New minus old of a commit.
+#[derive(Default)]
+pub(crate) struct CoverageChanges(HashMap<(TenantId, WitnessRollupKey), WitnessRollup>);
+
+impl CoverageChanges {
+    pub fn request(
+        &mut self,
+        tenant: TenantId,
+        before: Option<(WitnessRollupKey, WitnessRollup)>,
+        after: Option<(WitnessRollupKey, WitnessRollup)>,
+    ) {
+        if before == after {
+            return;
+        }
+        if let Some((key, sums)) = before {
+            self.0.entry((tenant, key)).or_default().subtract(&sums);
+        }
+        if let Some((key, sums)) = after {
+            self.0.entry((tenant, key)).or_default().add(&sums);
+        }
+    }
+
+    /// As other roll-ups: sums stop at the largest integer.
+    pub fn write(self, connection: &Connection) -> Result<(), StoreError> {
+        let mut upsert = connection
+            .prepare_cached(
+                "INSERT INTO rollup_witnesses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 ON CONFLICT DO UPDATE SET requests = CAST(requests + excluded.requests AS INTEGER), sums = CAST(sums + excluded.sums AS INTEGER),
+                 cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
+                 unpriced_requests = CAST(unpriced_requests + excluded.unpriced_requests AS INTEGER),
+                 difference_nano = CAST(difference_nano + excluded.difference_nano AS INTEGER),
+                 unknown_differences = CAST(unknown_differences + excluded.unknown_differences AS INTEGER)",
+            )
+            .doing(WRITING)?;
+        let mut clean = connection
+            .prepare_cached("DELETE FROM rollup_witnesses WHERE tenant = ?1 AND bucket = ?2 AND requests = 0 AND sums = 0")
+            .doing(WRITING)?;
+        let mut emptied = Vec::new();
+        for ((tenant, key), sums) in self.0 {
+            let [requests, some, cost, unpriced, difference, unknown] = sums.columns();
+            let (bucket, witnesses) = (key.bucket, key.witnesses.0);
+            let row = params![
+                tenant.0,
+                bucket,
+                key.agent,
+                witnesses,
+                key.is_disputed,
+                requests,
+                some,
+                cost,
+                unpriced,
+                difference,
+                unknown
+            ];
+            upsert.execute(row).doing(WRITING)?;
+            if requests < 1 {
+                emptied.push((tenant, bucket));
+            }
+        }
+        // After all of them: a row that is empty now may be filled again.
+        for (tenant, bucket) in emptied {
+            clean.execute(params![tenant.0, bucket]).doing(WRITING)?;
+        }
+        Ok(())
+    }
+}
+
+/// Decides what is disputed of every request of a ledger that did not know, and sums all by who told of them.
+pub(crate) fn fill(connection: &Connection, pricer: &dyn Pricer) -> Result<(), StoreError> {
+    let (mut changes, mut found) = (CoverageChanges::default(), Vec::new());
+    let mut statement = connection.prepare("SELECT fact, owner, role, tenant, cost_nano FROM requests").doing(SUMMING)?;
+    let mut rows = statement.query([]).doing(SUMMING)?;
+    while let Some(row) = rows.next().doing(SUMMING)? {
+        let (tenant, cost) = (TenantId(row.get(3).doing(SUMMING)?), row.get::<_, Option<i64>>(4).doing(SUMMING)?);
+        let stored = stored::<Request>(row)?;
+        let disputed = dispute_of(&stored, pricer);
+        changes.request(tenant, None, rollup_of(&stored, cost.map(NanoUsd), disputed));
+        found.extend(disputed.map(|disputed| (tenant, stored.fact.key, disputed)));
+    }
+    let sql = "UPDATE requests SET disputed_fields = ?3, difference_nano = ?4, is_difference_unknown = ?5 WHERE tenant = ?1 AND key = ?2";
+    let mut set = connection.prepare(sql).doing(SUMMING)?;
+    for (tenant, key, Disputed { fields, difference, is_unknown }) in found {
+        set.execute(params![tenant.0, key.0, fields.0, difference.0, is_unknown]).doing(SUMMING)?;
+    }
+    changes.write(connection)
+}
+
+impl Reader {
+    /// Who told of the requests of a time, and the sessions whose witnesses' claims differ by most.
+    pub fn coverage(&self, tenant: TenantId, query: &CoverageQuery) -> Result<Coverage, StoreError> {
+        // All of it is of one commit.
+        let transaction = self.connection.unchecked_transaction().doing(READING)?;
+        let mut coverage = Coverage::default();
+        let is_asked = |agent: &str| query.agent.as_deref().is_none_or(|asked| asked == agent);
+        // What tells no time is in no range.
+        let first = if query.buckets == (None, None) { UNDATED } else { UNDATED + 1 };
+        let from = query.buckets.0.map_or(first, |from| from.max(first));
+        let sql = "SELECT * FROM rollup_witnesses WHERE tenant = ?1 AND bucket >= ?2 AND bucket < ?3";
+        let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
+        let mut rows = statement.query(params![tenant.0, from, query.buckets.1.unwrap_or(i64::MAX)]).doing(READING)?;
+        while let Some(row) = rows.next().doing(READING)? {
+            let agent = row.get_ref(2).and_then(|agent| Ok(agent.as_str()?)).doing(READING)?;
+            if is_asked(agent) {
+                let mut sums = [0; WitnessRollup::COLUMNS];
+                for (place, sum) in (5..).zip(&mut sums) {
+                    *sum = row.get(place).doing(READING)?;
+                }
+                let (witnesses, is_disputed) = (Witnesses(row.get(3).doing(READING)?), row.get(4).doing(READING)?);
+                coverage.add(agent, witnesses, is_disputed, &WitnessRollup::from_columns(sums));
+            }
+        }
+        self.add_disputed(tenant, query, &mut coverage)?;
+        transaction.finish().doing(READING)?;
+        Ok(coverage)
+    }
+
+    fn add_disputed(&self, tenant: TenantId, query: &CoverageQuery, coverage: &mut Coverage) -> Result<(), StoreError> {
+        let (from, until) = query.times();
+        let is_all = query.times() == (None, None);
+        let sql = if is_all { DISPUTED.to_owned() } else { format!("{DISPUTED} AND started_at >= ?2 AND started_at < ?3") };
+        let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
+        let range: [i64; 3] = [tenant.0.into(), from.unwrap_or(UnixMs::MIN), until.unwrap_or(UnixMs::MAX)];
+        let mut rows = statement.query(params_from_iter(&range[..if is_all { 1 } else { 3 }])).doing(READING)?;
+        // By session, with one of its requests; what is of no session by agent.
+        let mut found = HashMap::<(Option<[u8; 16]>, String), ([u8; 16], DisputeSums)>::new();
+        while let Some(row) = rows.next().doing(READING)? {
+            let agent: String = row.get(1).doing(READING)?;
+            if query.agent.as_ref().is_some_and(|asked| *asked != agent) {
+                continue;
+            }
+            let (owner, key) = (row.get(0).doing(READING)?, row.get(2).doing(READING)?);
+            let Some(disputed) = disputed_at(row, 3).doing(READING)? else { continue };
+            found.entry((owner, agent)).or_insert_with(|| (key, DisputeSums::default())).1.add(&disputed);
+        }
+        coverage.disputed_sessions = found.keys().filter(|(owner, _)| owner.is_some()).count() as u64;
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by(|one, other| {
+            let cost = |(_, (_, sums)): &(_, (_, DisputeSums))| (sums.difference, sums.unknown_differences, sums.requests);
+            cost(other).cmp(&cost(one)).then_with(|| one.0.cmp(&other.0))
+        });
+        for ((owner, agent), (key, sums)) in found.into_iter().take(Coverage::MOST_SESSIONS) {
+            let owner = owner.map(Key);
+            let request = rows::load::<Request>(&self.connection, tenant, Key(key))?;
+            let project = request.as_ref().and_then(owner_copy).and_then(|copy| copy.project.clone());
+            let session = owner.map(|owner| rows::load_session(&self.connection, tenant, owner)).transpose()?.flatten();
+            let requests = owner.map(|owner| self.count_requests(tenant, owner)).transpose()?;
+            coverage.disputed.push(DisputedSession { session, agent, project, requests, sums });
+        }
+        Ok(())
+    }
+
+    fn count_requests(&self, tenant: TenantId, owner: Key) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2 AND role = 1";
+        let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
+        statement.query_row(params![tenant.0, owner.0], |row| row.get::<_, u32>(0)).map(u64::from).doing(READING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_disputed_requests_reads_its_index_only() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::schema::migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        for (range, by) in [("", "tenant=?"), (" AND started_at >= ?2 AND started_at < ?3", "started_at>? AND started_at<?")] {
+            let sql = format!("EXPLAIN QUERY PLAN {DISPUTED}{range}");
+            let plan: String = connection
+                .query_row(&sql, [1, 2, 3].get(..if range.is_empty() { 1 } else { 3 }).map(params_from_iter).unwrap(), |row| {
+                    row.get(3)
+                })
+                .unwrap();
+            assert!(plan.contains("COVERING INDEX requests_disputed") && plan.contains(by), "{plan}");
+        }
+    }
+}
