@@ -203,3 +203,10 @@ fn a_run_of_claude_code_shows_as_it_happens() {
         if saw.as_str().unwrap().contains("not connected") { Err(saw.to_string()) } else { Ok(()) }
     });
 }
+
+#[test]
+fn the_pages_pure_parts() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/parts.test.mjs");
+    let output = Command::new("node").arg("--test").arg(tests).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

@@ -14,6 +14,7 @@ mod groups;
 mod query;
 mod reconcile;
 mod report;
+mod sessions_query;
 mod settings;
 mod totals;
 
@@ -28,6 +29,7 @@ pub use reconcile::{
     ClaimSums, Coverage, CoverageQuery, Covered, Disagreement, Dispute, DisputeSums, Disputed, DisputedSession, Field,
     FieldClaims, Fields, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
-pub use report::{Report, RequestRow};
+pub use report::{Report, RequestRow, is_project};
+pub use sessions_query::{Filters, SessionFormat, SessionSort, SessionsQuery};
 pub use settings::Settings;
 pub use totals::Totals;

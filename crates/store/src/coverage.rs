@@ -8,13 +8,14 @@ use ducat_report::{Coverage, CoverageQuery, Dispute, DisputeSums, Disputed, Disp
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::check::stored;
-use crate::rows::{self, Stored, UNDATED, owner_copy};
+use crate::rows::{self, Stored, UNDATED};
+use crate::session_sums::SessionSums;
 use crate::{Doing, Pricer, Reader, StoreError, TenantId};
 
 const WRITING: &str = "writing who told of requests";
 const READING: &str = "reading who told of requests";
 /// The expression is of the index, which has all that is read here.
-const DISPUTED: &str = "SELECT owner, json_extract(fact, '$.agent'), key, disputed_fields, difference_nano, is_difference_unknown
+const DISPUTED: &str = "SELECT owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano, is_difference_unknown
     FROM requests INDEXED BY requests_disputed WHERE tenant = ?1 AND disputed_fields IS NOT NULL";
 const SUMMING: &str = "summing requests by who told of them";
 
@@ -176,49 +177,61 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
         let range: [i64; 3] = [tenant.0.into(), from.unwrap_or(UnixMs::MIN), until.unwrap_or(UnixMs::MAX)];
         let mut rows = statement.query(params_from_iter(&range[..if is_all { 1 } else { 3 }])).doing(READING)?;
-        // By session, with one of its requests; what is of no session by agent.
-        let mut found = HashMap::<(Option<[u8; 16]>, String), ([u8; 16], DisputeSums)>::new();
+        // What is of no session by agent.
+        let mut found = HashMap::<(Option<Key>, String), DisputeSums>::new();
         while let Some(row) = rows.next().doing(READING)? {
             let agent: String = row.get(1).doing(READING)?;
-            if query.agent.as_ref().is_some_and(|asked| *asked != agent) {
-                continue;
+            if query.agent.as_ref().is_none_or(|asked| *asked == agent) {
+                let owner = row.get::<_, Option<[u8; 16]>>(0).doing(READING)?.map(Key);
+                let disputed = disputed_at(row, 2).doing(READING)?;
+                disputed.iter().for_each(|disputed| found.entry((owner, agent.clone())).or_default().add(disputed));
             }
-            let (owner, key) = (row.get(0).doing(READING)?, row.get(2).doing(READING)?);
-            let Some(disputed) = disputed_at(row, 3).doing(READING)? else { continue };
-            found.entry((owner, agent)).or_insert_with(|| (key, DisputeSums::default())).1.add(&disputed);
         }
         coverage.disputed_sessions = found.keys().filter(|(owner, _)| owner.is_some()).count() as u64;
         let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by(|one, other| {
-            let cost = |(_, (_, sums)): &(_, (_, DisputeSums))| (sums.difference, sums.unknown_differences, sums.requests);
-            cost(other).cmp(&cost(one)).then_with(|| one.0.cmp(&other.0))
+        found.sort_by(|(one, cost), (other, others)| {
+            let cost_of = |sums: &DisputeSums| (sums.difference, sums.unknown_differences, sums.requests);
+            cost_of(others).cmp(&cost_of(cost)).then_with(|| one.cmp(other))
         });
-        for ((owner, agent), (key, sums)) in found.into_iter().take(Coverage::MOST_SESSIONS) {
-            let owner = owner.map(Key);
-            let request = rows::load::<Request>(&self.connection, tenant, Key(key))?;
-            let project = request.as_ref().and_then(owner_copy).and_then(|copy| copy.project.clone());
-            let session = owner.map(|owner| rows::load_session(&self.connection, tenant, owner)).transpose()?.flatten();
-            let requests = owner.map(|owner| self.count_requests(tenant, owner)).transpose()?;
-            coverage.disputed.push(DisputedSession { session, agent, project, requests, sums });
+        for ((owner, agent), sums) in found.into_iter().take(Coverage::MOST_SESSIONS) {
+            coverage.disputed.push(self.disputed_session(tenant, owner, agent, sums)?);
         }
         Ok(())
     }
 
-    fn count_requests(&self, tenant: TenantId, owner: Key) -> Result<u64, StoreError> {
-        let sql = "SELECT COUNT(*) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2 AND role = 1";
+    fn disputed_session(
+        &self,
+        tenant: TenantId,
+        owner: Option<Key>,
+        agent: String,
+        sums: DisputeSums,
+    ) -> Result<DisputedSession, StoreError> {
+        let mut found = DisputedSession { session: None, agent, project: None, requests: None, sums };
+        let Some(owner) = owner else { return Ok(found) };
+        found.session = rows::load_session(&self.connection, tenant, owner)?;
+        let sql = "SELECT sums, project FROM session_sums WHERE tenant = ?1 AND session = ?2";
         let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
-        statement.query_row(params![tenant.0, owner.0], |row| row.get::<_, u32>(0)).map(u64::from).doing(READING)
+        let mut rows = statement.query(params![tenant.0, owner.0]).doing(READING)?;
+        if let Some(row) = rows.next().doing(READING)? {
+            let sums = row.get_ref(0).and_then(|sums| Ok(sums.as_bytes()?)).doing(READING)?;
+            found.requests = SessionSums::parse(sums).known_requests().and_then(|requests| u64::try_from(requests).ok());
+            found.project = Some(row.get(1).doing(READING)?).filter(|project: &String| !project.is_empty());
+        }
+        Ok(found)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ducat_ledger::{KeySpace, Told};
+
     use super::*;
+    use crate::schema;
 
     #[test]
     fn the_list_of_disputed_requests_reads_its_index_only() {
         let mut connection = Connection::open_in_memory().unwrap();
-        crate::schema::migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        schema::migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
         for (range, by) in [("", "tenant=?"), (" AND started_at >= ?2 AND started_at < ?3", "started_at>? AND started_at<?")] {
             let sql = format!("EXPLAIN QUERY PLAN {DISPUTED}{range}");
             let plan: String = connection
@@ -228,5 +241,32 @@ mod tests {
                 .unwrap();
             assert!(plan.contains("COVERING INDEX requests_disputed") && plan.contains(by), "{plan}");
         }
+    }
+
+    #[test]
+    fn who_told_of_requests_is_summed_and_disputes_are_found_in_an_older_ledger() {
+        let mut connection = schema::of_version(schema::SUMMED_BY_WITNESSES - 1);
+        for (id, outputs, role) in
+            [("agreed", [7, 7], 1), ("disputed", [3, 7], 1), ("a twin", [3, 7], 0), ("a sum", [7, 7], 2), ("covered", [3, 7], 3)]
+        {
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
+            request.witnesses = Witnesses(0b11);
+            request.model = Told::by(3, "claude-opus-4-8".to_owned());
+            for (rank, output) in [3, 6].into_iter().zip(outputs) {
+                request.output_tokens.join_each(&Told::by(rank, output));
+            }
+            let fact = serde_json::to_string(&request).unwrap();
+            let sql = "INSERT INTO requests (tenant, key, model, cost_nano, fact, role) VALUES (1, ?1, 'm', 175000, ?2, ?3)";
+            connection.execute(sql, rusqlite::params![request.key.0, fact, role]).unwrap();
+        }
+        schema::migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        let sql = "SELECT group_concat(is_disputed || ' ' || requests || ' ' || sums || ' ' || cost_nano || ' ' || difference_nano, ', ')
+                   FROM rollup_witnesses WHERE witnesses = 3";
+        let rows: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        // 4 output tokens of 25 USD a million.
+        assert_eq!(rows, "0 1 1 350000 0, 1 1 0 175000 100000");
+        let sql = "SELECT COUNT(*), SUM(difference_nano) FROM requests WHERE disputed_fields IS NOT NULL";
+        let found: (i64, i64) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(found, (1, 100_000));
     }
 }

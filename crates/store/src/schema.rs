@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, Pricer, StoreError, attributes, coverage};
+use crate::{Doing, Pricer, StoreError, attributes, coverage, session_sums};
 
-const MIGRATIONS: [&str; 11] = ["
+const MIGRATIONS: [&str; 12] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -238,6 +238,15 @@ INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FR
     json_extract(fact, '$.cache_write_tokens'), json_extract(fact, '$.cache_write_5m_tokens'), json_extract(fact, '$.cache_write_1h_tokens'),
     json_extract(fact, '$.web_search_requests')) IS NOT NULL;
 ", "
+-- What a session owns, in a row: times of the session (ms since 1970; none untold), `sums` a JSON array of the columns of the sums of requests, then turns,
+-- tool calls, failed ones, incidents and API errors; `names` a line each of kind, name as JSON and how many facts have it; `searched` what a search looks in,
+-- in lower case. Absent names are ''. The list of sessions reads every row, so they are short.
+CREATE TABLE session_sums (
+    tenant INTEGER NOT NULL, session BLOB NOT NULL, last_at INTEGER, started_at INTEGER, ended_at INTEGER,
+    sums TEXT NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, names TEXT NOT NULL, searched TEXT NOT NULL,
+    PRIMARY KEY (tenant, session)) WITHOUT ROWID;
+CREATE INDEX sessions_by_id ON sessions (tenant, id);
+", "
 -- Which fields of a request somebody claims otherwise than is believed (a bit each; none where all agree), what that would cost more or
 -- less, without signs, and whether some of it is unknown; as of when the request was last written.
 ALTER TABLE requests ADD COLUMN disputed_fields INTEGER;
@@ -257,8 +266,12 @@ CREATE TABLE rollup_witnesses (
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
 const SUMMED_BY_ATTRIBUTES: i64 = 7;
-/// And by who told of them.
-const SUMMED_BY_WITNESSES: i64 = 11;
+
+/// The version from which what sessions own is summed by session.
+const SUMMED_BY_SESSION: i64 = 11;
+
+/// The version from which requests are summed by who told of them, and disputes are known.
+pub(crate) const SUMMED_BY_WITNESSES: i64 = 12;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection, pricer: &dyn Pricer) -> Result<(), StoreError> {
@@ -268,6 +281,9 @@ pub(crate) fn migrate(connection: &mut Connection, pricer: &dyn Pricer) -> Resul
         transaction.execute_batch(sql).doing("migrating")?;
         if version == SUMMED_BY_ATTRIBUTES {
             attributes::sum_by(&transaction)?;
+        }
+        if version == SUMMED_BY_SESSION {
+            session_sums::fill(&transaction)?;
         }
         if version == SUMMED_BY_WITNESSES {
             coverage::fill(&transaction, pricer)?;
@@ -312,50 +328,26 @@ pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError
     connection.pragma_update(None, "temp_store", "MEMORY").doing("opening the database")
 }
 
+/// A new ledger as an older version would make it.
+#[cfg(test)]
+pub(crate) fn of_version(version: i64) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    for sql in &MIGRATIONS[..version as usize] {
+        connection.execute_batch(sql).unwrap();
+    }
+    connection.pragma_update(None, "user_version", version).unwrap();
+    connection
+}
+
 #[cfg(test)]
 mod tests {
-    use ducat_ledger::{Key, KeySpace, Request, Told, Witnesses};
+    use ducat_ledger::{Key, KeySpace, Request, Told};
 
     use super::*;
 
     #[test]
-    fn who_told_of_requests_is_summed_and_disputes_are_found_in_an_older_ledger() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..SUMMED_BY_WITNESSES as usize - 1] {
-            connection.execute_batch(sql).unwrap();
-        }
-        connection.pragma_update(None, "user_version", SUMMED_BY_WITNESSES - 1).unwrap();
-        for (id, outputs, role) in
-            [("agreed", [7, 7], 1), ("disputed", [3, 7], 1), ("a twin", [3, 7], 0), ("a sum", [7, 7], 2), ("covered", [3, 7], 3)]
-        {
-            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
-            request.witnesses = Witnesses(0b11);
-            request.model = Told::by(3, "claude-opus-4-8".to_owned());
-            for (rank, output) in [3, 6].into_iter().zip(outputs) {
-                request.output_tokens.join_each(&Told::by(rank, output));
-            }
-            let fact = serde_json::to_string(&request).unwrap();
-            let sql = "INSERT INTO requests (tenant, key, model, cost_nano, fact, role) VALUES (1, ?1, 'm', 175000, ?2, ?3)";
-            connection.execute(sql, rusqlite::params![request.key.0, fact, role]).unwrap();
-        }
-        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
-        let sql = "SELECT group_concat(is_disputed || ' ' || requests || ' ' || sums || ' ' || cost_nano || ' ' || difference_nano, ', ')
-                   FROM rollup_witnesses WHERE witnesses = 3";
-        let rows: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
-        // 4 output tokens of 25 USD a million.
-        assert_eq!(rows, "0 1 1 350000 0, 1 1 0 175000 100000");
-        let sql = "SELECT COUNT(*), SUM(difference_nano) FROM requests WHERE disputed_fields IS NOT NULL";
-        let found: (i64, i64) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        assert_eq!(found, (1, 100_000));
-    }
-
-    #[test]
     fn what_was_summed_without_attributes_is_summed_by_them() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..6] {
-            connection.execute_batch(sql).unwrap();
-        }
-        connection.pragma_update(None, "user_version", 6).unwrap();
+        let mut connection = of_version(6);
         let store = |id: &str, skill: Option<&str>, labels: Option<&str>, role: u8| {
             let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
             request.output_tokens = Told::by(1, 3);
@@ -387,12 +379,43 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_before_roles_counts_as_before() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..5] {
-            connection.execute_batch(sql).unwrap();
+    fn what_was_stored_before_sessions_had_sums_is_summed() {
+        use ducat_ledger::{Holder, Holders, Outcome, Session, ToolCall};
+        let mut connection = of_version(10);
+        let key = Key::of(KeySpace::Session, "a", "s");
+        let mut session = Session::new(key, "a", "s");
+        session.last_at = Told::by(1, 1_790_000_000_000);
+        let fact = serde_json::to_string(&session).unwrap();
+        let sql = "INSERT INTO sessions VALUES (1, ?1, 's', 'a', 1790000000000, ?2)";
+        connection.execute(sql, rusqlite::params![key.0, fact]).unwrap();
+        let held = Holders::one(Holder { session: key, live: false, project: Some("/p".to_owned()), branch: None });
+        for (id, role) in [("one", 1), ("other", 1), ("a twin", 0)] {
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
+            (request.output_tokens, request.holders) = (Told::by(1, 3), held.clone());
+            let fact = serde_json::to_string(&request).unwrap();
+            let sql =
+                "INSERT INTO requests (tenant, key, owner, model, cost_nano, fact, role) VALUES (1, ?1, ?2, 'm', 7, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![request.key.0, key.0, fact, role]).unwrap();
+            let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, "a", id), "a", id);
+            (call.outcome, call.holders) = (Told::by(1, Outcome::Error), held.clone());
+            let fact = serde_json::to_string(&call).unwrap();
+            let sql = "INSERT INTO tool_calls (tenant, key, owner, fact, role) VALUES (1, ?1, ?2, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![call.key.0, key.0, fact, role]).unwrap();
         }
-        connection.pragma_update(None, "user_version", 5).unwrap();
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        let reader = crate::Reader { connection };
+        let page = reader.sessions(crate::TenantId::LOCAL, &ducat_report::SessionsQuery::default()).unwrap();
+        assert_eq!((page.rows.len(), page.rows[0].project.as_deref()), (1, Some("/p")));
+        let sums = page.rows[0].sums;
+        assert_eq!((sums.requests.requests, sums.requests.cost_nano, sums.failed_tool_calls), (2, 14, 2));
+        // Roll-ups of those rows were never written here; the sums by session are right.
+        let wrong = reader.check_rollups(crate::TenantId::LOCAL).unwrap();
+        assert!(wrong.iter().all(|row| !row.row.starts_with("session ")), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_was_stored_before_roles_counts_as_before() {
+        let mut connection = of_version(5);
         let mut request = Request::new(Key::of(KeySpace::Request, "claude-code", "r"), "claude-code", "r");
         request.input_tokens = Told::by(3, 2);
         let row = rusqlite::params![request.key.0, serde_json::to_string(&request).unwrap()];

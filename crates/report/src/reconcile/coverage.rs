@@ -57,7 +57,7 @@ pub struct DisputedSession {
     pub session: Option<Session>,
     pub agent: String,
     pub project: Option<String>,
-    /// All of the session; none of no session.
+    /// All of the session; none of no session, and where nobody told of single ones.
     pub requests: Option<u64>,
     pub sums: DisputeSums,
 }
