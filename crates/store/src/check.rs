@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup, WitnessRollup};
+use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
 use rusqlite::Row;
 use rusqlite::types::Value;
 
@@ -36,7 +36,7 @@ impl Reader {
             let priced = rows::priced_at(row, 3).doing("reading requests")?;
             let disputed = coverage::disputed_at(row, 6).doing("reading requests")?;
             if let Some((key, sums)) = coverage::rollup_of(&stored, priced.cost, disputed) {
-                add(witnesses_row(key.bucket, &key.agent, key.witnesses.0, key.is_disputed), sums.columns().to_vec());
+                coverage::rows_of(key).for_each(|(span, key)| add(format!("witnesses of {span} {key:?}"), sums.columns().to_vec()));
             }
             let Some((key, sums)) = rows::request_rollup(&stored, &priced) else { return Ok(()) };
             let billing = key.billing.map(|billing| billing.name().to_owned());
@@ -77,13 +77,9 @@ impl Reader {
             })?;
         }
         self.each("SELECT * FROM rollup_witnesses WHERE tenant = ?1", tenant, |row| {
-            let read = || {
-                let name = witnesses_row(row.get(1)?, &row.get::<_, String>(2)?, row.get(3)?, row.get(4)?);
-                let sums = (5..5 + WitnessRollup::COLUMNS).map(|place| row.get(place)).collect::<Result<Vec<i64>, _>>()?;
-                Ok((name, sums))
-            };
-            let (name, sums) = read().doing("reading roll-ups")?;
-            kept.insert(name, sums);
+            let span: i64 = row.get(1).doing("reading roll-ups")?;
+            let (key, sums) = coverage::rollup_at(row).doing("reading roll-ups")?;
+            kept.insert(format!("witnesses of {span} {key:?}"), sums.columns().to_vec());
             Ok(())
         })?;
         recomputed.extend(self.recomputed_sessions(tenant)?);
@@ -125,10 +121,6 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-fn witnesses_row(bucket: i64, agent: &str, witnesses: u8, is_disputed: bool) -> String {
-    format!("witnesses {bucket} {agent:?} {witnesses} {is_disputed}")
 }
 
 /// The names of a session's row and its sums.

@@ -1,8 +1,9 @@
 //! Who told of requests, and which of them are disputed: kept with the facts, so that it is read without them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use ducat_ledger::{Key, Request, UnixMs, WitnessRollup, WitnessRollupKey, Witnesses};
+use ducat_ledger::{BUCKET_MS, Key, Request, UnixMs, WitnessRollup, WitnessRollupKey, Witnesses};
 use ducat_prices::NanoUsd;
 use ducat_report::{Coverage, CoverageQuery, Dispute, DisputeSums, Disputed, DisputedSession, Fields};
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -54,9 +55,19 @@ pub(crate) fn rollup_of(
     Some((key, sums))
 }
 
-/// New minus old of a commit.
+/// Quarter-hours of a day of UTC.
+const DAY: i64 = 86_400_000 / BUCKET_MS;
+
+/// The rows that sum a request: of its quarter-hour and, where it told a time, of its day of UTC. With the length of their buckets in quarter-hours.
+pub(crate) fn rows_of(key: WitnessRollupKey) -> impl Iterator<Item = (i64, WitnessRollupKey)> {
+    let of_day = WitnessRollupKey { bucket: key.bucket.div_euclid(DAY), ..key.clone() };
+    let is_dated = key.bucket != UNDATED;
+    [(1, key)].into_iter().chain(is_dated.then_some((DAY, of_day)))
+}
+
+/// New minus old of a commit, by the length of the buckets.
 #[derive(Default)]
-pub(crate) struct CoverageChanges(HashMap<(TenantId, WitnessRollupKey), WitnessRollup>);
+pub(crate) struct CoverageChanges(HashMap<(TenantId, i64, WitnessRollupKey), WitnessRollup>);
 
 impl CoverageChanges {
     pub fn request(
@@ -69,10 +80,10 @@ impl CoverageChanges {
             return;
         }
         if let Some((key, sums)) = before {
-            self.0.entry((tenant, key)).or_default().subtract(&sums);
+            rows_of(key).for_each(|(span, key)| self.0.entry((tenant, span, key)).or_default().subtract(&sums));
         }
         if let Some((key, sums)) = after {
-            self.0.entry((tenant, key)).or_default().add(&sums);
+            rows_of(key).for_each(|(span, key)| self.0.entry((tenant, span, key)).or_default().add(&sums));
         }
     }
 
@@ -80,7 +91,7 @@ impl CoverageChanges {
     pub fn write(self, connection: &Connection) -> Result<(), StoreError> {
         let mut upsert = connection
             .prepare_cached(
-                "INSERT INTO rollup_witnesses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                "INSERT INTO rollup_witnesses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
                  ON CONFLICT DO UPDATE SET requests = CAST(requests + excluded.requests AS INTEGER), sums = CAST(sums + excluded.sums AS INTEGER),
                  cost_nano = CAST(cost_nano + excluded.cost_nano AS INTEGER),
                  unpriced_requests = CAST(unpriced_requests + excluded.unpriced_requests AS INTEGER),
@@ -89,14 +100,17 @@ impl CoverageChanges {
             )
             .doing(WRITING)?;
         let mut clean = connection
-            .prepare_cached("DELETE FROM rollup_witnesses WHERE tenant = ?1 AND bucket = ?2 AND requests = 0 AND sums = 0")
+            .prepare_cached(
+                "DELETE FROM rollup_witnesses WHERE tenant = ?1 AND span = ?2 AND bucket = ?3 AND requests = 0 AND sums = 0",
+            )
             .doing(WRITING)?;
         let mut emptied = Vec::new();
-        for ((tenant, key), sums) in self.0 {
+        for ((tenant, span, key), sums) in self.0 {
             let [requests, some, cost, unpriced, difference, unknown] = sums.columns();
             let (bucket, witnesses) = (key.bucket, key.witnesses.0);
             let row = params![
                 tenant.0,
+                span,
                 bucket,
                 key.agent,
                 witnesses,
@@ -110,12 +124,12 @@ impl CoverageChanges {
             ];
             upsert.execute(row).doing(WRITING)?;
             if requests < 1 {
-                emptied.push((tenant, bucket));
+                emptied.push((tenant, span, bucket));
             }
         }
         // After all of them: a row that is empty now may be filled again.
-        for (tenant, bucket) in emptied {
-            clean.execute(params![tenant.0, bucket]).doing(WRITING)?;
+        for (tenant, span, bucket) in emptied {
+            clean.execute(params![tenant.0, span, bucket]).doing(WRITING)?;
         }
         Ok(())
     }
@@ -141,28 +155,49 @@ pub(crate) fn fill(connection: &Connection, pricer: &dyn Pricer) -> Result<(), S
     changes.write(connection)
 }
 
+/// The rows that sum a range of quarter-hours: whole days and, before and after them, quarter-hours; of no range, what told no time too.
+fn parts((from, until): (Option<i64>, Option<i64>)) -> Vec<(i64, Range<i64>)> {
+    // Further than any time is from 1970.
+    let (first, end) = (UNDATED + 1, i64::MAX);
+    if (from, until) == (None, None) {
+        return vec![(1, UNDATED..first), (DAY, first..end)];
+    }
+    let (from, until) = (from.map(|from| from.max(first)), until.unwrap_or(end));
+    let first_day = from.map_or(first, |from| from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) != 0));
+    let end_day = until.div_euclid(DAY);
+    if first_day >= end_day {
+        return vec![(1, from.unwrap_or(first)..until)];
+    }
+    let before = from.map_or(0..0, |from| from..first_day.saturating_mul(DAY));
+    vec![(1, before), (DAY, first_day..end_day), (1, end_day.saturating_mul(DAY)..until)]
+}
+
+/// A row of `rollup_witnesses`, and what it sums.
+pub(crate) fn rollup_at(row: &Row<'_>) -> Result<(WitnessRollupKey, WitnessRollup), rusqlite::Error> {
+    let key =
+        WitnessRollupKey { bucket: row.get(2)?, agent: row.get(3)?, witnesses: Witnesses(row.get(4)?), is_disputed: row.get(5)? };
+    let mut sums = [0; WitnessRollup::COLUMNS];
+    for (place, sum) in (6..).zip(&mut sums) {
+        *sum = row.get(place)?;
+    }
+    Ok((key, WitnessRollup::from_columns(sums)))
+}
+
 impl Reader {
     /// Who told of the requests of a time, and the sessions whose witnesses' claims differ by most.
     pub fn coverage(&self, tenant: TenantId, query: &CoverageQuery) -> Result<Coverage, StoreError> {
         // All of it is of one commit.
         let transaction = self.connection.unchecked_transaction().doing(READING)?;
         let mut coverage = Coverage::default();
-        let is_asked = |agent: &str| query.agent.as_deref().is_none_or(|asked| asked == agent);
-        // What tells no time is in no range.
-        let first = if query.buckets == (None, None) { UNDATED } else { UNDATED + 1 };
-        let from = query.buckets.0.map_or(first, |from| from.max(first));
-        let sql = "SELECT * FROM rollup_witnesses WHERE tenant = ?1 AND bucket >= ?2 AND bucket < ?3";
+        let sql = "SELECT * FROM rollup_witnesses WHERE tenant = ?1 AND span = ?2 AND bucket >= ?3 AND bucket < ?4";
         let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
-        let mut rows = statement.query(params![tenant.0, from, query.buckets.1.unwrap_or(i64::MAX)]).doing(READING)?;
-        while let Some(row) = rows.next().doing(READING)? {
-            let agent = row.get_ref(2).and_then(|agent| Ok(agent.as_str()?)).doing(READING)?;
-            if is_asked(agent) {
-                let mut sums = [0; WitnessRollup::COLUMNS];
-                for (place, sum) in (5..).zip(&mut sums) {
-                    *sum = row.get(place).doing(READING)?;
+        for (span, buckets) in parts(query.buckets) {
+            let mut rows = statement.query(params![tenant.0, span, buckets.start, buckets.end]).doing(READING)?;
+            while let Some(row) = rows.next().doing(READING)? {
+                let (key, sums) = rollup_at(row).doing(READING)?;
+                if query.agent.as_ref().is_none_or(|asked| *asked == key.agent) {
+                    coverage.add(&key.agent, key.witnesses, key.is_disputed, &sums);
                 }
-                let (witnesses, is_disputed) = (Witnesses(row.get(3).doing(READING)?), row.get(4).doing(READING)?);
-                coverage.add(agent, witnesses, is_disputed, &WitnessRollup::from_columns(sums));
             }
         }
         self.add_disputed(tenant, query, &mut coverage)?;
@@ -261,7 +296,7 @@ mod tests {
         }
         schema::migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
         let sql = "SELECT group_concat(is_disputed || ' ' || requests || ' ' || sums || ' ' || cost_nano || ' ' || difference_nano, ', ')
-                   FROM rollup_witnesses WHERE witnesses = 3";
+                   FROM rollup_witnesses WHERE witnesses = 3 AND span = 1";
         let rows: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
         // 4 output tokens of 25 USD a million.
         assert_eq!(rows, "0 1 1 350000 0, 1 1 0 175000 100000");

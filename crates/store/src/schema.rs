@@ -256,12 +256,12 @@ ALTER TABLE requests ADD COLUMN is_difference_unknown INTEGER;
 CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano,
     is_difference_unknown) WHERE disputed_fields IS NOT NULL;
 
--- Requests by who told of them: `witnesses` is a set, a bit each.
+-- Requests by who told of them: `witnesses` is a set, a bit each. Buckets are `span` quarter-hours long, 1 or 96: years are read by days.
 CREATE TABLE rollup_witnesses (
-    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, witnesses INTEGER NOT NULL, is_disputed INTEGER NOT NULL,
+    tenant INTEGER NOT NULL, span INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, witnesses INTEGER NOT NULL, is_disputed INTEGER NOT NULL,
     requests INTEGER NOT NULL, sums INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL,
     difference_nano INTEGER NOT NULL, unknown_differences INTEGER NOT NULL,
-    PRIMARY KEY (tenant, bucket, agent, witnesses, is_disputed)) WITHOUT ROWID;
+    PRIMARY KEY (tenant, span, bucket, agent, witnesses, is_disputed)) WITHOUT ROWID;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.

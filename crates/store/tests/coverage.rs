@@ -282,6 +282,17 @@ fn ranges_are_rounded_outward_and_hold_what_tells_a_time() {
     assert_eq!(count(&[("until", "2026-11-24")]), 2);
     // Kathmandu's midnight is a quarter-hour of UTC.
     assert_eq!(count(&[("since", "2026-11-25"), ("timezone", "Asia/Kathmandu")]), 4);
+    // However a range is cut into days and what is before and after them.
+    let bucket = ducat_ledger::bucket_of(at("2026-11-24T23:00:00Z"));
+    for from in bucket - 200..bucket + 200 {
+        for (until, end) in [(None, i64::MAX), (Some(from + 1), from + 1), (Some(from + 150), from + 150), (Some(from - 1), 0)] {
+            let times = ["2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-25T22:59:59Z", "2026-11-25T23:00:00Z"];
+            let within = |time: &&str| (from..end).contains(&ducat_ledger::bucket_of(at(time)));
+            let query = CoverageQuery { agent: None, buckets: (Some(from), until) };
+            let found = store.reader().unwrap().coverage(TenantId::LOCAL, &query).unwrap().totals();
+            assert_eq!(found.disputed.requests as usize, times.iter().filter(|time| within(time)).count(), "{query:?}");
+        }
+    }
     let query = CoverageQuery { agent: None, buckets: (Some(i64::MIN), Some(i64::MAX)) };
     assert_eq!(store.reader().unwrap().coverage(TenantId::LOCAL, &query).unwrap().totals().all.requests, 4);
 }
