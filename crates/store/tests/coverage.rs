@@ -280,6 +280,9 @@ fn ranges_are_rounded_outward_and_hold_what_tells_a_time() {
     assert_eq!(count(&[("agent", "nobody")]), 0);
     assert_eq!(count(&[("since", "2026-11-25")]), 2);
     assert_eq!(count(&[("until", "2026-11-24")]), 2);
+    // What is of the rest of a quarter-hour goes along.
+    assert_eq!(count(&[("since", "2026-11-24T22:50:00Z"), ("until", "2026-11-24T23:00:00.001Z")]), 2);
+    assert_eq!(count(&[("since", "2026-11-24T23:00:00Z"), ("until", "2026-11-24T23:00:00.001Z")]), 1);
     // Kathmandu's midnight is a quarter-hour of UTC.
     assert_eq!(count(&[("since", "2026-11-25"), ("timezone", "Asia/Kathmandu")]), 4);
     // However a range is cut into days and what is before and after them.
@@ -331,6 +334,9 @@ fn wrong_parameters_are_named() {
         ("", "", "unknown parameter"),
     ] {
         assert!(CoverageQuery::parse([(name, value)], now()).unwrap_err().to_string().contains(part), "{name}");
+    }
+    for (name, value) in [("since", "2026-11-24T25:00:00Z"), ("until", "T"), ("until", "2026-11-24T10:00:00+99:00")] {
+        assert!(CoverageQuery::parse([(name, value)], now()).unwrap_err().to_string().starts_with(name), "{value}");
     }
     let backwards = CoverageQuery::parse([("since", "2026-02-01"), ("until", "2026-01-01")], now());
     assert!(backwards.unwrap_err().to_string().contains("since"));
