@@ -10,6 +10,7 @@ mod calendar;
 mod currency;
 mod document;
 pub mod figures;
+mod fold;
 mod groups;
 mod query;
 mod reconcile;
@@ -22,6 +23,7 @@ pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
+pub use fold::Moment;
 pub use groups::{Group, Groups};
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{

@@ -55,7 +55,7 @@ impl RequestRow<'_> {
 /// A report under way.
 #[derive(Debug)]
 pub struct Report {
-    query: ReportQuery,
+    pub(crate) query: ReportQuery,
     calendar: Calendar,
     rows: HashMap<RowKey, RowSums>,
     totals: Totals,
@@ -69,7 +69,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum RowKey {
+pub(crate) enum RowKey {
     /// The first day of the day, week or month; none for requests that tell no time.
     Day(Option<Date>),
     Named(Option<String>),
@@ -127,22 +127,15 @@ impl Report {
 
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
-        let date = row.started_at.map(|at| self.calendar.date(at));
-        if !self.asks_for(row, date) {
+        let date = self.date_of(row.started_at);
+        if !self.is_in_range(row.started_at, date) || !self.asks_for(row) {
             return;
         }
-        self.look_up(row.project);
         let (group, tag) = self.group_of(row.project);
-        if self.query.group.is_some() && self.query.group.as_deref() != group {
-            return;
-        }
         if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
-        let key = match self.query.by {
-            Grouping::Daily => RowKey::Day(date),
-            Grouping::Weekly => RowKey::Day(date.map(Calendar::week)),
-            Grouping::Monthly => RowKey::Day(date.map(Calendar::month)),
+        let key = self.row_of_time(date).unwrap_or_else(|| match self.query.by {
             Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
@@ -150,9 +143,23 @@ impl Report {
             Grouping::Tag => named(tag),
             Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
             by => named(row.name_of(by)),
-        };
+        });
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
+    }
+
+    pub(crate) fn date_of(&self, started_at: Option<UnixMs>) -> Option<Date> {
+        started_at.map(|at| self.calendar.date(at))
+    }
+
+    /// The row that a request is in by its time alone; none where names decide.
+    pub(crate) fn row_of_time(&self, date: Option<Date>) -> Option<RowKey> {
+        match self.query.by {
+            Grouping::Daily => Some(RowKey::Day(date)),
+            Grouping::Weekly => Some(RowKey::Day(date.map(Calendar::week))),
+            Grouping::Monthly => Some(RowKey::Day(date.map(Calendar::month))),
+            _ => None,
+        }
     }
 
     fn look_up(&mut self, project: Option<&str>) {
@@ -170,23 +177,29 @@ impl Report {
         found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
     }
 
-    fn asks_for(&self, row: &RequestRow<'_>, date: Option<Date>) -> bool {
+    pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>, date: Option<Date>) -> bool {
         let query = &self.query;
-        let in_range = if query.by == Grouping::Blocks {
+        if query.by == Grouping::Blocks {
             // Blocks are chosen when they are cut.
             let (from, to) = self.range;
-            row.started_at
+            started_at
                 .map_or(from.is_none() && to.is_none(), |at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
         } else {
             (query.since.is_none() && query.until.is_none())
                 || date.is_some_and(|date| {
                     query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until)
                 })
-        };
-        in_range
-            && query.project.as_deref().is_none_or(|wanted| row.project.is_some_and(|project| is_project(project, wanted)))
+        }
+    }
+
+    /// Whether the query asks for the names of a row, whatever its time.
+    pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
+        self.look_up(row.project);
+        let query = &self.query;
+        query.project.as_deref().is_none_or(|wanted| row.project.is_some_and(|project| is_project(project, wanted)))
             && query.model.as_deref().is_none_or(|wanted| row.model == wanted)
             && query.agent.as_deref().is_none_or(|wanted| row.agent == wanted)
+            && (query.group.is_none() || query.group.as_deref() == self.group_of(row.project).0)
     }
 
     /// The finished report: days in order, sessions by their first request, all else by cost.

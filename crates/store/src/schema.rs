@@ -325,7 +325,7 @@ mod tests {
         store("both", Some("pdf"), Some("cost_center=8"), 1);
         store("a twin", Some("pdf"), Some("cost_center=9"), 0);
         migrate(&mut connection).unwrap();
-        let reader = crate::Reader { connection };
+        let reader = crate::Reader { connection, copies: None };
         assert_eq!(reader.check_rollups(crate::TenantId::LOCAL).unwrap(), vec![]);
         let rows = reader.connection.query_row("SELECT COUNT(*), SUM(requests) FROM rollup_requests", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
