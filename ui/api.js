@@ -1,7 +1,7 @@
 // Asking the server, and hearing of what happens.
 import { effect, signal, useEffect, useSignal } from "./lib.js";
 
-/** @typedef {{ data: any, error: string | null, isLoading: boolean, at: number }} Answer */
+/** `of` is the question that the data answers. @typedef {{ data: any, error: string | null, isLoading: boolean, at: number, of: string | null }} Answer */
 
 /** Counts what happened: who reads it is told again. */
 export const happened = signal(0);
@@ -24,6 +24,11 @@ export async function fetchJson(path, parameters = {}, abort) {
   return body;
 }
 
+/** @param {string} path @param {Record<string, string>} parameters */
+export function question(path, parameters) {
+  return `${path} ${JSON.stringify(parameters)}`;
+}
+
 /**
  * What the server answers, asked again when the question changes or something happened. An older answer stays until the new one is there.
  * @param {string | null} path nothing is asked while it is null
@@ -31,8 +36,8 @@ export async function fetchJson(path, parameters = {}, abort) {
  * @returns {Answer}
  */
 export function useAnswer(path, parameters = {}) {
-  const answer = useSignal(/** @type {Answer} */ ({ data: null, error: null, isLoading: true, at: 0 }));
-  const key = path === null ? null : `${path} ${JSON.stringify(parameters)}`;
+  const answer = useSignal(/** @type {Answer} */ ({ data: null, error: null, isLoading: true, at: 0, of: null }));
+  const key = path === null ? null : question(path, parameters);
   useEffect(() => {
     if (path === null) return undefined;
     const abort = new AbortController();
@@ -44,7 +49,7 @@ export function useAnswer(path, parameters = {}) {
       isAsking = true;
       try {
         const data = await fetchJson(path, parameters, abort.signal);
-        if (!abort.signal.aborted) answer.value = { data, error: null, isLoading: false, at: Date.now() };
+        if (!abort.signal.aborted) answer.value = { data, error: null, isLoading: false, at: Date.now(), of: key };
       } catch (error) {
         if (!abort.signal.aborted) answer.value = { ...answer.peek(), error: error instanceof Error ? error.message : String(error), isLoading: false };
       }

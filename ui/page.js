@@ -10,15 +10,20 @@ import { Overview } from "./views/overview.js";
 import { Sessions } from "./views/sessions.js";
 import { Session } from "./views/session.js";
 import { Models } from "./views/models.js";
-import { Projects } from "./views/projects.js";
+import { People, Projects } from "./views/projects.js";
+import { Reconcile } from "./views/reconcile.js";
 import { Settings } from "./views/settings.js";
+import { Tools } from "./views/tools.js";
 
 /** Views by the path's first part. @type {[path: string, name: string, icon: string, view: any, inner?: any][]} */
 const VIEWS = [
   ["", "Overview", "overview", Overview],
   ["sessions", "Sessions", "sessions", Sessions, Session],
+  ["tools", "Tools", "tools", Tools],
   ["models", "Models", "models", Models],
   ["projects", "Projects", "projects", Projects],
+  ["people", "People", "people", People],
+  ["reconcile", "Reconcile", "reconcile", Reconcile],
   ["settings", "Settings", "settings", Settings],
 ];
 
