@@ -7,8 +7,8 @@ import { effect, signal, useEffect, useSignal } from "./lib.js";
 export const happened = signal(0);
 /** Whether events come. */
 export const isLive = signal(false);
-/** When an answer last came. */
-export const heardAt = signal(0);
+/** When they ceased to; null before the first. */
+export const lostAt = signal(/** @type {number | null} */ (null));
 
 /**
  * @param {string} path below /api/v1
@@ -20,7 +20,6 @@ export async function fetchJson(path, parameters = {}, abort) {
   const answer = await fetch(`/api/v1/${path}${query ? `?${query}` : ""}`, { signal: abort });
   const body = await answer.json().catch(() => ({ error: `${answer.status} ${answer.statusText}` }));
   if (!answer.ok) throw new Error(body.error ?? `${answer.status} ${answer.statusText}`);
-  heardAt.value = Date.now();
   return body;
 }
 
@@ -88,7 +87,10 @@ function soon() {
 export function listen() {
   const source = new EventSource("/api/v1/live");
   source.onopen = () => (isLive.value = true);
-  source.onerror = () => (isLive.value = false);
+  source.onerror = () => {
+    if (isLive.peek()) lostAt.value = Date.now();
+    isLive.value = false;
+  };
   source.addEventListener("missed", soon);
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);

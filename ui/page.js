@@ -1,8 +1,8 @@
 // The page: navigation, what range and filters are looked at, and the view.
 import { html, render, useEffect } from "./lib.js";
-import { isLive, listen } from "./api.js";
+import { isLive, listen, lostAt } from "./api.js";
 import { FILTERS, address, ask, filters, place, zone } from "./state.js";
-import { last } from "./format.js";
+import { clock, last } from "./format.js";
 import { Icon } from "./parts/icons.js";
 import { Picker } from "./parts/picker.js";
 import { Help, shortcuts } from "./parts/keyboard.js";
@@ -54,7 +54,7 @@ function Page() {
       <header class="bar">
         <h1>${found?.[1] ?? "Not found"}</h1>
         <${Chips} />
-        ${!isLive.value && html`<span class="warn" role="status">not connected</span>`}
+        ${!isLive.value && html`<span class="warn" role="status">not connected${lostAt.value !== null && ` since ${clock(lostAt.value, zone.value, true)}: figures are of then`}</span>`}
         <${Picker} />
       </header>
       <main>${View ? html`<${View} key=${view} id=${id} />` : html`<p class="empty">There is nothing at this address. <a href="/">To the overview</a></p>`}</main>

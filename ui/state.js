@@ -124,7 +124,7 @@ function written(text) {
 
 /** Whether it is a day or a time of the calendar. @param {string} text */
 function isTime(text) {
-  return !Number.isNaN(Date.parse(isDay(text) ? `${text}T00:00:00Z` : text)) && /^\d{4}-\d{2}-\d{2}(T.+(Z|[+-]\d{2}:\d{2}))?$/.test(text);
+  return !Number.isNaN(Date.parse(isDay(text) ? `${text}T00:00:00Z` : text)) && /^(19[7-9]\d|2\d{3})-\d{2}-\d{2}(T.+(Z|[+-]\d{2}:\d{2}))?$/.test(text);
 }
 
 /** What is looked at. */
@@ -174,8 +174,17 @@ export const beforeSoFar = computed(() => {
 /** Parameters of the API for what is looked at. */
 export const asked = computed(() => parameters(range.value));
 
-/** Parameters of the API for a stretch of time, with the filters. @param {{ since: string | null, until: string }} of @returns {Record<string, string>} */
-export function parameters({ since, until }) {
+/**
+ * Parameters of the API for a stretch of time, with the filters.
+ * @param {{ since: string | null, until: string }} of @param {string[]} known filters that are asked by
+ * @returns {Record<string, string>}
+ */
+export function parameters({ since, until }, known = FILTERS) {
   const timezone = place.value.query.get("timezone") ?? ownZone;
-  return { until, timezone, ...(since ? { since } : {}), ...Object.fromEntries(filters.value.map(({ name, value }) => [name, value])) };
+  return { until, timezone, ...(since ? { since } : {}), ...Object.fromEntries(filters.value.filter(({ name }) => known.includes(name)).map(({ name, value }) => [name, value])) };
+}
+
+/** Parameters of the API for what is looked at, with some of the filters. @param {string[]} known */
+export function only(known) {
+  return parameters(range.value, known);
 }

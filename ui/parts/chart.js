@@ -125,7 +125,7 @@ export function Bars(properties) {
         y: { range: (_, __, most) => [0, Math.max(most ?? 0, ...(latest.current.before ?? [])) * 1.05 || 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 32, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
+        { ...axis, grid: { show: false }, size: 24, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
         { ...axis, grid: { stroke: () => color("--line"), width: 1 }, size: 64, values: (_, values) => values.map((value) => latest.current.format(value)) },
       ],
       cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false } },
@@ -169,7 +169,8 @@ export function Bars(properties) {
   /** Arrows move among the bars, Enter looks closer at one. @param {KeyboardEvent} event */
   const onKeyDown = (event) => {
     const last = slots.length - 1;
-    const next = { ArrowRight: shown === null ? last : Math.min(last, shown + 1), ArrowLeft: shown === null ? last : Math.max(0, shown - 1), Home: 0, End: last }[event.key];
+    const latest = Math.max(0, slots.findLastIndex(({ start }) => start <= now.value));
+    const next = { ArrowRight: shown === null ? latest : Math.min(last, shown + 1), ArrowLeft: shown === null ? latest : Math.max(0, shown - 1), Home: 0, End: last }[event.key];
     if (next !== undefined && plot.current) plot.current.setCursor({ left: plot.current.valToPos(next, "x"), top: 1 });
     else if (event.key === "Enter" && shown !== null) properties.onRange?.(slots[shown], slots[shown]);
     else return;

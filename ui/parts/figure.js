@@ -37,6 +37,6 @@ export function Figure({ title, value, exact, size = "", answer, children }) {
  */
 export function Glance({ label, value, exact, note, answer }) {
   const isComing = !answer.data && !answer.error;
-  return html`<div><dt>${label}</dt><dd title=${answer.error && !answer.data ? answer.error : exact}>${isComing ? html`<i class="skeleton" aria-label="loading"></i>` : answer.data ? value : UNKNOWN}</dd>
+  return html`<div aria-busy=${isComing ? "true" : null}><dt>${label}</dt><dd title=${answer.error && !answer.data ? answer.error : exact}>${isComing ? html`<i class="skeleton" aria-label="loading"></i>` : answer.data ? value : UNKNOWN}</dd>
     <dd class="note">${answer.data ? note : ""} </dd></div>`;
 }

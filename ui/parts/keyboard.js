@@ -36,7 +36,7 @@ function step(way) {
   const rows = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("main [data-row]"))];
   const at = rows.findIndex((row) => row === document.activeElement || row.contains(document.activeElement));
   const row = rows[Math.max(0, Math.min(rows.length - 1, at + way))];
-  (row?.querySelector("a") ?? row)?.focus();
+  /** @type {HTMLElement | null | undefined} */ (row?.querySelector("a, button, summary"))?.focus();
 }
 
 export function shortcuts() {

@@ -49,11 +49,11 @@ function Quiet({ group, isOneHost }) {
     ${marked(quiet.remedy)}</p>`;
 }
 
-export function Notices() {
+/** @param {{ witnesses: any[] }} properties */
+export function Notices({ witnesses }) {
   const { data } = useAnswer("history");
-  const witnesses = useAnswer("witnesses").data?.rows ?? [];
   const going = (data?.rows ?? []).filter((/** @type {any} */ folder) => folder.files > 0 && folder.next_deletion_at && Date.parse(folder.next_deletion_at) - now.value < WEEK_MS);
-  const isOneHost = new Set(witnesses.map((/** @type {any} */ row) => row.host)).size <= 1;
+  const isOneHost = new Set(witnesses.map(({ host }) => host)).size <= 1;
   return [
     ...grouped(witnesses).map((group) => html`<${Quiet} key=${`${group[0].agent} ${group[0].host} ${group[0].witness}`} group=${group} isOneHost=${isOneHost} />`),
     ...going.map((/** @type {any} */ folder) => html`<${Going} key=${folder.folder} folder=${folder} />`),

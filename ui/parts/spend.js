@@ -55,7 +55,7 @@ export function Lately({ heardAt }) {
   const end = monthEnd(days, today);
   return html`
     <${Figure} title="Today" answer=${answer} value=${usd(now_.usd)} exact=${now_.exact}>
-      <p class="note">${rate === null ? " " : html`<b>${usd(rate)}/h</b> over the last hour`}</p>
+      <p class="note">${rate === null ? " " : html`<span title="over the last hour"><b>${usd(rate)}/h</b> now</span>`}</p>
       <p class="note">${now_.requests > 0 ? `${whole(now_.requests)} requests` : heardAt ? `nothing heard since ${moment(heardAt, zone.value, now.value)}` : "nothing heard yet"}</p>
     <//>
     <${Figure} title="7 days" answer=${answer} value=${usd(week.usd)} exact=${week.exact}>

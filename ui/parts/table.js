@@ -36,11 +36,12 @@ export function Table({ title, columns, rows, first, total, isRest = () => false
     const next = column !== asked ? usual(column) : order === "asc" ? "desc" : "asc";
     ask({ sort: column.name === first ? null : column.name, order: next === usual(column) ? null : next }, true);
   };
+  const arrow = (/** @type {Column} */ column) => html`<span class="arrow" aria-hidden="true">${column === asked ? (order === "asc" ? " ↑" : "↓ ") : ""}</span>`;
   const kind = (/** @type {Column} */ { isText, isWide }) => `${isText ? "" : "number"}${isWide ? " wide" : ""}`;
   const csv = [columns.map(({ name }) => name), ...sorted.map((row) => columns.map(({ of }) => String(of(row) ?? "")))];
   return html`<div class="tools">${copyable(title, csv)}</div><div class="sideways"><table class="rows">
     <thead><tr>${columns.map((column) => html`<th key=${column.name} scope="col" class=${kind(column)} title=${column.hint} aria-sort=${column === asked ? (order === "asc" ? "ascending" : "descending") : null}>
-      <button type="button" class="link" onClick=${() => sort(column)}>${column.label}<span class="arrow" aria-hidden="true">${column === asked ? (order === "asc" ? "↑" : "↓") : ""}</span></button></th>`)}</tr></thead>
+      <button type="button" class="link" onClick=${() => sort(column)}>${column.isText ? [column.label, arrow(column)] : [arrow(column), column.label]}</button></th>`)}</tr></thead>
     <tbody>${sorted.map((row, at) => html`<tr key=${columns[0].of(row) ?? at} data-row>${columns.map((column, place) => {
       const shown = (column.cell ?? column.of)(row);
       return place === 0 ? html`<th key=${column.name} scope="row" class="grow" title=${column.exact?.(row)}>${shown}</th>` : html`<td key=${column.name} class=${kind(column)} title=${column.exact?.(row)}>${shown}</td>`;

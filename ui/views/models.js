@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { UNKNOWN, duration, usd, whole } from "../format.js";
-import { asked, narrow } from "../state.js";
+import { filters, narrow, only } from "../state.js";
 import { Groups } from "../parts/groups.js";
 import { SpendChart } from "../parts/spend_chart.js";
 import { Empty, shown } from "../parts/states.js";
@@ -45,15 +45,19 @@ export function Rates() {
   const answer = useAnswer("prices");
   return html`<section class="card" id="prices"><h2>Prices <span class="muted">dollars a million tokens</span></h2>${shown(answer, "prices", ({ rows, table }) => {
     const unpriced = rows.filter((/** @type {any} */ row) => row.input_usd_per_million === null && row.output_usd_per_million === null).map((/** @type {any} */ row) => row.model ?? "a model that nobody named");
-    return html`<p class="note">By ${table.source}${table.date && ` of ${table.date}`}. Your own go into the configuration file; <code>ducat prices update FILE</code> takes a newer table.</p>
+    return html`<p class="note">${table.source && `From ${table.source}. `}Standard tier, short context, today. Your own go into the configuration file; <code>ducat prices update FILE</code> takes a newer table.</p>
       ${unpriced.length > 0 && html`<p class="notice">No price is known for <strong>${unpriced.join(", ")}</strong>: their cost is unknown and in no sum.</p>`}
       ${rows.length === 0 ? html`<${Empty}>No models yet.<//>` : html`<${Table} title="prices" columns=${RATES} rows=${rows} first="model" />`}`;
   }, 5)}</section>`;
 }
 
+/** Filters that the latency of requests is known by. */
+const OF_LATENCY = ["agent", "project", "group", "model"];
+
 function Latency() {
-  const answer = useAnswer("latency", { ...asked.value, by: "model" });
-  return html`<section class="card"><h2>Latency</h2>${shown(answer, "latency", ({ rows }) => (rows.every((/** @type {any} */ row) => row.timed_requests === 0 && row.ttft_requests === 0)
+  const ignored = filters.value.filter(({ name }) => !OF_LATENCY.includes(name)).map(({ name }) => name);
+  const answer = useAnswer("latency", { ...only(OF_LATENCY), by: "model" });
+  return html`<section class="card"><h2>Latency</h2>${ignored.length > 0 && html`<p class="note">Not filtered by ${ignored.join(", ")}.</p>`}${shown(answer, "latency", ({ rows }) => (rows.every((/** @type {any} */ row) => row.timed_requests === 0 && row.ttft_requests === 0)
     ? html`<${Empty}>No witness told how long requests took in this time. Telemetry does: <code>ducat setup claude-code</code>.<//>`
     : html`<${Table} title="latency by model" columns=${LATENCY} rows=${rows} first="timed_requests" />`), 5)}</section>`;
 }

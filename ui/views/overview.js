@@ -75,11 +75,11 @@ export function Overview() {
   const report = useAnswer("report", { ...asked.value, by: "billing" });
   const old = useAnswer(past ? "report" : null, { ...parameters(past ?? range.value), by: "billing" });
   const sessions = useAnswer("sessions", { limit: "8" });
-  const witnesses = useAnswer("witnesses");
-  if (sessions.data && sessions.data.rows.length === 0 && report.data?.totals.requests === 0) return html`<${FirstRun} />`;
-  const heardAt = latest(witnesses.data?.rows ?? [], sessions.data?.rows ?? []);
+  const witnesses = useAnswer("witnesses").data?.rows ?? [];
+  if (sessions.data && sessions.data.rows.length === 0 && report.data?.totals.requests === 0) return html`<${Notices} witnesses=${witnesses} /><${FirstRun} />`;
+  const heardAt = latest(witnesses, sessions.data?.rows ?? []);
   return html`
-    <${Notices} />
+    <${Notices} witnesses=${witnesses} />
     <${Quotas} />
     <div class="figures"><${Spend} answer=${report} past=${past && old.data} /><${Lately} heardAt=${heardAt} /></div>
     <${Glances} report=${report} past=${past && old.data} heardAt=${heardAt} />

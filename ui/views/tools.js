@@ -2,20 +2,19 @@
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { UNKNOWN, bytes, duration, last, moment, percent, whole } from "../format.js";
-import { address, ask, asked, filters, now, place, zone } from "../state.js";
+import { address, ask, filters, now, only, place, zone } from "../state.js";
 import { Glance } from "../parts/figure.js";
 import { Icon } from "../parts/icons.js";
 import { Empty, shown } from "../parts/states.js";
 import { Name, Table } from "../parts/table.js";
 
 /** Filters that calls have, and those of this view alone. */
-const OF_CALLS = ["agent", "project", "user", "team"];
+const OF_CALLS = ["agent", "project", "group", "user", "team"];
 const OWN = ["tool", "mcp_server", "outcome"];
 
 /** Parameters of the API for the calls that are looked at. */
 export function asksOfCalls() {
-  const { since, until, timezone } = asked.value;
-  return { ...(since ? { since } : {}), until, timezone, ...Object.fromEntries(filters.value.filter(({ name }) => OF_CALLS.includes(name)).map(({ name, value }) => [name, value])) };
+  return only(OF_CALLS);
 }
 
 /** Failures by kind, the most first. @param {any} row */
