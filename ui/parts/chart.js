@@ -148,7 +148,7 @@ export function Bars(properties) {
     plot.current = made;
     const watch = new ResizeObserver(() => made.setSize(size()));
     watch.observe(element);
-    const forget = onColors(() => made.redraw(false));
+    const forget = onColors(() => made.redraw(true));
     return () => {
       forget();
       watch.disconnect();

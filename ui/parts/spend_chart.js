@@ -6,7 +6,7 @@ import { usd } from "../format.js";
 import { FILTERS, asked, before, narrow, parameters, range, zone } from "../state.js";
 import { grain, slots, stacks, sums } from "../slots.js";
 import { Bars } from "./chart.js";
-import { label } from "./names.js";
+import { labels } from "./names.js";
 import { zoom, zoomOut } from "./picker.js";
 import { shown } from "./states.js";
 
@@ -38,10 +38,11 @@ export function SpendChart({ dimension }) {
   const drawn = useRef(/** @type {any} */ (null));
   if (from !== null && answer.data && answer.of === question("report", ask)) {
     const bars = slots(from, to, by, zone.value);
-    const series = stacks(answer.data.rows, by, dimension, bars, zone.value, (name) => label(dimension, name));
+    const names = answer.data.rows.flatMap((/** @type {any} */ row) => (row.breakdown ?? []).map((/** @type {any} */ part) => part[dimension]));
+    const series = stacks(answer.data.rows, by, dimension, bars, zone.value, labels(dimension, names));
     const compared = past && past.from !== null && old.data ? sums(old.data.rows, by, slots(past.from, past.to, by, zone.value), zone.value) : null;
     drawn.current = { grain: by, slots: bars, series, before: compared };
   }
   const pick = FILTERS.includes(dimension) ? (/** @type {string} */ name) => narrow(dimension, name) : undefined;
-  return shown({ ...answer, data: drawn.current }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${usd} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 9);
+  return shown({ ...answer, data: drawn.current }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${usd} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 11);
 }

@@ -5,7 +5,7 @@ import { ago, exactUsd, last, moment, percent, tokens, usd, whole } from "../for
 import { FILTERS, address, ask, asked, beforeSoFar, narrow, now, parameters, place, range, zone } from "../state.js";
 import { Delta, Glance } from "../parts/figure.js";
 import { Movers } from "../parts/movers.js";
-import { DIMENSIONS, label } from "../parts/names.js";
+import { DIMENSIONS, labels } from "../parts/names.js";
 import { Notices } from "../parts/notices.js";
 import { Quotas } from "../parts/quota.js";
 import { Ranking } from "../parts/ranking.js";
@@ -35,11 +35,14 @@ function Glances({ report, past, heardAt }) {
 /** @param {{ dimension: string }} properties */
 function Where({ dimension }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
-  return html`<section class="card"><h2>Where it went <span class="muted">by ${dimension}</span> <a class="more" href=${address("projects", { by: dimension === "project" ? null : dimension })}>all</a></h2>${shown(answer, `spend by ${dimension}`, (data) => html`<${Ranking} rows=${data.rows.map((/** @type {any} */ row) => ({
-    name: row[dimension] ?? "", label: label(dimension, row[dimension] ?? "") || "unattributed", title: row[dimension] ?? "told by no witness",
-    nano: BigInt(row.cost_nano_usd ?? 0), isUnknown: row.cost_nano_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0),
-    onPick: FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined,
-  }))} />`, 6)}</section>`;
+  return html`<section class="card"><h2>Where it went <span class="muted">by ${dimension}</span> <a class="more" href=${address("projects", { by: dimension === "project" ? null : dimension })}>all</a></h2>${shown(answer, `spend by ${dimension}`, ({ rows }) => {
+    const label = labels(dimension, rows.map((/** @type {any} */ row) => row[dimension]));
+    return html`<${Ranking} rows=${rows.map((/** @type {any} */ row) => ({
+      name: row[dimension] ?? "", label: label(row[dimension] ?? "") || "unattributed", title: row[dimension] ?? "told by no witness",
+      nano: BigInt(row.cost_nano_usd ?? 0), isUnknown: row.cost_nano_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0),
+      onPick: FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined,
+    }))} />`;
+  }, 6)}</section>`;
 }
 
 /** @param {{ dimension: string }} properties */
