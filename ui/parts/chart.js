@@ -189,6 +189,7 @@ export function Bars(properties) {
         <tbody>${slots.map((slot, place) => html`<tr key=${slot.start}><th scope="row">${slot.label}</th><td class="number">${format(total[place])}</td>${columns.map(({ name, values }) => html`<td key=${name} class="number">${format(values[place] ?? 0)}</td>`)}</tr>`)}</tbody></table></div>`
     : html`<div class="plot" ref=${box} tabindex="0" role="slider" aria-label=${`${title}: arrows go from bar to bar`} aria-valuemin="0" aria-valuemax=${Math.max(0, slots.length - 1)} aria-valuenow=${shown ?? slots.length - 1}
         aria-valuetext=${`${when}: ${value(total)}; ${legend.map(([label, , text]) => `${label} ${text}`).join(", ")}`} onKeyDown=${onKeyDown} onBlur=${() => plot.current?.setCursor({ left: -10, top: -10 })} onDblClick=${onOut}>
+        ${series.length === 0 && html`<p class="nothing">Nothing in this time.</p>`}
         ${shown !== null && html`<div class=${shown < slots.length / 2 ? "tip right" : "tip"} aria-hidden="true"><b>${when}</b>${legend.filter((_, place) => place === series.length || series[place].values[shown]).map(([label, swatch, text]) => html`<span key=${label}><i style=${{ background: `var(${swatch ?? "--line"})` }}></i>${label} <b>${text}</b></span>`)}</div>`}</div>`}
     </figure>`;
 }
