@@ -125,7 +125,7 @@ export function Bars(properties) {
         y: { range: (_, __, most) => [0, Math.max(most ?? 0, ...(latest.current.before ?? [])) * 1.05 || 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 24, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
         { ...axis, grid: { stroke: () => color("--line"), width: 1 }, size: 64, values: (_, values) => values.map((value) => latest.current.format(value)) },
       ],
       cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false } },

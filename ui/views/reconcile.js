@@ -69,11 +69,12 @@ function differs({ disagreements, difference_usd, unknown_differences, differing
 /** A session's disagreements: who said what, and what was believed. @param {{ session: any }} properties */
 function Differing({ session }) {
   const { disagreements } = session;
-  return html`<details><summary>${session.session ? html`<a href=${address(`sessions/${encodeURIComponent(session.session)}`)}>${session.session.slice(0, 8)}</a>` : "no session"} <span class="muted">${session.agent}${session.last_at && `, ${moment(session.last_at, zone.value, now.value)}`}:</span>
+  return html`<details><summary><code>${session.session?.slice(0, 8) ?? "no session"}</code> <span class="muted">${session.agent}${session.last_at && `, ${moment(session.last_at, zone.value, now.value)}`}:</span>
       ${" "}${whole(session.differing_requests)} of ${whole(session.requests)} requests differ, by ${session.unknown_differences > 0 ? UNKNOWN : usd(session.difference_usd)}</summary>
+    ${session.session && html`<p><a href=${address(`sessions/${encodeURIComponent(session.session)}`)}>Open the session</a></p>`}
     ${disagreements.length === 0 ? html`<${Empty}>Its requests agree; a sum of telemetry over the session does not.<//>` : html`<div class="sideways"><table class="rows"><thead><tr><th scope="col">Of</th><th scope="col">Field</th><th scope="col">Claims</th><th scope="col">Believed</th><th scope="col" class="number">Difference</th></tr></thead>
       <tbody>${disagreements.map((/** @type {any} */ one) => html`<tr key=${`${one.request ?? one.tool_call} ${one.field}`}><td title=${one.request ?? one.tool_call}><code>${last(one.request ?? one.tool_call).slice(-12)}</code></td><td>${fieldName(one.field)}</td>
-        <td class="grow">${one.claims.map((/** @type {any} */ claim) => `${witnessName(claim.witness)} ${claim.value}`).join(", ")}</td><td>${one.believed}</td><td class="number">${one.difference_usd === null ? UNKNOWN : usd(one.difference_usd)}</td></tr>`)}</tbody></table></div>`}
+        <td class="grow">${one.claims.map((/** @type {any} */ claim) => `${witnessName(claim.witness)} ${claim.value}`).join(", ")}</td><td>${one.believed}</td><td class="number">${one.tool_call ? "" : usd(one.difference_usd)}</td></tr>`)}</tbody></table></div>`}
   </details>`;
 }
 
@@ -89,8 +90,8 @@ export function Reconcile() {
   return html`
     ${ignored.length > 0 && html`<p class="note">Witnesses are compared by agent; the filter by ${ignored.join(", ")} does not hold here.</p>`}
     <div class="figures">
-      <${Figure} size="first" title=${`Difference, ${range.value.label.toLowerCase()}`} answer=${answer} value=${totals && (totals.unknown_differences > 0 ? UNKNOWN : usd(totals.difference_usd))}>
-        ${data && html`<p class=${data.agreed ? "note good" : "note warn"}>${totals.requests === 0 ? "nothing to compare" : !data.agreed ? "witnesses disagree" : several ? "all witnesses agree" : "one witness only: nothing contradicts it, nothing confirms it"}</p>
+      <${Figure} size="first" title=${`Difference, ${range.value.label.toLowerCase()}`} answer=${answer} value=${totals && (totals.unknown_differences > 0 && totals.difference_usd === 0 ? UNKNOWN : usd(totals.difference_usd))}>
+        ${data && html`<p class=${data.agreed ? "note good" : "note warn"}>${totals.requests === 0 ? "nothing to compare" : !data.agreed ? "witnesses disagree" : several ? "all witnesses agree" : "one witness only: nothing contradicts it, nothing confirms it"}${totals.unknown_differences > 0 && `, ${whole(totals.unknown_differences)} times where no price is known`}</p>
         <p class="note">of ${usd(totals.cost_usd)} by ${whole(totals.sessions)} sessions, compared whole</p>`}
       <//>
       <${Figure} title="Requests" answer=${answer} value=${whole(totals?.requests)} />
