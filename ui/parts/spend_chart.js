@@ -1,5 +1,5 @@
 // Spend over time, stacked by a dimension, against the period before.
-import { html, useEffect, useRef, useState } from "../lib.js";
+import { html, useRef } from "../lib.js";
 import { question, useAnswer } from "../api.js";
 import { day, startOf } from "../calendar.js";
 import { usd } from "../format.js";
@@ -24,16 +24,10 @@ export function SpendChart({ dimension }) {
   const from = useBeginning();
   const { to } = range.value;
   const past = before.value;
-  // A server that knows no hours says so of `by`; days will do then.
-  const [isCoarse, setCoarse] = useState(false);
-  const fits = from === null ? "daily" : grain(from, to);
-  const by = isCoarse && (fits === "hourly" || fits === "quarter_hourly") ? "daily" : fits;
+  const by = from === null ? "daily" : grain(from, to);
   const ask = { ...asked.value, by, breakdown: dimension };
   const answer = useAnswer(from === null ? null : "report", ask);
   const old = useAnswer(past ? "report" : null, { ...parameters(past ?? range.value), by });
-  useEffect(() => {
-    if (answer.error?.startsWith("by: ")) setCoarse(true);
-  }, [answer.error]);
   // While another grain is being read, what is shown stays.
   const drawn = useRef(/** @type {any} */ (null));
   if (from !== null && answer.data && answer.of === question("report", ask)) {

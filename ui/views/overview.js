@@ -27,8 +27,8 @@ function Glances({ report, past, heardAt }) {
     <${Glance} label="Requests" answer=${report} value=${whole(totals?.requests)} note=${totals && html`<${Delta} value=${totals.requests} before=${past?.totals.requests} moreIsBad=${false} />`} />
     <${Glance} label="Tokens" answer=${report} value=${totals && tokens(sent(totals) + totals.output_tokens)} exact=${totals && `${whole(sent(totals) + totals.output_tokens)} tokens`} note=${totals && `${tokens(totals.output_tokens)} of it output`} />
     <${Glance} label="Cache hit ratio" answer=${report} value=${totals && percent(sent(totals) > 0 ? totals.cache_read_tokens / sent(totals) : null)} note="of what was sent" />
-    ${!(calls.error && !calls.data) && html`<${Glance} label="Failed tool calls" answer=${calls} value=${whole(told?.failed)} note=${told && html`<a href=${address("tools")}>${told.calls > 0 ? `${percent(told.failed / told.calls)} of ${whole(told.calls)}` : "of none"}</a>`} />`}
-    ${!(live.error && !live.data) && html`<${Glance} label="Live sessions" answer=${live} value=${whole(live.data?.total)} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />`}
+    <${Glance} label="Failed tool calls" answer=${calls} value=${whole(told?.failed)} note=${told && html`<a href=${address("tools")}>${told.calls > 0 ? `${percent(told.failed / told.calls)} of ${whole(told.calls)}` : "of none"}</a>`} />
+    <${Glance} label="Live sessions" answer=${live} value=${whole(live.data?.total)} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />
   </dl>`;
 }
 
