@@ -14,6 +14,8 @@ import { DAY_MS, HOUR_MS, QUARTER_MS, day, floorTo, hour, plus, stamp, startOf }
 /** @typedef {import("./parts/chart.js").Series} Series */
 
 const MOST_SERIES = 6;
+/** People are not ranked: theirs stand by name. */
+const UNRANKED = ["user", "team"];
 
 /** A row's name for its time. @type {Record<Grain, string>} */
 const ROW_KEY = { quarter_hourly: "quarter_hour", hourly: "hour", daily: "date", weekly: "week" };
@@ -129,6 +131,7 @@ export function stacks(rows, by, dimension, bars, zone, label) {
   const sum = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0);
   const sorted = [...series].filter(([name]) => name !== "").sort(([, one], [, other]) => sum(other) - sum(one));
   const shown = sorted.slice(0, MOST_SERIES);
+  if (UNRANKED.includes(dimension)) shown.sort(([one], [other]) => one.localeCompare(other));
   const rest = sorted.slice(shown.length);
   const own = palette(dimension, shown.map(([name]) => name));
   const all = shown.map(([name, values], place) => ({ name, label: label(name), color: own[place], values }));

@@ -2,6 +2,7 @@
 import { html } from "../lib.js";
 import { exactUsd, usd } from "../format.js";
 import { FILTERS, narrow } from "../state.js";
+import { copyable } from "./copy.js";
 import { labels } from "./names.js";
 
 const MOST = 6;
@@ -20,7 +21,8 @@ export function Movers({ dimension, rows, past }) {
   const moved = [...all].filter(([, both]) => size(both) > 0n).sort(([, one], [, other]) => (size(other) > size(one) ? 1 : -1)).slice(0, MOST);
   if (moved.length === 0) return html`<p class="empty">Nothing moved.</p>`;
   const label = labels(dimension, all.keys());
-  return html`<table class="rows"><tbody>${moved.map(([name, both]) => {
+  const csv = [[dimension, "before_nano_usd", "cost_nano_usd"], ...[...all].map(([name, { before, now }]) => [name, String(before), String(now)])];
+  return html`<div class="tools">${copyable(`movers by ${dimension}`, csv)}</div><table class="rows"><tbody>${moved.map(([name, both]) => {
     const [now, before] = [Number(both.now) / 1e9, Number(both.before) / 1e9];
     return html`<tr key=${name}><th scope="row" class="grow" title=${name}>${FILTERS.includes(dimension)
       ? html`<button type="button" class="link" onClick=${() => narrow(dimension, name)}>${label(name) || "unattributed"}</button>` : label(name) || "unattributed"}</th>

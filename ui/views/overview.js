@@ -3,6 +3,7 @@ import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { ago, exactUsd, last, moment, percent, tokens, usd, whole } from "../format.js";
 import { FILTERS, address, ask, asked, beforeSoFar, narrow, now, parameters, place, range, zone } from "../state.js";
+import { copyable } from "../parts/copy.js";
 import { Delta, Glance } from "../parts/figure.js";
 import { Movers } from "../parts/movers.js";
 import { DIMENSIONS, labels } from "../parts/names.js";
@@ -35,9 +36,10 @@ function Glances({ report, past, heardAt }) {
 /** @param {{ dimension: string }} properties */
 function Where({ dimension }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
-  return html`<section class="card"><h2>Where it went <span class="muted">by ${dimension}</span> <a class="more" href=${address("projects", { by: dimension === "project" ? null : dimension })}>all</a></h2>${shown(answer, `spend by ${dimension}`, ({ rows }) => {
+  return html`<section class="card"><h2>Where it went <span class="muted">by ${dimension}</span></h2>${shown(answer, `spend by ${dimension}`, ({ rows }) => {
     const label = labels(dimension, rows.map((/** @type {any} */ row) => row[dimension]));
-    return html`<${Ranking} rows=${rows.map((/** @type {any} */ row) => ({
+    const csv = [[dimension, "cost_nano_usd"], ...rows.map((/** @type {any} */ row) => [row[dimension] ?? "", row.cost_nano_usd ?? ""])];
+    return html`<div class="tools">${copyable(`where it went by ${dimension}`, csv)}<a href=${address(dimension === "model" ? "models" : "projects")}>all</a></div><${Ranking} rows=${rows.map((/** @type {any} */ row) => ({
       name: row[dimension] ?? "", label: label(row[dimension] ?? "") || "unattributed", title: row[dimension] ?? "told by no witness",
       nano: BigInt(row.cost_nano_usd ?? 0), isUnknown: row.cost_nano_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0),
       onPick: FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined,
