@@ -56,7 +56,7 @@ impl RequestRow<'_> {
 /// A report under way.
 #[derive(Debug)]
 pub struct Report {
-    query: ReportQuery,
+    pub(crate) query: ReportQuery,
     calendar: Calendar,
     rows: HashMap<RowKey, RowSums>,
     totals: Totals,
@@ -70,7 +70,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum RowKey {
+pub(crate) enum RowKey {
     /// The first day of the day, week or month; none for requests that tell no time.
     Day(Option<Date>),
     /// When an hour or a part of one began, and its distance from UTC in seconds: one that is repeated has another.
@@ -131,23 +131,14 @@ impl Report {
 
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
-        if !self.asks_for(row) {
+        if !self.is_in_range(row.started_at) || !self.asks_for(row) {
             return;
         }
-        self.look_up(row.project);
         let (group, tag) = self.group_of(row.project);
-        if self.query.filters.group.as_deref().is_some_and(|wanted| group.unwrap_or("") != wanted) {
-            return;
-        }
         if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
-        let key = match self.query.by {
-            Grouping::QuarterHourly => self.part_of_day(row.started_at, QUARTER_HOUR_MS),
-            Grouping::Hourly => self.part_of_day(row.started_at, 4 * QUARTER_HOUR_MS),
-            Grouping::Daily => RowKey::Day(self.date(row.started_at)),
-            Grouping::Weekly => RowKey::Day(self.date(row.started_at).map(Calendar::week)),
-            Grouping::Monthly => RowKey::Day(self.date(row.started_at).map(Calendar::month)),
+        let key = self.row_of_time(row.started_at).unwrap_or_else(|| match self.query.by {
             Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
@@ -155,9 +146,22 @@ impl Report {
             Grouping::Tag => named(tag),
             Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
             by => named(row.name_of(by)),
-        };
+        });
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
+    }
+
+    /// The row that a request is in by its time alone; none where names decide.
+    pub(crate) fn row_of_time(&self, started_at: Option<UnixMs>) -> Option<RowKey> {
+        let date = || started_at.map(|at| self.calendar.date(at));
+        match self.query.by {
+            Grouping::QuarterHourly => Some(self.part_of_day(started_at, QUARTER_HOUR_MS)),
+            Grouping::Hourly => Some(self.part_of_day(started_at, 4 * QUARTER_HOUR_MS)),
+            Grouping::Daily => Some(RowKey::Day(date())),
+            Grouping::Weekly => Some(RowKey::Day(date().map(Calendar::week))),
+            Grouping::Monthly => Some(RowKey::Day(date().map(Calendar::month))),
+            _ => None,
+        }
     }
 
     fn look_up(&mut self, project: Option<&str>) {
@@ -175,11 +179,25 @@ impl Report {
         found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
     }
 
-    fn asks_for(&self, row: &RequestRow<'_>) -> bool {
+    fn part_of_day(&self, at: Option<UnixMs>, length: i64) -> RowKey {
+        at.map_or(RowKey::Day(None), |at| {
+            let (start, offset) = self.calendar.part_of_day(at, length);
+            RowKey::Time(start, offset)
+        })
+    }
+
+    pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>) -> bool {
         // Blocks are chosen when they are cut.
         let period = if self.query.by == Grouping::Blocks { self.range } else { self.query.period };
-        period.contains(row.started_at)
-            && self.query.filters.ask_for(&Named {
+        period.contains(started_at)
+    }
+
+    /// Whether the query asks for the names of a row, whatever its time.
+    pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
+        self.look_up(row.project);
+        let filters = &self.query.filters;
+        filters.group.as_deref().is_none_or(|wanted| self.group_of(row.project).0.unwrap_or("") == wanted)
+            && filters.ask_for(&Named {
                 project: row.project,
                 model: Some(row.model),
                 branch: row.branch,
@@ -189,17 +207,6 @@ impl Report {
                 host: row.host,
                 billing: row.billing.map(Billing::name),
             })
-    }
-
-    fn date(&self, at: Option<UnixMs>) -> Option<Date> {
-        at.map(|at| self.calendar.date(at))
-    }
-
-    fn part_of_day(&self, at: Option<UnixMs>, length: i64) -> RowKey {
-        at.map_or(RowKey::Day(None), |at| {
-            let (start, offset) = self.calendar.part_of_day(at, length);
-            RowKey::Time(start, offset)
-        })
     }
 
     /// The finished report: days in order, sessions by their first request, all else by cost.

@@ -11,7 +11,7 @@ use crate::births::Births;
 use crate::coverage::{self, CoverageChanges};
 use crate::heard::Heard;
 use crate::pairs::{self, Settled};
-use crate::rollups::RollupChanges;
+use crate::rollups::{RequestChanges, RollupChanges};
 use crate::rows::{self, Owned, Stored};
 use crate::session_sums::{InSession, SessionChanges};
 use crate::spells::Voices;
@@ -143,8 +143,8 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it.
-    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<(), StoreError> {
+    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it; returns what changed in the roll-ups.
+    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<RequestChanges, StoreError> {
         self.settle_births()?;
         self.touch_rebilled()?;
         let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, quotas, mut births, .. } = self;

@@ -369,7 +369,7 @@ mod tests {
         store("both", Some("pdf"), Some("cost_center=8"), 1);
         store("a twin", Some("pdf"), Some("cost_center=9"), 0);
         migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
-        let reader = crate::Reader { connection };
+        let reader = crate::Reader { connection, copies: None };
         assert_eq!(reader.check_rollups(crate::TenantId::LOCAL).unwrap(), vec![]);
         let rows = reader.connection.query_row("SELECT COUNT(*), SUM(requests) FROM rollup_requests", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
@@ -403,7 +403,7 @@ mod tests {
             connection.execute(sql, rusqlite::params![call.key.0, key.0, fact, role]).unwrap();
         }
         migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
-        let reader = crate::Reader { connection };
+        let reader = crate::Reader { connection, copies: None };
         let page = reader.sessions(crate::TenantId::LOCAL, &ducat_report::SessionsQuery::default()).unwrap();
         assert_eq!((page.rows.len(), page.rows[0].project.as_deref()), (1, Some("/p")));
         let sums = page.rows[0].sums;
