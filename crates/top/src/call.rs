@@ -18,8 +18,11 @@ impl Call<'_> {
         plain(&[Some(self.name.unwrap_or("tool")), target].into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// `1.2 s`, `not_found 12 ms`; nothing while it runs.
+    /// `1.2 s`, `not_found 12 ms`, `running`.
     pub fn ended(&self) -> String {
+        if self.outcome.is_none() && self.ms.is_none() {
+            return "running".to_owned();
+        }
         let failed = self.outcome.filter(|outcome| *outcome != "ok").map(|outcome| plain(self.error_kind.unwrap_or(outcome)));
         [failed, self.ms.map(|ms| duration(ms as f64))].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }

@@ -45,7 +45,7 @@ impl Detail {
         Ok(Self::of(id, &server.get::<Value>(&format!("sessions/{}", encoded(id)))?))
     }
 
-    fn of(id: &str, told: &Value) -> Self {
+    pub(crate) fn of(id: &str, told: &Value) -> Self {
         let text = |name: &str| told[name].as_str().map(plain).filter(|text| !text.is_empty());
         let rows = |name: &str| told[name].as_array().map_or(&[][..], Vec::as_slice);
         let mut models = Vec::<OfModel>::new();

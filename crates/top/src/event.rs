@@ -6,11 +6,13 @@ use serde::Deserialize;
 
 use crate::call::Call;
 use crate::plain::plain;
-use crate::words::{model, percent};
+use crate::words::model;
 
-/// What happened, fit for a terminal.
+/// What happened, fit for a terminal. It may be told of more than once: as it begins, and with more of it known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// The same for every word of the same.
+    pub key: String,
     pub at: Timestamp,
     pub session: Option<String>,
     pub project: Option<String>,
@@ -40,8 +42,8 @@ struct Told {
     outcome: Option<String>,
     error_kind: Option<String>,
     duration_ms: Option<u64>,
-    window_minutes: Option<u64>,
-    used_percent: Option<f64>,
+    request: Option<String>,
+    tool_call: Option<String>,
     incident: Option<String>,
     detail: Option<String>,
 }
@@ -66,25 +68,19 @@ impl Event {
                     told.cost_usd.and_then(NanoUsd::from_usd).map_or_else(|| "cost unknown".to_owned(), |cost| cost.to_string());
                 (told.model.as_deref().map_or_else(|| "request".to_owned(), |name| model(name).to_owned()), cost, None)
             }
-            "turn" if told.ended => ("turn ended".to_owned(), String::new(), None),
-            "turn" => ("prompt".to_owned(), String::new(), None),
-            "session" if told.ended => ("session ended".to_owned(), String::new(), None),
-            "session" => ("session".to_owned(), String::new(), None),
-            "quota" => {
-                let window = told.window_minutes.map(|minutes| match minutes {
-                    1440.. => format!("{}d ", minutes / 1440),
-                    _ => format!("{}h ", minutes / 60),
-                });
-                (format!("{}quota", window.unwrap_or_default()), told.used_percent.map(percent).unwrap_or_default(), None)
-            }
+            "turn" => ("prompt".to_owned(), if told.ended { "answered".to_owned() } else { String::new() }, None),
             "incident" => (
                 told.incident.unwrap_or_else(|| "incident".to_owned()).replace('_', " "),
                 told.detail.unwrap_or_default(),
                 Some(false),
             ),
+            // Sessions and quotas tell that there is news, and are no event of their own.
             _ => return None,
         };
+        let id = told.tool_call.or(told.request);
+        let key = id.unwrap_or_else(|| format!("{} {:?} {:?} {what}", told.kind, told.at, told.session));
         Some(Self {
+            key,
             at: told.at.and_then(|at| at.parse().ok()).unwrap_or(now),
             session: told.session,
             project: told.project,
@@ -117,11 +113,10 @@ mod tests {
                 "not_found",
                 Some(false),
             ),
-            (r#"{"kind":"tool_call","name":null,"outcome":null}"#, "tool", "", None),
+            (r#"{"kind":"tool_call","name":null,"outcome":null}"#, "tool", "running", None),
             (r#"{"kind":"request","model":"claude-opus-5","cost_usd":0.081}"#, "opus-5", "$0.0810", None),
             (r#"{"kind":"request","model":"gpt-x","cost_usd":null}"#, "gpt-x", "cost unknown", None),
             (r#"{"kind":"turn","ended":false}"#, "prompt", "", None),
-            (r#"{"kind":"quota","window_minutes":300,"used_percent":62.4}"#, "5h quota", "62%", None),
             (r#"{"kind":"incident","incident":"api_error","detail":"529\u001b[2J"}"#, "api error", "529[2J", Some(false)),
         ] {
             assert_eq!(words(data), Some((what.to_owned(), outcome.to_owned(), is_well)), "{data}");

@@ -2,9 +2,9 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::SyncSender;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,13 +14,16 @@ use crate::event::Event;
 use crate::server::{Server, Unanswered};
 use crate::snapshot::Snapshot;
 use crate::sse::Parser;
+use crate::wishes::Wishes;
 
 /// Figures are asked for at most this often, and at least.
 const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(30);
 /// While the server is away.
 const AWAY: Duration = Duration::from_secs(3);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between attempts to listen.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What is told to whoever draws.
 pub enum Message {
@@ -38,96 +41,57 @@ pub enum Message {
     Signal(i32),
 }
 
-/// What the asking thread is asked for.
-pub enum Ask {
-    /// There is news.
-    Figures,
-    /// A session, now and whenever there is news.
-    Open(String),
-    Close,
-}
-
 /// Asks for figures when there is news and every 30 s, until nobody reads them.
-pub fn ask(server: &Server, zone: &TimeZone, asks: &Receiver<Ask>, out: &SyncSender<Message>) {
-    let mut open: Option<String> = None;
-    let mut pause = Duration::ZERO;
-    let mut asked_at: Option<Instant> = None;
+fn ask(server: &Server, zone: &TimeZone, wishes: &Wishes, out: &SyncSender<Message>) {
+    let mut pause = LATEST;
     loop {
-        let mut is_key = false;
-        match asks.recv_timeout(pause) {
-            Ok(first) => {
-                for ask in std::iter::once(first).chain(asks.try_iter()) {
-                    match ask {
-                        Ask::Figures => {}
-                        Ask::Open(session) => (open, is_key) = (Some(session), true),
-                        Ask::Close => open = None,
-                    }
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        // What a key asked for is not kept waiting.
-        let since = asked_at.map_or(SOONEST, |at| at.elapsed());
-        if !is_key && since < SOONEST {
-            pause = SOONEST.saturating_sub(since);
-            continue;
-        }
-        if let Some(session) = &open
+        let wanted = wishes.next(pause);
+        if let Some(session) = &wanted.open
             && out.send(Message::Detail(Detail::ask(server, session).map(Box::new))).is_err()
         {
             return;
         }
         let figures = Snapshot::ask(server, zone, Timestamp::now()).map(Box::new);
-        asked_at = Some(Instant::now());
         pause = if figures.is_ok() { LATEST } else { AWAY };
         if out.send(Message::Figures(figures)).is_err() {
             return;
         }
+        wishes.rest(SOONEST);
     }
 }
 
 /// Listens for live events, and again after longer and longer pauses, until nobody reads them.
-pub fn listen(server: &Server, asks: &SyncSender<Ask>, out: &SyncSender<Message>) {
-    let mut pause = Duration::from_secs(1);
+fn listen(server: &Server, wishes: &Wishes, out: &SyncSender<Message>) {
+    let mut pause = SHORTEST_PAUSE;
     loop {
-        let trouble = match server.listen() {
+        match server.listen() {
             Ok(stream) => {
-                pause = Duration::from_secs(1);
-                // What happened in between was not heard.
-                if out.send(Message::Listening).is_err() || !hear(stream, asks, out) {
+                pause = SHORTEST_PAUSE;
+                if out.send(Message::Listening).is_err() || !hear(stream, wishes, out) {
                     return;
                 }
-                None
             }
-            Err(trouble) => Some(trouble),
-        };
-        // One that ended may have ended with its server.
-        if !poke(asks) {
-            return;
-        }
-        if let Some(trouble) = trouble {
-            if out.send(Message::Deaf(trouble)).is_err() {
-                return;
+            Err(trouble) => {
+                if out.send(Message::Deaf(trouble)).is_err() {
+                    return;
+                }
             }
-            thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        } else {
-            thread::sleep(pause);
         }
+        // What ended may have ended with its server.
+        wishes.news();
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 /// False when nobody listens any more.
-fn hear(mut stream: impl Read, asks: &SyncSender<Ask>, out: &SyncSender<Message>) -> bool {
+fn hear(mut stream: impl Read, wishes: &Wishes, out: &SyncSender<Message>) -> bool {
     let mut parser = Parser::default();
     let mut piece = [0; 8192];
     while let Ok(read @ 1..) = stream.read(&mut piece) {
-        let events = parser.take(&piece[..read]);
-        if !events.is_empty() && !poke(asks) {
-            return false;
-        }
-        for event in events {
+        for event in parser.take(&piece[..read]) {
+            // The first one, which says hello, too: what happened before it was not heard.
+            wishes.news();
             let event = Event::parse(&event.data, Timestamp::now());
             if event.is_some_and(|event| out.send(Message::Event(event)).is_err()) {
                 return false;
@@ -137,17 +101,74 @@ fn hear(mut stream: impl Read, asks: &SyncSender<Ask>, out: &SyncSender<Message>
     true
 }
 
-/// One wish that waits is as good as many. False when nobody takes them.
-fn poke(asks: &SyncSender<Ask>) -> bool {
-    !matches!(asks.try_send(Ask::Figures), Err(TrySendError::Disconnected(_)))
+/// Starts both; they end when what they tell is not read any more.
+pub fn follow(server: &Arc<Server>, zone: &TimeZone, out: &SyncSender<Message>) -> Arc<Wishes> {
+    let wishes = Arc::new(Wishes::default());
+    let (of_asking, zone, wanted, to) = (Arc::clone(server), zone.clone(), Arc::clone(&wishes), out.clone());
+    thread::spawn(move || ask(&of_asking, &zone, &wanted, &to));
+    let (of_listening, heard, to) = (Arc::clone(server), Arc::clone(&wishes), out.clone());
+    thread::spawn(move || listen(&of_listening, &heard, &to));
+    wishes
 }
 
-/// Starts both; they end when what they tell is not read any more.
-pub fn follow(server: &Arc<Server>, zone: &TimeZone, out: &SyncSender<Message>) -> SyncSender<Ask> {
-    let (asks, asked) = std::sync::mpsc::sync_channel(16);
-    let (of_asking, zone, to) = (Arc::clone(server), zone.clone(), out.clone());
-    thread::spawn(move || ask(&of_asking, &zone, &asked, &to));
-    let (of_listening, to, wishes) = (Arc::clone(server), out.clone(), asks.clone());
-    thread::spawn(move || listen(&of_listening, &wishes, &to));
-    asks
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::stand_in::{Answers, StandIn};
+
+    /// Waits for a message that this is made of.
+    fn comes<T>(messages: &Receiver<Message>, mut wanted: impl FnMut(Message) -> Option<T>) -> T {
+        loop {
+            let message = messages.recv_timeout(Duration::from_secs(20)).unwrap();
+            if let Some(found) = wanted(message) {
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn news_are_heard_and_a_server_that_was_away_is_found_again() {
+        let answers = Answers::busy();
+        let event =
+            |name: &str| format!("data: {}\n\n", json!({ "kind": "tool_call", "session": "s", "name": name, "outcome": "ok" }));
+        answers.set(
+            "live",
+            200,
+            json!(format!("event: hello\ndata: {{}}\n\nnonsense\n\n{}data: {{\n\n{}", event("Bash"), event("\u{1b}[2J"))),
+        );
+        let stand_in = StandIn::start(answers.clone());
+        let server = Arc::new(Server::new(&stand_in.url(), None, None).unwrap());
+        let (out, messages) = sync_channel(256);
+        let wishes = follow(&server, &TimeZone::UTC, &out);
+        comes(&messages, |message| matches!(message, Message::Listening).then_some(()));
+        let mut heard = Vec::new();
+        comes(&messages, |message| {
+            heard.extend(if let Message::Event(event) = message { Some(event.what) } else { None });
+            (heard.len() == 2).then_some(())
+        });
+        assert_eq!(heard, ["Bash", "[2J"]);
+        // Figures come with the news, long before their 30 seconds.
+        let sessions =
+            comes(
+                &messages,
+                |message| if let Message::Figures(Ok(figures)) = message { Some(figures.sessions.len()) } else { None },
+            );
+        assert_eq!(sessions, 3);
+        answers.set("live", 503, json!({ "error": "too many live readers" }));
+        answers.set("quota", 500, json!({ "error": "the disk is full" }));
+        wishes.news();
+        let why = comes(&messages, |message| if let Message::Figures(Err(why)) = message { Some(why.to_string()) } else { None });
+        assert!(why.contains("the disk is full"), "{why}");
+        comes(&messages, |message| matches!(message, Message::Deaf(_)).then_some(()));
+        answers.set("quota", 200, json!({ "quotas": [] }));
+        comes(&messages, |message| matches!(message, Message::Figures(Ok(_))).then_some(()));
+        answers.set("sessions/24a274a3-1111", 200, json!({ "agent": "claude-code" }));
+        wishes.open("24a274a3-1111".to_owned());
+        let head = comes(&messages, |message| if let Message::Detail(Ok(detail)) = message { Some(detail.head) } else { None });
+        assert_eq!(head[0], "session 24a274a3-1111");
+    }
 }

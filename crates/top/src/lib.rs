@@ -17,6 +17,7 @@ mod sse;
 #[cfg(test)]
 mod stand_in;
 mod state;
+mod wishes;
 mod words;
 
 use std::env;

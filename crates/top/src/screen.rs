@@ -18,9 +18,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::draw::{Theme, draw};
-use crate::follow::{Ask, Message, follow};
+use crate::follow::{Message, follow};
 use crate::server::Server;
 use crate::state::{State, Wish};
+use crate::wishes::Wishes;
 
 /// News are drawn at most this often; keys at once.
 const DRAWN_EVERY: Duration = Duration::from_millis(250);
@@ -67,8 +68,8 @@ pub fn show(server: &Arc<Server>, mut state: State) -> anyhow::Result<()> {
     let mut screen = Screen::take().context("the terminal")?;
     let to = out.clone();
     thread::spawn(move || read_keys(&to));
-    let asks = follow(server, &state.zone, &out);
-    let ended_by = run(&mut screen, &mut state, &messages, &asks);
+    let wishes = follow(server, &state.zone, &out);
+    let ended_by = run(&mut screen, &mut state, &messages, &wishes);
     drop(screen);
     if let Some(signal) = ended_by? {
         // Whoever waits for us is to see that a signal ended us.
@@ -88,12 +89,7 @@ fn read_keys(to: &SyncSender<Message>) {
 }
 
 /// The signal that ended it, if one did.
-fn run(
-    screen: &mut Screen,
-    state: &mut State,
-    messages: &Receiver<Message>,
-    asks: &SyncSender<Ask>,
-) -> anyhow::Result<Option<i32>> {
+fn run(screen: &mut Screen, state: &mut State, messages: &Receiver<Message>, wishes: &Wishes) -> anyhow::Result<Option<i32>> {
     let theme = Theme::of_environment();
     let mut drawn_at: Option<Instant> = None;
     let mut is_due = true;
@@ -121,8 +117,8 @@ fn run(
                 match if let Input::Key(key) = input { state.key(key) } else { None } {
                     None => {}
                     Some(Wish::Quit) => return Ok(None),
-                    Some(Wish::Open(session)) => asks.send(Ask::Open(session))?,
-                    Some(Wish::Close) => asks.send(Ask::Close)?,
+                    Some(Wish::Open(session)) => wishes.open(session),
+                    Some(Wish::Close) => wishes.close(),
                 }
             }
             Message::NoInput(error) => return Err(error).context("the terminal"),

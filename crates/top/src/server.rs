@@ -93,3 +93,50 @@ impl Server {
         Unanswered::Away { url: self.url.clone(), why: why.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::stand_in::{Answers, StandIn};
+
+    #[test]
+    fn why_there_is_no_answer() {
+        let answers = Answers::older();
+        let stand_in = StandIn::start(answers.clone());
+        let server = Server::new(&format!("{}/", stand_in.url()), Some("key".to_owned()), None).unwrap();
+        let asked = || server.get::<Value>("quota").map_err(|why| why.to_string());
+        assert_eq!(asked().unwrap()["schema_version"], 1);
+        answers.set("quota", 401, json!({ "error": "Authorization: missing or wrong" }));
+        assert!(asked().unwrap_err().contains("wants a key: set DUCAT_API_KEY"));
+        answers.set("quota", 503, json!({ "error": "too many connections" }));
+        assert!(asked().unwrap_err().contains("(too many connections)"));
+        for (status, body) in [(200, "<html>"), (404, "<html>"), (302, ""), (200, "")] {
+            answers.set("quota", status, json!(body));
+            assert!(asked().unwrap_err().contains("is no Ducat"), "{status} {body}");
+        }
+        answers.set("quota", 400, json!({ "error": "by: is no grouping" }));
+        assert_eq!(asked().unwrap_err(), "by: is no grouping");
+    }
+
+    #[test]
+    fn nobody_is_there() {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let away =
+            Server::new(&format!("http://127.0.0.1:{port}"), None, None).unwrap().get::<Value>("quota").unwrap_err().to_string();
+        assert!(
+            away.starts_with(&format!("no Ducat answers at http://127.0.0.1:{port} ("))
+                && away.contains("start one with `ducat serve`"),
+            "{away}"
+        );
+        for url in ["", "localhost:9090", "http://", "file:///etc/passwd", "http://user:secret@host"] {
+            assert!(Server::new(url, None, None).is_err(), "{url}");
+        }
+        // A key that no header may hold is an answer that there is none, not a panic.
+        let server = Server::new(&format!("http://127.0.0.1:{port}"), Some("a\r\nb".to_owned()), None).unwrap();
+        assert!(server.get::<Value>("quota").is_err());
+    }
+}

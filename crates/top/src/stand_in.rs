@@ -88,7 +88,9 @@ impl Answers {
     pub fn set(&self, path: &'static str, status: u16, body: Value) {
         let mut answers = self.0.lock().unwrap();
         answers.retain(|(old, ..)| *old != path);
-        answers.push((path, status, body.to_string()));
+        // A text is answered as it is.
+        let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+        answers.push((path, status, body));
         answers.sort_by_key(|(path, ..)| std::cmp::Reverse(path.len()));
     }
 

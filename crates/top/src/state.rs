@@ -141,9 +141,18 @@ impl State {
             if let Some(model) = &event.model {
                 self.models.insert(session.clone(), model.clone());
             }
-            self.heard.insert(session.clone(), event.clone());
+            // More may become known of what is long over.
+            if self.heard.get(session).is_none_or(|heard| heard.at <= event.at) {
+                self.heard.insert(session.clone(), event.clone());
+            }
         }
-        self.events.push_front(event);
+        // A call that ends takes the place of its start.
+        if let Some(known) = self.events.iter_mut().find(|known| known.key == event.key) {
+            *known = event;
+            return;
+        }
+        let place = self.events.iter().position(|known| known.at <= event.at).unwrap_or(self.events.len());
+        self.events.insert(place, event);
         self.events.truncate(EVENTS);
     }
 

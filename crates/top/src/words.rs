@@ -19,15 +19,17 @@ pub fn cost(totals: &Totals) -> String {
     money(totals.cost, totals.unpriced_requests)
 }
 
-/// `7 ms`, `1.2 s`, `3 m 12 s`, `2 h 5 m`.
+/// `7 ms`, `1.2 s`, `3 m 12 s`, `12 m`, `2 h 5 m`, `12 h`: eight columns at most, up to a year.
 pub fn duration(ms: f64) -> String {
     let seconds = (ms / 1000.0).round() as u64;
     match ms {
         ..999.5 => format!("{ms:.0} ms"),
         ..9_950.0 => format!("{:.1} s", ms / 1000.0),
         ..59_500.0 => format!("{seconds} s"),
-        ..3_599_500.0 => format!("{} m {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} m", seconds / 3600, seconds / 60 % 60),
+        ..599_500.0 => format!("{} m {} s", seconds / 60, seconds % 60),
+        ..3_599_500.0 => format!("{} m", seconds / 60),
+        ..35_999_500.0 => format!("{} h {} m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} h", seconds / 3600),
     }
 }
 
@@ -75,6 +77,8 @@ mod tests {
             (9_999.0, "10 s"),
             (59_900.0, "1 m 0 s"),
             (252_000.0, "4 m 12 s"),
+            (740_000.0, "12 m"),
+            (43_300_000.0, "12 h"),
             (7_500_000.0, "2 h 5 m"),
         ] {
             assert_eq!(duration(ms), text);

@@ -9,6 +9,7 @@ use ratatui_core::terminal::Terminal;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Theme, draw};
+use crate::detail::Detail;
 use crate::event::Event;
 use crate::server::{Server, Unanswered};
 use crate::snapshot::Snapshot;
@@ -75,11 +76,11 @@ fn eighty_columns() {
 
 
 
- TOOL          CALLS   ERR      P50      P95   EVENTS
- Bash            412    3%    1.1 s    9.8 s   14:03:12  ✗  Read a.rs error 3 ms
- mcp__brows…       7   29%        –    9.8 s   14:03:11  ✓  Bash cargo test 1.2…
-                                               14:03:09     opus-5 $0.0810
-                                               14:02:58     prompt
+ TOOL          CALLS   ERR       P50       P95   EVENTS
+ Bash            412    3%     1.1 s     9.8 s   14:03:12  ✗  Read a.rs error 3…
+ mcp__brows…       7   29%         –     9.8 s   14:03:11  ✓  Bash cargo test 1…
+                                                 14:03:09     opus-5 $0.0810
+                                                 14:02:58     prompt
 
 
 
@@ -95,8 +96,8 @@ fn wide_shows_more() {
         "  5h  62% →15:00  7d  91%! out Thu 18:00 →Fri 15:00   2 live  ▁▁▁",
         "  SESSION   PROJECT      AGENT         MODEL      STARTED  REQUESTS   TOOLS   ERR  TURNS       COST       $/H      AT  LAST",
         "● 24a274a3  ducat        claude-code   opus-5       13:02       412   1,300     3     82      $6.98     $4.20   14:03  Bash cargo test",
-        "     P50      P95      P99   EVENTS",
-        "14:03:12  ✗  Read a.rs error 3 ms                          website",
+        "      P50       P95       P99   EVENTS",
+        "14:03:12  ✗  Read a.rs error 3 ms                        website",
     ] {
         assert!(frame.contains(part), "{part}\n{frame}");
     }
@@ -121,9 +122,9 @@ fn narrow_drops_columns_in_their_order() {
 
 
 
- TOOL                 CALLS   ERR      P50      P95      P99
- Bash                   412    3%    1.1 s    9.8 s  1 m 1 s
- mcp__browser__cli…       7   29%        –    9.8 s  1 m 1 s
+ TOOL              CALLS   ERR       P50       P95       P99
+ Bash                412    3%     1.1 s     9.8 s   1 m 1 s
+ mcp__browser__…       7   29%         –     9.8 s   1 m 1 s
 
 
 
@@ -153,6 +154,68 @@ fn too_small_is_said() {
     for (width, height) in [(1, 1), (39, 50), (200, 9), (10, 3), (40, 10), (1000, 1000)] {
         assert_eq!(frame(&busy(), width, height).lines().count(), usize::from(height));
     }
+}
+
+/// A call is told of as it begins, as it ends, and when a transcript tells of it again.
+#[test]
+fn what_is_told_again_is_shown_once_and_where_it_was() {
+    let mut state = busy();
+    let mut tell = |at: &str, id: &str, outcome: Option<&str>| {
+        let event = serde_json::json!({ "kind": "tool_call", "at": at, "session": "5218aaaa", "tool_call": id, "name": id, "outcome": outcome });
+        state.take_event(Event::parse(&event.to_string(), state.now).unwrap());
+        (
+            state.events.iter().map(|event| event.what.clone()).collect::<Vec<_>>(),
+            state.heard["5218aaaa"].what.clone(),
+            frame(&state, 80, 24),
+        )
+    };
+    let (_, last, shown) = tell("2026-11-25T14:03:20Z", "Grep", None);
+    assert!(last == "Grep" && shown.contains("14:03:20     Grep running"), "{shown}");
+    tell("2026-11-25T14:03:21Z", "Glob", Some("ok"));
+    let (events, last, shown) = tell("2026-11-25T14:03:20Z", "Grep", Some("error"));
+    assert_eq!((events[..3].join(" "), events.len(), last.as_str()), ("Glob Grep Read a.rs".to_owned(), 6, "Glob"));
+    assert!(shown.contains("14:03:20  ✗  Grep error"), "{shown}");
+    assert_eq!(tell("2026-11-25T14:00:00Z", "Task", Some("ok")).0.last().unwrap(), "Task");
+}
+
+#[test]
+fn a_session_that_is_open() {
+    let mut state = busy();
+    assert_eq!(key(&mut state, KeyCode::Enter), Some(Wish::Open("24a274a3-1111".to_owned())));
+    let told = serde_json::json!({
+        "agent": "claude-code", "version": "2.1.219", "cwd": "/w/ducat", "turns": [{ "started_at": "2026-11-25T14:00:00Z" }], "incidents": [],
+        "requests": [{ "model": "claude-opus-5", "started_at": "2026-11-25T14:00:02Z", "input_tokens": 12, "output_tokens": 900,
+            "cache_read_tokens": 88_000, "cache_write_5m_tokens": 1200, "cost_nano_usd": "81000000" }],
+        "tool_calls": [{ "name": "Bash", "target": "cargo test", "started_at": "2026-11-25T14:00:09Z", "outcome": "error", "duration_ms": 1200 }],
+    });
+    state.take_detail(Ok(Detail::of("24a274a3-1111", &told)));
+    // Of another session, that was open before.
+    state.take_detail(Ok(Detail::of("5218aaaa", &told)));
+    same(
+        &frame(&state, 80, 16),
+        "
+ session 24a274a3-1111
+ claude-code 2.1.219 · /w/ducat
+ $0.0810 · 1 turn · 1 request · 1 tool call · 0 incidents
+
+ MODEL                REQUESTS    INPUT   OUTPUT  CACHE READ  WRITTEN       COST
+ opus-5                      1       12      900      88.0 k   1.20 k    $0.0810
+
+ TIME         WHAT
+ 14:00:09  ✗  Bash cargo test                                        error 1.2 s
+ 14:00:02     opus-5                                                     $0.0810
+ 14:00:00     prompt
+
+
+
+
+ q quit  Esc back  j k move
+",
+    );
+    for _ in 0..9 {
+        key(&mut state, KeyCode::Down);
+    }
+    assert!(frame(&state, 40, 10).contains("14:00:00     prompt"));
 }
 
 /// Whatever the size, and wherever one is.

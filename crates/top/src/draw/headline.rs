@@ -14,6 +14,8 @@ const WARNING: f64 = 50.0;
 const BAD: f64 = 80.0;
 /// Fewer bars say nothing.
 const FEWEST_BARS: usize = 6;
+/// Blanks before them, and one at the end of the line.
+const GAP: usize = 3;
 
 /// How much of the line is shown.
 #[derive(Clone, Copy)]
@@ -24,7 +26,8 @@ struct Shown {
     has_live: bool,
 }
 
-/// Where there is no room, the first of these that helps goes: times of resets, windows from the last on, live sessions. Bars take what is left.
+/// Where there is no room, the first of these that helps goes: times of further windows, bars, times of the first, windows from the last on,
+/// live sessions.
 pub fn pieces(state: &State, room: usize) -> Vec<Piece> {
     let Some(snapshot) = &state.snapshot else { return vec![(" ducat".to_owned(), Tone::Strong)] };
     let windows = snapshot.quotas.len();
@@ -33,11 +36,12 @@ pub fn pieces(state: &State, room: usize) -> Vec<Piece> {
     let mut line = Vec::new();
     for shown in with_times.chain(without).chain([Shown { windows: 0, times: 0, has_live: false }]) {
         line = parts(state, snapshot, shown);
-        if taken(&line) <= room {
+        let bars = if shown.times > 1 && snapshot.hours.is_some() { FEWEST_BARS + GAP } else { 0 };
+        if taken(&line) + bars <= room {
             break;
         }
     }
-    let rest = room.saturating_sub(taken(&line) + 3);
+    let rest = room.saturating_sub(taken(&line) + GAP);
     if let Some(hours) = snapshot.hours.as_ref().filter(|_| rest >= FEWEST_BARS) {
         let shown = &hours[hours.len().saturating_sub(rest)..];
         line.push((format!("  {}", bars(shown)), Tone::Plain));

@@ -133,9 +133,9 @@ pub fn tools(snapshot: &Snapshot, theme: Theme, area: Rect, buffer: &mut Buffer)
             }),
             ..Column::figure("ERR", 4, 2, |_| String::new())
         },
-        Column::figure("P50", 7, 4, move |row: &Tool| ms(row.p50_ms)),
-        Column::figure("P95", 7, 3, move |row: &Tool| ms(row.p95_ms)),
-        Column::figure("P99", 7, 5, move |row: &Tool| ms(row.p99_ms)),
+        Column::figure("P50", 8, 4, move |row: &Tool| ms(row.p50_ms)),
+        Column::figure("P95", 8, 3, move |row: &Tool| ms(row.p95_ms)),
+        Column::figure("P99", 8, 5, move |row: &Tool| ms(row.p99_ms)),
         Column::figure("RESULTS", 8, 6, |row: &Tool| {
             row.result_bytes.map_or_else(|| UNTOLD.to_owned(), |bytes| format!("{}B", figures::tokens(bytes)))
         }),

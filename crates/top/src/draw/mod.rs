@@ -13,7 +13,8 @@ use ratatui_core::layout::Rect;
 
 pub use theme::Theme;
 
-use crate::plain::{cut, width};
+use crate::plain::{cut, plain, width};
+use crate::server::Unanswered;
 use crate::snapshot::Snapshot;
 use crate::state::{State, View};
 use crate::words;
@@ -69,7 +70,7 @@ fn list(state: &State, theme: Theme, is_live: bool, buffer: &mut Buffer) {
 fn bottom(state: &State, snapshot: &Snapshot, theme: Theme, is_live: bool, area: Rect, buffer: &mut Buffer) {
     let mut tools = area;
     if is_live && area.width >= NARROW {
-        tools.width = if area.width >= WIDE { 62 } else { 44 };
+        tools.width = if area.width >= WIDE { 65 } else { 46 };
         let x = tools.right() + 3;
         lists::events(state, theme, Rect::new(x, area.y, area.right() - x, area.height), buffer);
     }
@@ -84,8 +85,8 @@ fn notice(state: &State) -> Vec<Piece> {
         (Some(_), Some(snapshot)) => {
             said.push((format!("not connected since {}; these are the last figures", moment(snapshot.at)), Tone::Bad))
         }
-        (Some(why), None) => said.push((why.to_string(), Tone::Bad)),
-        (None, None) => said.push((format!("asking {} …", crate::plain::plain(&state.url)), Tone::Dim)),
+        (Some(why), None) => said.push((plain(&why.to_string()), Tone::Bad)),
+        (None, None) => said.push((format!("asking {} …", plain(&state.url)), Tone::Dim)),
         (None, Some(snapshot)) => {
             let older: Vec<&str> = [(snapshot.last_hour.is_none(), "$/h"), (snapshot.tools.is_none(), "tools")]
                 .into_iter()
@@ -114,7 +115,11 @@ fn notice(state: &State) -> Vec<Piece> {
                 said.push((format!("an older server: no {}", older.join(", no ")), Tone::Dim));
             }
             if let Some(why) = &state.deaf {
-                said.push((format!("no live events ({})", crate::plain::plain(&why.to_string())), Tone::Warning));
+                let why = match why {
+                    Unanswered::Away { why, .. } => why.clone(),
+                    why => why.to_string(),
+                };
+                said.push((format!("no live events ({})", plain(&why)), Tone::Warning));
             }
         }
     }
