@@ -1,18 +1,21 @@
 //! `ducat top` in a real terminal, against a real server.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fs;
 use std::process::Command;
 
 use ducat_end_to_end::terminal::Terminal;
 use ducat_end_to_end::{Machine, Server, eventually, request, write};
 use serde_json::{Value, json};
 
-/// A shell that runs it, says how it ended and what the terminal is like then, and goes on.
+/// A shell that runs it, says how it ended and what the terminal is like then, and goes on. Its process id is in the file `pid`.
 fn in_a_shell(machine: &Machine, arguments: &str) -> Command {
     let top = machine.command(&[]);
     let mut shell = Command::new("sh");
-    let program = top.get_program().display().to_string();
-    shell.args(["-c", &format!("'{program}' top {arguments}; echo \"ended with $?\"; stty -a | grep -o ' -\\?echo ' ; read line; echo \"took $line\"; sleep 60")]);
+    let (program, pid) = (top.get_program().display(), machine.home().join("pid"));
+    let run = format!("echo $$ >{}; exec {program} top {arguments}", pid.display());
+    let after = "echo \"ended with $?\"; stty -a | grep -o ' -\\?echo '; read line; echo \"took $line\"; sleep 60";
+    shell.args(["-c", &format!("sh -c '{run}'; {after}")]);
     for (name, value) in top.get_envs().filter_map(|(name, value)| Some((name, value?))) {
         shell.env(name, value);
     }
@@ -96,22 +99,16 @@ fn it_shows_what_happens_and_gives_the_terminal_back() {
 #[test]
 fn signals_give_the_terminal_back_too() {
     let (machine, server) = busy();
-    for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+    for (signal, code) in [("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
         let folder = tempfile::TempDir::new().unwrap();
         let shell = in_a_shell(&machine, &format!("--url {}", server.url()));
         let Some(terminal) = Terminal::start(folder.path(), (80, 24), &shell) else { return };
         terminal.shows("q quit");
-        let url = server.url();
-        // The shell that starts it has its command line too, and is older.
-        let found = Command::new("pgrep").args(["-n", "-f", &format!("ducat top --url {url}")]).output().unwrap();
-        let pid = String::from_utf8(found.stdout).unwrap().trim().to_owned();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
-        // A shell dies of SIGINT with its child.
-        if signal != "INT" {
-            let screen = terminal.shows(&format!("ended with {code}"));
-            assert!(!screen.contains("q quit"), "{screen}");
-            terminal.shows(" echo");
-        }
+        let pid = fs::read_to_string(machine.home().join("pid")).unwrap();
+        assert!(Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap().success());
+        let screen = terminal.shows(&format!("ended with {code}"));
+        assert!(!screen.contains("q quit"), "{screen}");
+        terminal.shows(" echo");
     }
 }
 

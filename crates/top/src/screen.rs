@@ -2,6 +2,7 @@
 
 use std::io::{self, Stdout};
 use std::panic;
+use std::process;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -37,10 +38,14 @@ impl Screen {
         enable_raw_mode()?;
         // From here on dropping it gives the terminal back.
         let screen = Terminal::new(CrosstermBackend::new(io::stdout())).map(Self).inspect_err(|_| give_back())?;
-        let before = panic::take_hook();
+        let (before, drawing) = (panic::take_hook(), thread::current().id());
         panic::set_hook(Box::new(move |what| {
             give_back();
             before(what);
+            // Without the threads that it hangs on, the screen would go on and show what is not so.
+            if thread::current().id() != drawing {
+                process::exit(101);
+            }
         }));
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide)?;
         Ok(screen)

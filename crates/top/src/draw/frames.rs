@@ -63,10 +63,10 @@ fn eighty_columns() {
         "
    $38.12 today     $6.10/h  5h  62% →15:00  7d  91%!   2 live  ▁▁▁▁▁▁▁▁▂▃█▁▅▁▆
  on a plan: costs are at list price
-  SESSION   PROJECT     MODEL      TURNS       COST       $/H  LAST
-● 24a274a3  ducat       opus-5        82      $6.98     $4.20  Bash cargo test
-● 5218aaaa  website     sonnet-5      82      $1.90     $1.90  ✗ Read a.rs
-  [2Jevil   日本語]0;x  gpt-x         82    unknown     $0.00  24 Nov
+  SESSION   PROJECT     MODEL       TURNS       COST       $/H  LAST
+● 24a274a3  ducat       opus-5         82      $6.98     $4.20  Bash cargo test
+● 5218aaaa  website     sonnet-5       82      $1.90     $1.90  ✗ Read a.rs
+  [2Jevil   日本語]0;x  gpt-x          82    unknown     $0.00  24 Nov
 
 
 
@@ -94,8 +94,8 @@ fn wide_shows_more() {
     let frame = frame(&busy(), 140, 40);
     for part in [
         "  5h  62% →15:00  7d  91%! out Thu 18:00 →Fri 15:00   2 live  ▁▁▁",
-        "  SESSION   PROJECT      AGENT         MODEL      STARTED  REQUESTS   TOOLS   ERR  TURNS       COST       $/H      AT  LAST",
-        "● 24a274a3  ducat        claude-code   opus-5       13:02       412   1,300     3     82      $6.98     $4.20   14:03  Bash cargo test",
+        "  SESSION   PROJECT      AGENT         MODEL       STARTED  REQUESTS   TOOLS   ERR  TURNS       COST       $/H      AT  LAST",
+        "● 24a274a3  ducat        claude-code   opus-5        13:02       412   1,300     3     82      $6.98     $4.20   14:03  Bash cargo test",
         "      P50       P95       P99   EVENTS",
         "14:03:12  ✗  Read a.rs error 3 ms                        website",
     ] {

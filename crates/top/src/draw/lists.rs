@@ -28,7 +28,7 @@ pub fn sessions(state: &State, theme: Theme, is_live: bool, area: Rect, buffer: 
         }),
         Column::text("PROJECT", (10, 24), 1, project),
         Column::text("AGENT", (12, 12), 11, |row: &Session| (plain(&row.agent), Tone::Plain)),
-        Column::text("MODEL", (9, 16), 5, |row: &Session| (model(state, row), Tone::Plain)),
+        Column::text("MODEL", (10, 16), 5, |row: &Session| (model(state, row), Tone::Plain)),
         Column::text("BRANCH", (12, 20), 13, move |row: &Session| text(&row.branch)),
         Column::text("USER", (10, 16), 15, move |row: &Session| text(&row.user)),
         Column::text("HOST", (10, 16), 14, move |row: &Session| text(&row.host)),
