@@ -144,11 +144,14 @@ fn what_is_wrong_is_one_line() {
         assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
         said
     };
-    assert!(fails(&["top", "--url", &url], &[]).contains("wants a key: set DUCAT_API_KEY"));
+    assert!(fails(&["top", "--url", &url], &[]).contains("wants a key: set METRICS_API_KEY"));
     assert!(fails(&["top", "--url", &url], &[("DUCAT_API_KEY", "wrong")]).contains("wants a key"));
     for name in ["DUCAT_API_KEY", "METRICS_API_KEY"] {
         assert!(machine.command(&["top", "--url", &url]).env(name, "hush").output().unwrap().status.success());
     }
+    let made = machine.prints(&["key", "create", "laptop"]);
+    let key = made.split_whitespace().find(|word| word.starts_with("dk_")).unwrap().to_owned();
+    assert!(fails(&["top", "--url", &url], &[("DUCAT_API_KEY", &key)]).contains("refuses: key laptop"));
     server.stop();
     let said = fails(&["top", "--url", &url], &[]);
     assert!(said.contains(&format!("no Ducat answers at {url}")) && said.contains("start one with `ducat serve`"), "{said}");

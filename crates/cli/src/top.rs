@@ -19,7 +19,7 @@ use crate::service::record::Record as Service;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The server: http://HOST[:PORT] or https://HOST[:PORT]; without it the one of this machine. Its key is read from DUCAT_API_KEY, else METRICS_API_KEY
+    /// The server: http://HOST[:PORT] or https://HOST[:PORT]; without it the one of this machine. Its key is read from METRICS_API_KEY, else DUCAT_API_KEY
     #[arg(long, value_name = "URL", env = "DUCAT_URL", hide_env_values = true, value_hint = ValueHint::Url)]
     url: Option<String>,
     /// Certificates to trust instead of the system's, PEM
@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         (false, true) => Show::Once,
         (false, false) => Show::Live,
     };
-    let key = told("DUCAT_API_KEY").or_else(|| told("METRICS_API_KEY"));
+    // A machine's key, which hooks have, reads nothing.
+    let key = told("METRICS_API_KEY").or_else(|| told("DUCAT_API_KEY"));
     ducat_top::run(&url, key, args.ca.as_deref(), zone, show)
 }

@@ -22,8 +22,11 @@ pub enum Unanswered {
     /// Nobody is there, or hangs, or is busy: may be well later.
     #[error("no Ducat answers at {url} ({why}); start one with `ducat serve`, or name another with --url")]
     Away { url: String, why: String },
-    #[error("{url} wants a key: set DUCAT_API_KEY to the METRICS_API_KEY it was started with, or to one of `ducat key create`")]
-    Key { url: String },
+    #[error("{url} wants a key: set METRICS_API_KEY to the one it was started with ({said})")]
+    Key { url: String, said: String },
+    /// It answers, and not to us: a machine's key reads nothing, a name is none of its own.
+    #[error("{url} refuses: {said}")]
+    Refused { url: String, said: String },
     #[error("what answers at {url} is no Ducat; name another with --url")]
     Foreign { url: String },
     /// The server is older and does not know what was asked, or has nothing there.
@@ -81,11 +84,13 @@ impl Server {
             .ok()
             .and_then(|said| serde_json::from_slice(&said).ok());
         let said = said.and_then(|said| Some(said.get("error")?.as_str()?.to_owned()));
+        let url = self.url.clone();
         Err(match (status, said) {
-            (401, _) => Unanswered::Key { url: self.url.clone() },
+            (401, Some(said)) => Unanswered::Key { url, said },
+            (403 | 421, Some(said)) => Unanswered::Refused { url, said },
             (408 | 429 | 500.., said) => self.away(&said.unwrap_or_else(|| format!("status {status}"))),
             (_, Some(said)) => Unanswered::Unknown(said),
-            (_, None) => Unanswered::Foreign { url: self.url.clone() },
+            (_, None) => Unanswered::Foreign { url },
         })
     }
 
@@ -111,7 +116,9 @@ mod tests {
         let asked = || server.get::<Value>("quota").map_err(|why| why.to_string());
         assert_eq!(asked().unwrap()["schema_version"], 1);
         answers.set("quota", 401, json!({ "error": "Authorization: missing or wrong" }));
-        assert!(asked().unwrap_err().contains("wants a key: set DUCAT_API_KEY"));
+        assert!(asked().unwrap_err().contains("wants a key: set METRICS_API_KEY to the one it was started with (Authorization"));
+        answers.set("quota", 403, json!({ "error": "key laptop is for shipping" }));
+        assert!(asked().unwrap_err().ends_with(" refuses: key laptop is for shipping"));
         answers.set("quota", 503, json!({ "error": "too many connections" }));
         assert!(asked().unwrap_err().contains("(too many connections)"));
         for (status, body) in [(200, "<html>"), (404, "<html>"), (302, ""), (200, "")] {

@@ -94,9 +94,10 @@ fn last(state: &State, row: &Session) -> Piece {
     match state.heard.get(&row.session) {
         None => (last_at(state, row), Tone::Plain),
         Some(event) => match event.is_well {
-            Some(true) => (event.what.clone(), Tone::Plain),
             Some(false) => (format!("✗ {}", event.what), Tone::Warning),
-            None => (said(event), Tone::Plain),
+            // What a request cost; a call is its name, whether it runs or is done.
+            None if event.model.is_some() => (said(event), Tone::Plain),
+            _ => (event.what.clone(), Tone::Plain),
         },
     }
 }
