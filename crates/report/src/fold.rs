@@ -9,6 +9,15 @@ use crate::{Grouping, Report};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment(Option<RowKey>);
 
+/// When a report looks at a name of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    Always,
+    /// In rows with requests whose cost is unknown.
+    WithoutPrice,
+    Never,
+}
+
 impl Report {
     /// None for what is not asked for.
     pub fn moment(&self, started_at: Option<UnixMs>) -> Option<Moment> {
@@ -16,13 +25,21 @@ impl Report {
         self.is_in_range(started_at, date).then(|| Moment(self.row_of_time(date)))
     }
 
-    /// Whether rows that it asks for and that differ in this name alone may not be summed.
-    pub fn tells_apart(&self, name: Grouping) -> bool {
+    /// When rows that differ in this name alone may not be summed.
+    pub fn tells_apart(&self, name: Grouping) -> Apart {
+        let query = &self.query;
+        let is_asked = match name {
+            Grouping::Project => query.project.is_some() || query.group.is_some(),
+            Grouping::Model => query.model.is_some(),
+            Grouping::Agent => query.agent.is_some(),
+            _ => false,
+        };
         match name {
-            // Those without a price are listed by it.
-            Grouping::Model => true,
-            Grouping::Project if matches!(self.query.by, Grouping::Group | Grouping::Tag) => true,
-            name => self.query.by == name || self.query.breakdown == Some(name),
+            name if is_asked || query.by == name || query.breakdown == Some(name) => Apart::Always,
+            Grouping::Project if matches!(query.by, Grouping::Group | Grouping::Tag) => Apart::Always,
+            // Models without a price are listed.
+            Grouping::Model => Apart::WithoutPrice,
+            _ => Apart::Never,
         }
     }
 }

@@ -23,7 +23,7 @@ pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
-pub use fold::Moment;
+pub use fold::{Apart, Moment};
 pub use groups::{Group, Groups};
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
