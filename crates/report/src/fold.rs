@@ -21,21 +21,25 @@ pub enum Apart {
 impl Report {
     /// None for what is not asked for.
     pub fn moment(&self, started_at: Option<UnixMs>) -> Option<Moment> {
-        let date = self.date_of(started_at);
-        self.is_in_range(started_at, date).then(|| Moment(self.row_of_time(date)))
+        self.is_in_range(started_at).then(|| Moment(self.row_of_time(started_at)))
     }
 
     /// When rows that differ in this name alone may not be summed.
     pub fn tells_apart(&self, name: Grouping) -> Apart {
-        let query = &self.query;
-        let is_asked = match name {
-            Grouping::Project => query.project.is_some() || query.group.is_some(),
-            Grouping::Model => query.model.is_some(),
-            Grouping::Agent => query.agent.is_some(),
-            _ => false,
+        let (query, filters) = (&self.query, &self.query.filters);
+        let filter = match name {
+            Grouping::Project => filters.project.as_ref().or(filters.group.as_ref()),
+            Grouping::Model => filters.model.as_ref(),
+            Grouping::Branch => filters.branch.as_ref(),
+            Grouping::Agent => filters.agent.as_ref(),
+            Grouping::User => filters.user.as_ref(),
+            Grouping::Team => filters.team.as_ref(),
+            Grouping::Host => filters.host.as_ref(),
+            Grouping::Billing => filters.billing.as_ref(),
+            _ => None,
         };
         match name {
-            name if is_asked || query.by == name || query.breakdown == Some(name) => Apart::Always,
+            name if filter.is_some() || query.by == name || query.breakdown == Some(name) => Apart::Always,
             Grouping::Project if matches!(query.by, Grouping::Group | Grouping::Tag) => Apart::Always,
             // Models without a price are listed.
             Grouping::Model => Apart::WithoutPrice,

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use ducat_ledger::{BUCKET_MS, Billing, Fact, Holder, Holders, Key, KeySpace, Request, Told, UnixMs};
 use ducat_prices::PriceTable;
-use ducat_report::{Grouping, Report, ReportQuery};
+use ducat_report::{Filters, Grouping, Period, Report, ReportQuery};
 use ducat_store::{Durability, Lane, Reader, Store, StoreOptions, TenantId, Write};
+use jiff::tz::TimeZone;
 
 const NOW: UnixMs = 1_795_000_000_000;
 const DAY_MS: i64 = 86_400_000;
@@ -158,21 +159,21 @@ fn bench(path: &Path, all: u64) {
     let daily = |breakdown| ReportQuery { breakdown, ..ReportQuery::default() };
     let by = |by| ReportQuery { by, ..ReportQuery::default() };
     let day = |text: &str| Some(text.parse().unwrap());
+    let filters = Filters { project: Some("project-7".to_owned()), ..Filters::default() };
+    let week = Period::of_days(day("2026-11-12"), day("2026-11-18"), &TimeZone::UTC);
     let queries = [
         ("daily", daily(None)),
         ("daily by model", daily(Some(Grouping::Model))),
         ("daily by project", daily(Some(Grouping::Project))),
         ("daily by user", daily(Some(Grouping::User))),
-        ("daily in Berlin", ReportQuery { timezone: jiff::tz::TimeZone::get("Europe/Berlin").unwrap(), ..daily(None) }),
+        ("daily in Berlin", ReportQuery { timezone: TimeZone::get("Europe/Berlin").unwrap(), ..daily(None) }),
+        ("hourly", by(Grouping::Hourly)),
         ("project", by(Grouping::Project)),
         ("project by model", ReportQuery { breakdown: Some(Grouping::Model), ..by(Grouping::Project) }),
         ("branch", by(Grouping::Branch)),
         ("effort", by(Grouping::Effort)),
-        ("daily of a project by model", ReportQuery { project: Some("project-7".to_owned()), ..daily(Some(Grouping::Model)) }),
-        (
-            "daily by model of 7 days",
-            ReportQuery { since: day("2026-11-12"), until: day("2026-11-18"), ..daily(Some(Grouping::Model)) },
-        ),
+        ("daily of a project by model", ReportQuery { filters, ..daily(Some(Grouping::Model)) }),
+        ("daily by model of 7 days", ReportQuery { period: week, ..daily(Some(Grouping::Model)) }),
     ];
     let other = Reader::open(path).unwrap();
     for (name, query) in &queries {

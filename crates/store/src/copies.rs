@@ -96,7 +96,9 @@ mod tests {
 
     use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, OTHER, Outcome, Request, Told, ToolCall, UnixMs};
     use ducat_prices::PriceTable;
-    use ducat_report::{Grouping, Report, ReportQuery};
+    use ducat_report::{Filters, Grouping, Period, Report, ReportQuery};
+    use jiff::civil::date;
+    use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
     use super::*;
@@ -173,18 +175,33 @@ mod tests {
                     assert_eq!(ours, theirs, "{by:?} {breakdown:?} {range:?}");
                 }
             }
-            let zone = jiff::tz::TimeZone::get("Asia/Kathmandu").unwrap();
+            let zone = TimeZone::get("Asia/Kathmandu").unwrap();
             let query = ReportQuery {
-                project: Some("p1".to_owned()),
-                model: Some("claude-opus-4-5".to_owned()),
+                period: Period::of_days(Some(date(2026, 11, 18)), Some(date(2026, 11, 19)), &zone),
+                filters: Filters {
+                    project: Some("p1".to_owned()),
+                    model: Some("claude-opus-4-5".to_owned()),
+                    ..Filters::default()
+                },
                 timezone: zone,
                 ..ReportQuery::default()
             };
-            let query = ReportQuery {
-                since: Some(jiff::civil::date(2026, 11, 18)),
-                until: Some(jiff::civil::date(2026, 11, 19)),
-                ..query
-            };
+            let filters = [
+                ("", ""),
+                ("user", "ana"),
+                ("user", ""),
+                ("model", "unheard-of"),
+                ("project", ""),
+                ("agent", "codex"),
+                ("branch", "main"),
+            ];
+            for (name, value) in filters {
+                let mut filters = Filters::default();
+                filters.take(name, value);
+                let query = ReportQuery { filters, by: Grouping::Hourly, ..ReportQuery::default() };
+                let [ours, theirs] = [&ours, &other].map(|reader| report(reader, tenant, query.clone(), (None, None)));
+                assert_eq!(ours, theirs, "{name} {value}");
+            }
             // Wider than what is asked for, too.
             for range in [query.time_range(), (None, None)] {
                 let [ours, theirs] = [&ours, &other].map(|reader| report(reader, tenant, query.clone(), range));
