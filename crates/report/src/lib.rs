@@ -27,7 +27,7 @@ pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
 pub use filters::{Filters, Named};
-pub use fold::Moment;
+pub use fold::{Apart, Moment};
 pub use groups::{Group, Groups};
 pub use period::Period;
 pub use query::{Grouping, QueryError, ReportQuery};

@@ -3,7 +3,7 @@
 //! A text stands once, a combination of names once, and a row is its bucket, its combination's number and its sums. Rows lie in chunks
 //! of neighbouring buckets, which readers share with the writer: it copies a chunk that one is reading, and nobody waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -227,22 +227,38 @@ impl<const N: usize, const S: usize> View<N, S> {
         self.slices(buckets).next().is_some()
     }
 
-    /// Takes as one the combinations that are wanted and have the same names at the marked places.
-    pub fn group(&self, is_told_apart: [bool; N], mut wants: impl FnMut([&str; N]) -> bool) -> Groups {
-        let mut numbers = HashMap::new();
-        let mut of = Vec::with_capacity(self.combinations.len());
-        for (number, names) in (0..).zip(self.combinations.iter()) {
-            let next = numbers.len() as u32;
-            of.push(if wants(self.names(number)) {
-                let apart: [u32; N] = std::array::from_fn(|place| if is_told_apart[place] { names[place] } else { 0 });
-                *numbers.entry(apart).or_insert(next)
-            } else {
-                u32::MAX
-            });
+    /// Texts that stand at a place of the names in rows where a sum is not zero.
+    pub fn texts_with(&self, sum: usize, place: usize) -> HashSet<u32> {
+        let mut texts = HashSet::new();
+        for chunk in self.chunks.values().filter(|chunk| !matches!(chunk.sums[sum], Column::Zeros)) {
+            let keys = chunk.keys.iter().enumerate().filter(|(row, _)| chunk.sums[sum].get(*row) != 0);
+            texts.extend(keys.map(|(_, key)| self.combinations[*key as u32 as usize][place]));
         }
-        let count = numbers.len();
-        of.iter_mut().for_each(|group| *group = (*group).min(count as u32));
-        Groups { of, count }
+        texts
+    }
+
+    /// Takes as one the combinations that have the same names at some places; where texts are given, only those are told apart, and all
+    /// others are one. `wants` is asked once for each, with the names of one of them.
+    pub fn group(&self, places: &[(usize, Option<HashSet<u32>>)], mut wants: impl FnMut([&str; N]) -> bool) -> Groups {
+        // From a node, which stands for the names so far, to the next; the group where they end.
+        let mut steps: HashMap<(u32, u32), u32> = HashMap::new();
+        let mut ends: HashMap<u32, u32> = HashMap::new();
+        let (mut of, mut count) = (Vec::with_capacity(self.combinations.len()), 0);
+        for (combination, texts) in (0..).zip(self.combinations.iter()) {
+            let mut node = 0;
+            for (place, only) in places {
+                let text = Some(texts[*place]).filter(|text| only.as_ref().is_none_or(|only| only.contains(text)));
+                let next = steps.len() as u32 + 1;
+                node = *steps.entry((node, text.unwrap_or(u32::MAX))).or_insert(next);
+            }
+            of.push(*ends.entry(node).or_insert_with(|| {
+                let is_wanted = wants(self.names(combination));
+                count += u32::from(is_wanted);
+                if is_wanted { count - 1 } else { u32::MAX }
+            }));
+        }
+        of.iter_mut().for_each(|group| *group = (*group).min(count));
+        Groups { of, count: count as usize }
     }
 
     /// Sums the rows of a range of buckets by group, as long as `moment` says the same of buckets that follow each other; none leaves a
@@ -413,7 +429,7 @@ mod tests {
                 prop_assert_eq!(view.has_rows(from..until), rows.keys().any(|(bucket, _)| in_range(*bucket)));
                 // By the first name, of the odd half of the buckets, by sixteen of them; without one name.
                 let moment = |_: &_, bucket: i64| (bucket & 1 == 1).then_some(bucket >> 4);
-                let groups = view.group([true, false], |names| names[1] != "a");
+                let groups = view.group(&[(0, None), (1, Some(view.texts_with(0, 1)))], |names| names[1] != "a");
                 let mut sums: BTreeMap<(i64, String), [i128; 3]> = BTreeMap::new();
                 view.sum(from..until, &groups, &mut sums, moment, |sums, bucket, combination, sum| {
                     let known = sums.entry((bucket >> 4, view.names(combination)[0].to_owned())).or_default();

@@ -94,7 +94,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, OTHER, Outcome, Request, Told, ToolCall, UnixMs};
+    use ducat_ledger::{Attributes, Fact, Holder, Holders, Key, KeySpace, OTHER, Outcome, Request, Told, ToolCall, UnixMs};
     use ducat_prices::PriceTable;
     use ducat_report::{Filters, Grouping, Period, Report, ReportQuery};
     use jiff::civil::date;
@@ -186,6 +186,22 @@ mod tests {
                 timezone: zone,
                 ..ReportQuery::default()
             };
+            let filters = [
+                ("", ""),
+                ("user", "ana"),
+                ("user", ""),
+                ("model", "unheard-of"),
+                ("project", ""),
+                ("agent", "codex"),
+                ("branch", "main"),
+            ];
+            for (name, value) in filters {
+                let mut filters = Filters::default();
+                filters.take(name, value);
+                let query = ReportQuery { filters, by: Grouping::Hourly, ..ReportQuery::default() };
+                let [ours, theirs] = [&ours, &other].map(|reader| report(reader, tenant, query.clone(), (None, None)));
+                assert_eq!(ours, theirs, "{name} {value}");
+            }
             // Wider than what is asked for, too.
             for range in [query.time_range(), (None, None)] {
                 let [ours, theirs] = [&ours, &other].map(|reader| report(reader, tenant, query.clone(), range));
@@ -264,6 +280,18 @@ mod tests {
         write(&store, TenantId::LOCAL, Lane::Live, facts("a")).unwrap();
         check(&store);
         let database = Connection::open(store.path()).unwrap();
+        let key = RequestRollupKey {
+            bucket: 0,
+            agent: "codex".to_owned(),
+            model: String::new(),
+            project: None,
+            branch: None,
+            user: None,
+            team: None,
+            host: None,
+            billing: None,
+            attributes: Attributes::default(),
+        };
         // Written after the roll-ups of requests.
         let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON rollup_tools BEGIN SELECT RAISE(ABORT, 'refused'); END;
                       CREATE TRIGGER refuse_too BEFORE INSERT ON rollup_tools BEGIN SELECT RAISE(ABORT, 'refused'); END;";
@@ -274,6 +302,15 @@ mod tests {
         }
         database.execute_batch("DROP TRIGGER refuse; DROP TRIGGER refuse_too;").unwrap();
         write(&store, TenantId::LOCAL, Lane::Live, facts("b")).unwrap();
+        check(&store);
+        // And where it is the commit itself that fails.
+        let broken = "PRAGMA foreign_keys = ON; CREATE TABLE one (id INTEGER PRIMARY KEY);
+                      CREATE TABLE other (of INTEGER REFERENCES one (id) DEFERRABLE INITIALLY DEFERRED);";
+        database.execute_batch(broken).unwrap();
+        let transaction = database.unchecked_transaction().unwrap();
+        transaction.execute("INSERT INTO other VALUES (1)", []).unwrap();
+        let changes = vec![((TenantId::LOCAL, key), RequestRollup { requests: 1, ..RequestRollup::default() })];
+        assert!(store.copies().commit(transaction, changes).is_err());
         check(&store);
     }
 

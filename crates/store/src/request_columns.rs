@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ducat_ledger::{Attributes, BUCKET_MS, Billing, RequestRollup, RequestRollupKey};
-use ducat_report::{Grouping, Report, RequestRow};
+use ducat_report::{Apart, Grouping, Report, RequestRow};
 use rusqlite::Connection;
 
 use crate::columns::{Columns, View};
@@ -30,6 +30,8 @@ const NAMES: [Grouping; 15] = [
     Grouping::Label,
 ];
 const SUMS: usize = RequestRollup::COLUMNS;
+/// The place of [`RequestRollup::unpriced_requests`].
+const UNPRICED: usize = 9;
 
 pub(crate) struct RequestColumns(Columns<{ NAMES.len() }, SUMS>);
 
@@ -116,8 +118,13 @@ impl RequestView {
 
     /// Adds a range of buckets to a report: what is one to it is summed by number first, because it looks at every name of a row.
     pub fn add_to(&self, buckets: Range<i64>, is_undated_asked: bool, report: &mut Report) {
-        let is_told_apart = NAMES.map(|name| report.tells_apart(name));
-        let groups = self.0.group(is_told_apart, |names| report.asks_for(&row(names, UNDATED, RequestRollup::default())));
+        let told_apart = |(place, name)| match report.tells_apart(name) {
+            Apart::Always => Some((place, None)),
+            Apart::WithoutPrice => Some((place, Some(self.0.texts_with(UNPRICED, place)))),
+            Apart::Never => None,
+        };
+        let places: Vec<_> = NAMES.into_iter().enumerate().filter_map(told_apart).collect();
+        let groups = self.0.group(&places, |names| report.asks_for(&row(names, UNDATED, RequestRollup::default())));
         let undated = if is_undated_asked { UNDATED..UNDATED + 1 } else { 0..0 };
         for buckets in [undated, buckets] {
             let moment = |report: &Report, bucket| report.moment(started_at(bucket));
