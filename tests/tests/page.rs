@@ -11,7 +11,7 @@ use ducat_end_to_end::{Machine, Server, eventually, shared};
 use serde_json::{Value, json};
 
 /// Views that the navigation leads to.
-const VIEWS: [&str; 5] = ["/", "/sessions", "/models", "/projects", "/settings"];
+const VIEWS: [&str; 8] = ["/", "/sessions", "/tools", "/models", "/projects", "/people", "/reconcile", "/settings"];
 
 /// A machine with the real transcripts of Claude Code, Codex and Gemini CLI, all of them in the ledger.
 fn loaded() -> Option<(Machine, Server)> {

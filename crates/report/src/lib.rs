@@ -11,6 +11,7 @@ mod currency;
 mod document;
 pub mod figures;
 mod filters;
+mod fold;
 mod grouping;
 mod groups;
 mod period;
@@ -27,12 +28,14 @@ pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
 pub use filters::{Filters, Names};
+pub use fold::{Apart, Moment};
 pub use grouping::Grouping;
 pub use groups::{Group, Groups};
 pub use period::{AskedPeriod, Period, parse_timezone};
 pub use query::{QueryError, ReportQuery};
 pub use reconcile::{
-    ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
+    ClaimSums, Coverage, CoverageQuery, Covered, Disagreement, Dispute, DisputeSums, Disputed, DisputedSession, Field,
+    FieldClaims, Fields, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
 pub use report::{Report, RequestRow};
 pub use sessions_query::{SessionFormat, SessionSort, SessionsQuery};

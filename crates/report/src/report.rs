@@ -70,7 +70,7 @@ impl RequestRow<'_> {
 /// A report under way.
 #[derive(Debug)]
 pub struct Report {
-    query: ReportQuery,
+    pub(crate) query: ReportQuery,
     calendar: Calendar,
     rows: HashMap<RowKey, RowSums>,
     totals: Totals,
@@ -84,7 +84,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum RowKey {
+pub(crate) enum RowKey {
     /// The first day of the day, week or month.
     Day(Date),
     /// The beginning of the hour or quarter-hour.
@@ -145,20 +145,14 @@ impl Report {
 
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
-        // Blocks are chosen when they are cut.
-        if !is_within(self.range, row.started_at) {
+        if !self.is_in_range(row.started_at) || !self.asks_for(row) {
             return;
         }
-        self.look_up(row.project);
         let (group, tag) = self.group_of(row.project);
-        if !self.query.filters.matches(&row.names(group)) {
-            return;
-        }
         if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
-        let key = match self.query.by {
-            by if by.is_calendar() => row.started_at.map_or(RowKey::Named(None), |at| self.time_key(by, at)),
+        let key = self.row_of_time(row.started_at).unwrap_or_else(|| match self.query.by {
             Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
@@ -166,20 +160,35 @@ impl Report {
             Grouping::Tag => named(tag),
             Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
             by => named(row.name_of(by)),
-        };
+        });
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
     }
 
-    fn time_key(&self, by: Grouping, at: UnixMs) -> RowKey {
-        let date = || self.calendar.date(at);
-        match by {
-            Grouping::Hourly => RowKey::Time(self.calendar.hour(at)),
-            Grouping::QuarterHourly => RowKey::Time(self.calendar.quarter_hour(at)),
-            Grouping::Weekly => RowKey::Day(Calendar::week(date())),
-            Grouping::Monthly => RowKey::Day(Calendar::month(date())),
-            _ => RowKey::Day(date()),
+    /// The row that a request is in by its time alone; none where names decide.
+    pub(crate) fn row_of_time(&self, started_at: Option<UnixMs>) -> Option<RowKey> {
+        let date = |at| self.calendar.date(at);
+        let key = |key: &dyn Fn(UnixMs) -> RowKey| Some(started_at.map_or(RowKey::Named(None), key));
+        match self.query.by {
+            Grouping::QuarterHourly => key(&|at| RowKey::Time(self.calendar.quarter_hour(at))),
+            Grouping::Hourly => key(&|at| RowKey::Time(self.calendar.hour(at))),
+            Grouping::Daily => key(&|at| RowKey::Day(date(at))),
+            Grouping::Weekly => key(&|at| RowKey::Day(Calendar::week(date(at)))),
+            Grouping::Monthly => key(&|at| RowKey::Day(Calendar::month(date(at)))),
+            _ => None,
         }
+    }
+
+    /// Blocks are chosen when they are cut.
+    pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>) -> bool {
+        is_within(self.range, started_at)
+    }
+
+    /// Whether the query asks for the names of a row, whatever its time.
+    pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
+        self.look_up(row.project);
+        let (group, _) = self.group_of(row.project);
+        self.query.filters.matches(&row.names(group))
     }
 
     fn look_up(&mut self, project: Option<&str>) {
