@@ -65,7 +65,7 @@ enum Command {
     Setup(setup::Args),
     Agents(agents::Args),
     Import(import::Args),
-    Report(report::Args),
+    Report(Box<report::Args>),
     Reconcile(reconcile::Args),
     Meter(meter::Args),
     Status(status::Args),

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use ducat_ledger::{Billing, Quota};
 use ducat_prices::{NanoUsd, PriceTable};
 use ducat_report::figures;
-use ducat_report::{BLOCK_MINUTES, Currency, Document, Grouping, Report, ReportQuery, Row, Settings, Totals};
+use ducat_report::{BLOCK_MINUTES, Document, Grouping, Report, ReportQuery, Settings};
 use ducat_scan::{Home, ScanOptions, Scanned, agent_homes, claude_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, TenantId};
@@ -19,11 +19,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::{Config, report_cache};
-use crate::{blocks, doctor, table};
+use crate::{blocks, doctor};
+
+mod filter;
+mod terminal;
+
+use filter::FilterArgs;
+use terminal::terminal;
+pub use terminal::{figures_of, money, rate_line};
 
 /// What requests and tokens cost, by hour, day, week, month, session, project, model, branch or agent
 ///
-/// Reads the transcripts that the agents keep; needs no server. Days and weeks (from Monday) are cut in --timezone. Costs are computed from the price table
+/// Reads the transcripts that the agents keep; needs no server. Hours, days and weeks (from Monday) are cut in --timezone. Costs are computed from the price table
 /// (`ducat prices`); requests of unknown price are counted and named, never taken for free.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -31,42 +38,15 @@ pub struct Args {
     /// What the rows are; tag:NAME is a tag of the configuration's groups, label:NAME a label of the requests (otlp.labels)
     #[arg(default_value = "daily", value_parser = ByParser, value_name = "BY")]
     by: String,
-    /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days; or a time, 2026-01-31T14:00
-    #[arg(long, value_name = "DAY")]
+    /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days; or a time: 2026-01-31T14:00, 2026-01-31T14:00:00Z
+    #[arg(long, value_name = "DAY|TIME")]
     since: Option<String>,
     /// Last day, inclusive, or a time, exclusive; as --since
-    #[arg(long, value_name = "DAY")]
+    #[arg(long, value_name = "DAY|TIME")]
     until: Option<String>,
-    /// Time zone: local, UTC, or a name like Europe/Berlin
+    /// Time zone of days, hours and times without an offset: local, UTC, or a name like Europe/Berlin
     #[arg(long, default_value = "local", value_name = "ZONE")]
     timezone: String,
-    /// Only this project: its path or the last part of it
-    #[arg(long, value_name = "PROJECT")]
-    project: Option<String>,
-    /// Only this model, by its canonical name
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// Only this agent, such as claude-code
-    #[arg(long, value_name = "AGENT")]
-    agent: Option<String>,
-    /// Only this branch; as all of these, '' for what is attributed to none
-    #[arg(long, value_name = "BRANCH")]
-    branch: Option<String>,
-    /// Only this user
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Only this team
-    #[arg(long, value_name = "TEAM")]
-    team: Option<String>,
-    /// Only this host
-    #[arg(long, value_name = "HOST")]
-    host: Option<String>,
-    /// Only what is paid so: metered, plan, overage, credits or local
-    #[arg(long, value_name = "BILLING")]
-    billing: Option<String>,
-    /// Only the projects of this [[group]] of the configuration
-    #[arg(long, value_name = "GROUP")]
-    group: Option<String>,
     /// Costs also in this currency, at --rate; USD leaves the configuration's out
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
@@ -88,8 +68,8 @@ pub struct Args {
     /// Read the transcripts below this folder instead of the agents' homes; repeatable
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     from: Vec<PathBuf>,
-    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user, team
-    /// (and where these are filtered by), plugin, query_source, effort and label it is read by itself where there is one
+    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user, team,
+    /// plugin, query_source, effort and label it is read by itself where there is one
     #[arg(long, conflicts_with_all = ["from", "no_cache"])]
     ledger: bool,
     /// Draw the active block every two seconds: its cost, burn rate, projection and quota
@@ -98,14 +78,17 @@ pub struct Args {
     /// Neither read nor keep what earlier reports read
     #[arg(long)]
     no_cache: bool,
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    filters: FilterArgs,
 }
 
 const EXAMPLES: &str = "Examples:
   ducat report weekly --timezone UTC
+  ducat report hourly --since 2026-11-25T09:00 --until 2026-11-25T17:00
   ducat report session --since yesterday --project ducat
+  ducat report daily --user ana@example.com --breakdown=project
   ducat report monthly --breakdown --json | jq '.totals.cost_usd'
-  ducat report hourly --since 2026-01-31T08:00 --until 2026-01-31T18:00
-  ducat report daily --breakdown=project --since 7d
   ducat report blocks --since 2d
   ducat report blocks --live
   ducat report host --since 7d
@@ -153,7 +136,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let settings = config.report_settings()?;
     let query = args.query(&settings)?;
     let prices = config.price_table()?;
-    let zone = query.timezone.clone();
+    let zone = query.period.timezone.clone();
     if args.live {
         if query.by != Grouping::Blocks {
             bail!("--live: only blocks are shown live; write ducat report blocks --live");
@@ -197,9 +180,12 @@ const SHOWN_PROBLEMS: usize = 5;
 /// The report, and the transcripts that were read for it, if they were.
 fn read(args: &Args, config: &Config, prices: &PriceTable, query: ReportQuery) -> anyhow::Result<(Document, Option<Scanned>)> {
     match ledger() {
-        Some(reader) if args.reads_ledger(query.by) => return Ok((of(&reader, query)?, None)),
+        Some(reader) if args.reads_ledger(&query) => return Ok((of(&reader, query)?, None)),
         None if args.ledger => bail!("--ledger: there is none yet; ducat serve or ducat import makes it"),
         _ => {}
+    }
+    if let Some(name) = args.filters.is_never_in_transcripts() {
+        bail!("--{name}: no transcript tells it, only a ledger (ducat serve or ducat import makes one)");
     }
     // No transcript tells a label.
     query.check_label(Vec::new()).context("report")?;
@@ -238,8 +224,9 @@ fn plan_note(args: &Args, query: ReportQuery, document: &Document) -> Option<Str
     if !args.from.is_empty() {
         return None;
     }
+    let reads_ledger = args.reads_ledger(&query);
     let value = plan_value(query)?;
-    Some(if args.reads_ledger(document.by) {
+    Some(if reads_ledger {
         format!("{} of this is list-price value of requests on a plan, no bill.", money(value, document.currency.as_ref()))
     } else {
         "Requests on a plan are in this at list price, no bill: ducat report --ledger says how much they are.".to_owned()
@@ -255,59 +242,41 @@ fn plan_value(query: ReportQuery) -> Option<NanoUsd> {
 
 impl Args {
     fn query(&self, settings: &Settings) -> anyhow::Result<ReportQuery> {
-        let pairs = [
+        let pairs: [(&str, Option<&str>); 8] = [
             ("by", Some(self.by.as_str())),
             ("since", self.since.as_deref()),
             ("until", self.until.as_deref()),
             ("timezone", Some(self.timezone.as_str())),
-            ("project", self.project.as_deref()),
-            ("model", self.model.as_deref()),
-            ("agent", self.agent.as_deref()),
-            ("branch", self.branch.as_deref()),
-            ("user", self.user.as_deref()),
-            ("team", self.team.as_deref()),
-            ("host", self.host.as_deref()),
-            ("billing", self.billing.as_deref()),
-            ("group", self.group.as_deref()),
             ("currency", self.currency.as_deref()),
             ("rate", self.rate.as_deref()),
             ("rate_date", self.rate_date.as_deref()),
             ("breakdown", self.breakdown.as_deref()),
         ];
-        let told = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let told = pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(self.filters.told());
         ReportQuery::parse(told, Timestamp::now(), settings).context("report")
     }
 
     /// Whether the report is of the ledger, where there is one.
-    fn reads_ledger(&self, by: Grouping) -> bool {
-        let is_told_there = matches!(
-            by,
-            Grouping::Host
-                | Grouping::Billing
-                | Grouping::User
-                | Grouping::Team
-                | Grouping::Plugin
-                | Grouping::QuerySource
-                | Grouping::Effort
-                | Grouping::Label
-        );
-        let is_filtered_there = [&self.user, &self.team, &self.host, &self.billing].into_iter().any(Option::is_some);
-        self.ledger || ((is_told_there || is_filtered_there) && self.from.is_empty())
+    fn reads_ledger(&self, query: &ReportQuery) -> bool {
+        let is_told_there = |by| {
+            matches!(
+                by,
+                Grouping::Host
+                    | Grouping::Billing
+                    | Grouping::User
+                    | Grouping::Team
+                    | Grouping::Plugin
+                    | Grouping::QuerySource
+                    | Grouping::Effort
+                    | Grouping::Label
+            )
+        };
+        let is_asked_there = is_told_there(query.by) || query.breakdown.is_some_and(is_told_there) || self.filters.is_of_ledger();
+        self.ledger || (is_asked_there && self.from.is_empty())
     }
 
     fn is_filtered(&self) -> bool {
-        let filters = [
-            &self.project,
-            &self.model,
-            &self.agent,
-            &self.branch,
-            &self.user,
-            &self.team,
-            &self.host,
-            &self.billing,
-            &self.group,
-        ];
-        filters.into_iter().chain([&self.since, &self.until]).any(Option::is_some)
+        self.since.is_some() || self.until.is_some() || self.filters.told().next().is_some()
     }
 }
 
@@ -352,128 +321,6 @@ pub fn cache_name(homes: &[Home]) -> String {
         home.folder.canonicalize().unwrap_or_else(|_| home.folder.clone()).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
-}
-
-fn terminal(document: &Document) -> String {
-    let has_unpriced = document.totals.unpriced_requests > 0;
-    let mut head = vec![title(document.by)];
-    if document.by == Grouping::Session {
-        head.push("PROJECT");
-    }
-    let left = head.len();
-    let currency = document.currency.as_ref();
-    head.extend(["REQUESTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COST"]);
-    let mut rows = table::table(&head, left);
-    for row in &document.rows {
-        let mut cells = vec![name(document.by, row)];
-        if let Some(session) = &row.session {
-            cells.push(session.project.as_deref().map_or("", last_part).to_owned());
-        }
-        cells.extend(figures_of(&row.totals, currency));
-        rows.add_row(cells);
-        if document.breakdown.is_some() {
-            for (name, totals) in &row.parts {
-                let mut cells = vec![format!("  {}", name.as_deref().unwrap_or("unattributed"))];
-                cells.resize(left, String::new());
-                cells.extend(figures_of(totals, currency));
-                rows.add_row(cells);
-            }
-        }
-    }
-    let mut total = vec!["Total".to_owned()];
-    total.resize(left, String::new());
-    total.extend(figures_of(&document.totals, currency));
-    rows.add_row(table::bold(total));
-    let mut text = table::lines(&rows);
-    if let Some(currency) = currency {
-        text.push_str(&format!("\n\n{}", rate_line(currency)));
-    }
-    let (guesses, guessed) = (document.totals.estimated_requests, document.totals.estimated_tokens);
-    if guesses > 0 || guessed > 0 {
-        let (tokens, cost) = (figures::tokens(guessed), money(document.totals.estimated_cost, currency));
-        text.push_str(&format!(
-            "\n\nNot in it: {} requests of estimated size, {tokens} tokens, about {cost}",
-            figures::count(guesses)
-        ));
-    }
-    if has_unpriced {
-        let models: Vec<_> =
-            document.totals.unpriced_models.iter().map(|model| if model.is_empty() { "no model told" } else { model }).collect();
-        let requests = document.totals.unpriced_requests;
-        let plural = if requests == 1 { "" } else { "s" };
-        text.push_str(&format!("\n\n{requests} request{plural} of unknown price: {} (ducat prices --help)", models.join(", ")));
-    }
-    text
-}
-
-fn title(by: Grouping) -> &'static str {
-    match by {
-        Grouping::QuarterHourly => "QUARTER HOUR",
-        Grouping::Hourly => "HOUR",
-        Grouping::Daily => "DAY",
-        Grouping::Weekly => "WEEK FROM",
-        Grouping::Monthly => "MONTH",
-        Grouping::Session => "SESSION",
-        Grouping::Project => "PROJECT",
-        Grouping::Model => "MODEL",
-        Grouping::Branch => "BRANCH",
-        Grouping::Agent => "AGENT",
-        Grouping::User => "USER",
-        Grouping::Team => "TEAM",
-        Grouping::Host => "HOST",
-        Grouping::Billing => "BILLING",
-        Grouping::Subagent => "SUB-AGENT",
-        Grouping::Skill => "SKILL",
-        Grouping::McpServer => "MCP SERVER",
-        Grouping::Plugin => "PLUGIN",
-        Grouping::QuerySource => "QUERY SOURCE",
-        Grouping::Effort => "EFFORT",
-        Grouping::Label => "LABEL",
-        Grouping::Blocks => "BLOCK",
-        Grouping::Group => "GROUP",
-        Grouping::Tag => "TAG",
-    }
-}
-
-fn name(by: Grouping, row: &Row) -> String {
-    match &row.name {
-        None if by.is_calendar() => "undated".to_owned(),
-        None => "unattributed".to_owned(),
-        Some(name) if name.is_empty() => "unattributed".to_owned(),
-        // Of an hour the date and the clock; the zone is the one asked for.
-        Some(name) if matches!(by, Grouping::Hourly | Grouping::QuarterHourly) => {
-            name.get(..16).unwrap_or(name).replace('T', " ")
-        }
-        Some(name) => name.clone(),
-    }
-}
-
-fn last_part(path: &str) -> &str {
-    path.rsplit(['/', '\\']).next().unwrap_or(path)
-}
-
-pub fn figures_of(totals: &Totals, currency: Option<&Currency>) -> [String; 6] {
-    let usage = &totals.usage;
-    let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h).saturating_add(usage.cache_write_unsplit);
-    [
-        figures::count(totals.requests),
-        figures::tokens(usage.input),
-        figures::tokens(usage.output),
-        figures::tokens(usage.cache_read),
-        figures::tokens(written),
-        totals.known_cost().map_or_else(|| "unknown".to_owned(), |cost| money(cost, currency)),
-    ]
-}
-
-/// In the report's currency where it has one, else in dollars.
-pub fn money(cost: NanoUsd, currency: Option<&Currency>) -> String {
-    currency.map_or_else(|| cost.to_string(), |currency| currency.text(cost))
-}
-
-/// The rate, where there is one.
-pub fn rate_line(currency: &Currency) -> String {
-    let (code, rate, day) = (currency.code(), currency.rate(), currency.rate_date());
-    format!("1 USD = {rate} {code} ({day}); each figure is rounded by itself")
 }
 
 /// The columns of the JSON, under its names; costs exact.

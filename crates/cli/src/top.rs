@@ -4,7 +4,6 @@ use std::env;
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use ducat_report::ReportQuery;
 use ducat_spool::data_folder;
 use ducat_top::Show;
 
@@ -44,7 +43,7 @@ const EXAMPLES: &str = "Examples:
   NO_COLOR=1 ducat top";
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let zone = ReportQuery::parse_timezone(&args.timezone)?;
+    let zone = ducat_report::parse_timezone(&args.timezone)?;
     let told = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let url = args.url.clone().filter(|url| !url.is_empty()).unwrap_or_else(|| {
         // A record that cannot be read is told by `ducat doctor`.

@@ -16,17 +16,13 @@ fn prints(home: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Groupings and what else is asked.
-const REPORTS: [&str; 20] = [
-    "quarter_hourly --timezone Asia/Kathmandu",
-    "hourly",
+const GROUPINGS: [&str; 18] = [
     "daily",
-    "daily --breakdown=skill --since 2026-01-05T10:20 --until 2026-08-01T09:20:30.5Z",
-    "daily --breakdown=project --branch main",
+    "hourly",
+    "quarter_hourly",
     "weekly",
     "monthly",
     "session",
-    "session --model claude-opus-4-5-20251101 --branch",
     "project",
     "model",
     "branch",
@@ -36,36 +32,73 @@ const REPORTS: [&str; 20] = [
     "skill",
     "mcp_server",
     "plugin",
-    "query_source --breakdown=effort",
+    "query_source",
+    "effort",
     "blocks",
 ];
 
 /// A report by each grouping, anew, kept and from what was kept, and that of the ledger which imported the same.
-fn are_the_same(from: &Path) {
+fn are_the_same(from: &Path) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let folder = from.to_str().unwrap();
     prints(home.path(), &["import", folder]);
     compare(home.path(), &["--from", folder]);
+    home
 }
 
 fn compare(home: &Path, transcripts: &[&str]) {
-    for by in REPORTS {
-        let mut asked: Vec<&str> = ["report", "--json"].into_iter().chain(by.split(' ')).collect();
-        if by.ends_with("--branch") {
-            asked.push("");
-        }
-        if !by.contains("--timezone") {
-            asked.extend(["--timezone", "UTC"]);
-        }
-        if !by.contains("--breakdown") {
-            asked.push("--breakdown");
-        }
+    for by in GROUPINGS {
+        let asked = ["report", by, "--timezone", "UTC", "--json", "--breakdown"];
         let report = |source: &[&str]| prints(home, &[&asked[..], source].concat());
         let ledger = report(&["--ledger"]);
         assert_eq!(report(&[transcripts, &["--no-cache"]].concat()), ledger, "{transcripts:?} by {by}");
         for cached in ["kept", "from what was kept"] {
             assert_eq!(report(transcripts), ledger, "{transcripts:?} by {by}, {cached}");
         }
+    }
+}
+
+/// What is asked for by time, by name and broken down, in zones whose hours are not UTC's.
+fn narrowed(home: &Path, transcripts: &[&str]) {
+    let report = |asked: &[String], source: &[&str]| {
+        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+        prints(home, &[&["report", "--json"], &asked[..], source].concat())
+    };
+    let rows = |by: &str| -> Vec<serde_json::Value> {
+        let json: serde_json::Value = serde_json::from_str(&report(&[by.to_owned()], &["--ledger"])).unwrap();
+        json["rows"].as_array().unwrap().clone()
+    };
+    let mut asked: Vec<Vec<String>> = Vec::new();
+    let mut ask = |words: &[&str]| asked.push(words.iter().map(|word| (*word).to_owned()).collect());
+    for zone in ["Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns"] {
+        ask(&["hourly", "--timezone", zone, "--breakdown=project"]);
+        ask(&["daily", "--timezone", zone]);
+    }
+    for by in ["agent", "branch", "user", "host", "billing", "subagent", "skill", "query_source", "effort"] {
+        ask(&["weekly", "--timezone", "UTC", &format!("--breakdown={by}")]);
+    }
+    for (by, largest) in [("project", 3), ("model", 2), ("branch", 2), ("agent", 2)] {
+        for row in rows(by).iter().take(largest) {
+            ask(&["daily", "--timezone", "UTC", &format!("--{by}={}", row[by].as_str().unwrap_or(""))]);
+        }
+        ask(&["project", &format!("--{by}=")]);
+    }
+    for none in ["user", "team", "host", "billing"] {
+        ask(&["session", &format!("--{none}=")]);
+    }
+    // To the millisecond, from a request on and to one.
+    let sessions = rows("session");
+    let times: Vec<&str> = sessions.iter().filter_map(|row| row["last_request_at"].as_str()).collect();
+    if let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) {
+        for by in ["quarter_hourly", "hourly", "monthly", "blocks"] {
+            ask(&[by, "--timezone", "UTC", "--since", first, "--breakdown"]);
+            ask(&[by, "--timezone", "UTC", "--until", last]);
+        }
+        ask(&["hourly", "--timezone", "Asia/Kathmandu", "--since", &first[..16]]);
+        ask(&["daily", "--timezone", "Asia/Kathmandu", "--until", &format!("{}:30", &last[..13])]);
+    }
+    for asked in &asked {
+        assert_eq!(report(asked, transcripts), report(asked, &["--ledger"]), "{transcripts:?} {asked:?}");
     }
 }
 
@@ -85,7 +118,12 @@ fn real_transcripts() {
         return println!("skipped: nothing at {}", all.display());
     }
     for source in folders(&all) {
-        folders(&source).iter().for_each(|folder| are_the_same(folder));
+        for (place, folder) in folders(&source).iter().enumerate() {
+            let home = are_the_same(folder);
+            if place == 0 {
+                narrowed(home.path(), &["--from", folder.to_str().unwrap()]);
+            }
+        }
     }
 }
 
@@ -119,6 +157,7 @@ fn transcripts_in_their_homes() {
         assert!(agents.contains(&format!("{agent:?}")), "{agents}");
     }
     compare(home.path(), &[]);
+    narrowed(home.path(), &[]);
 }
 
 /// A provider decides a price.

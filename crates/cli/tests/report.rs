@@ -261,10 +261,20 @@ fn excluded_projects_leave_no_trace() {
 fn wrong_arguments_are_refused_by_name() {
     let dir = TempDir::new().unwrap();
     for (args, part) in [
-        (&["report", "yearly"][..], "daily, weekly"),
+        (&["report", "yearly"][..], "daily, hourly, quarter_hourly, weekly"),
         (&["report", "--from", "/does/not/exist"], "/does/not/exist"),
         (&["report", "--since", "soon", "--from", "."], "since"),
+        (&["report", "--until", "2026-11-25T25:00", "--from", "."], "until: \"2026-11-25T25:00\""),
+        (
+            &["report", "--since", "2026-11-25T14:00", "--until", "2026-11-25T14:00", "--from", "."],
+            "since: 2026-11-25T14:00 is not before until",
+        ),
         (&["report", "--timezone", "Mars/Base", "--from", "."], "timezone"),
+        (&["report", "--billing", "free", "--from", "."], "billing: \"free\""),
+        (&["report", "--group", "pay", "--from", "."], "group: \"pay\""),
+        (&["report", "--breakdown=session", "--from", "."], "breakdown: \"session\""),
+        (&["report", "--user", "ana", "--from", "."], "--user: no transcript tells it"),
+        (&["report", "--host", "one"], "--host: no transcript tells it"),
         (&["prices", "update", "/does/not/exist"], "/does/not/exist"),
         (&["prices", "list", "no-such-model"], "no-such-model"),
     ] {

@@ -1,4 +1,4 @@
-//! Which local day, week and month a time falls into.
+//! Which local hour, day, week and month a time falls into.
 
 use std::cell::Cell;
 
@@ -6,16 +6,31 @@ use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
-/// Offsets from UTC are multiples of 15 minutes in every zone since 1972, so all times of a quarter-hour share a day.
-pub(crate) const QUARTER_HOUR_MS: i64 = 15 * 60 * 1000;
+/// Offsets from UTC are multiples of 15 minutes in every zone since 1972, so all times of a quarter-hour share a day and an hour.
+const QUARTER_HOUR_MS: i64 = 15 * 60 * 1000;
+const HOUR_MS: i64 = 4 * QUARTER_HOUR_MS;
 const YEAR_1972_MS: i64 = 63_072_000_000;
 
-/// Cuts time into the days of one zone.
+/// Cuts time into the hours and days of one zone.
 #[derive(Debug)]
 pub struct Calendar {
     zone: TimeZone,
-    /// The quarter-hour asked last and its day: requests come in runs.
-    last: Cell<Option<(i64, Date)>>,
+    /// The quarter-hour asked last, its day and its offset: requests come in runs.
+    last: Cell<Option<(i64, Date, Offset)>>,
+}
+
+/// Where a local hour or a part of one begins. Ordered by time; an hour that comes twice is two, of different offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LocalTime {
+    at_ms: i64,
+    offset: Offset,
+}
+
+impl LocalTime {
+    /// RFC 3339 with the zone's offset: `2026-11-25T14:00:00+01:00`.
+    pub fn name(self) -> String {
+        clamped(self.at_ms).display_with_offset(self.offset).to_string()
+    }
 }
 
 impl Calendar {
@@ -25,37 +40,46 @@ impl Calendar {
 
     /// The local date of a time; times beyond what a calendar can hold are clamped to its ends.
     pub fn date(&self, at_ms: i64) -> Date {
+        self.local(at_ms).0
+    }
+
+    /// The local hour of a time. Where clocks are set by half an hour, as on Lord Howe, it is still the clock's hour that tells.
+    pub(crate) fn hour(&self, at_ms: i64) -> LocalTime {
+        self.cut(at_ms, HOUR_MS)
+    }
+
+    /// The local quarter-hour of a time.
+    pub(crate) fn quarter_hour(&self, at_ms: i64) -> LocalTime {
+        self.cut(at_ms, QUARTER_HOUR_MS)
+    }
+
+    fn cut(&self, at_ms: i64, length_ms: i64) -> LocalTime {
+        let (_, offset) = self.local(at_ms);
+        // RFC 3339 knows no seconds of an offset, as zones had them before 1972.
+        let offset = if offset.seconds() % 60 == 0 { offset } else { Offset::UTC };
+        let local = clamped(at_ms).as_millisecond() + i64::from(offset.seconds()) * 1000;
+        LocalTime { at_ms: clamped(at_ms).as_millisecond() - local.rem_euclid(length_ms), offset }
+    }
+
+    fn local(&self, at_ms: i64) -> (Date, Offset) {
         let quarter = at_ms.div_euclid(QUARTER_HOUR_MS);
-        if let Some((known, date)) = self.last.get()
+        if let Some((known, date, offset)) = self.last.get()
             && known == quarter
             && at_ms >= YEAR_1972_MS
         {
-            return date;
+            return (date, offset);
         }
-        let date = self.zone.to_datetime(clamped(at_ms)).date();
-        self.last.set(Some((quarter, date)));
-        date
+        let offset = self.zone.to_offset(clamped(at_ms));
+        let date = offset.to_datetime(clamped(at_ms)).date();
+        self.last.set(Some((quarter, date, offset)));
+        (date, offset)
     }
 
-    /// When the local hour, or part of one, that a time falls into began, and the zone's distance from UTC then, in seconds. Where clocks are
-    /// set by less than an hour, the time may lie before they were.
-    pub fn part_of_day(&self, at_ms: i64, length_ms: i64) -> (i64, i32) {
-        let at = clamped(at_ms);
-        let offset = self.zone.to_offset(at).seconds();
-        let at_ms = at.as_millisecond();
-        (at_ms - (at_ms + i64::from(offset) * 1000).rem_euclid(length_ms), offset)
-    }
-
-    /// Such a time, `2026-01-31T14:00:00+01:00`.
-    pub fn written(start_ms: i64, offset: i32) -> String {
-        let zone = Offset::from_seconds(offset).unwrap_or(Offset::UTC);
-        clamped(start_ms).display_with_offset(zone).to_string()
-    }
-
-    /// The first millisecond of a local date.
+    /// The first millisecond of a local date; the first or last of all beyond what a calendar can hold.
     pub fn start_of(&self, date: Date) -> i64 {
         let midnight = date.to_zoned_datetime(self.zone.clone());
-        midnight.and_then(|midnight| midnight.start_of_day()).map_or(i64::MIN, |start| start.timestamp().as_millisecond())
+        let beyond = if date.year() < 0 { i64::MIN } else { i64::MAX };
+        midnight.and_then(|midnight| midnight.start_of_day()).map_or(beyond, |start| start.timestamp().as_millisecond())
     }
 
     /// The Monday of the date's week.
@@ -87,27 +111,49 @@ mod tests {
         assert_eq!(kathmandu.date(at - 6 * 60 * 1000).to_string(), "2026-01-05");
     }
 
+    fn names(zone: &str, cut: fn(&Calendar, i64) -> LocalTime, times: &[&str]) -> Vec<String> {
+        let calendar = Calendar::new(TimeZone::get(zone).unwrap());
+        let cut = |at: &&str| cut(&calendar, at.parse::<Timestamp>().unwrap().as_millisecond());
+        let cut: Vec<LocalTime> = times.iter().map(cut).collect();
+        assert!(cut.is_sorted(), "{cut:?}");
+        cut.into_iter().map(LocalTime::name).collect()
+    }
+
     #[test]
-    fn hours_are_cut_in_the_zone_and_a_repeated_one_is_two() {
-        let hours = |zone: &str, first: &str, quarters: i64| {
-            let (calendar, first) = (Calendar::new(TimeZone::get(zone).unwrap()), first.parse::<Timestamp>().unwrap());
-            let mut names: Vec<String> = (0..quarters)
-                .map(|quarter| calendar.part_of_day(first.as_millisecond() + quarter * QUARTER_HOUR_MS, 4 * QUARTER_HOUR_MS))
-                .map(|(start, offset)| Calendar::written(start, offset))
-                .collect();
-            names.dedup();
-            names
-        };
+    fn hours_are_the_clocks() {
         assert_eq!(
-            hours("Asia/Kathmandu", "2026-01-05T18:00:00Z", 5),
-            ["2026-01-05T23:00:00+05:45", "2026-01-06T00:00:00+05:45"]
+            names("Asia/Kathmandu", Calendar::hour, &["2026-11-25T08:14:59.999Z", "2026-11-25T08:15:00Z"]),
+            ["2026-11-25T13:00:00+05:45", "2026-11-25T14:00:00+05:45"]
         );
-        let autumn =
-            ["2026-10-25T01:00:00+02:00", "2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"];
-        assert_eq!(hours("Europe/Berlin", "2026-10-24T23:00:00Z", 16), autumn);
-        // Half an hour is repeated.
-        let island = ["2026-04-05T01:00:00+11:00", "2026-04-05T01:00:00+10:30", "2026-04-05T02:00:00+10:30"];
-        assert_eq!(hours("Australia/Lord_Howe", "2026-04-04T14:00:00Z", 8), island);
+        assert_eq!(names("UTC", Calendar::quarter_hour, &["2026-11-25T08:44:59Z"]), ["2026-11-25T08:30:00+00:00"]);
+        assert_eq!(names("UTC", Calendar::hour, &["1969-12-31T23:59:59.999Z"]), ["1969-12-31T23:00:00+00:00"]);
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_is_two() {
+        assert_eq!(
+            names("Europe/Berlin", Calendar::hour, &["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"]),
+            ["2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"]
+        );
+        // Half an hour comes twice on Lord Howe, and in spring half an hour is left out.
+        let autumn = ["2026-04-04T14:45:00Z", "2026-04-04T15:15:00Z", "2026-04-04T15:45:00Z"];
+        assert_eq!(
+            names("Australia/Lord_Howe", Calendar::hour, &autumn),
+            ["2026-04-05T01:00:00+11:00", "2026-04-05T01:00:00+10:30", "2026-04-05T02:00:00+10:30"]
+        );
+        assert_eq!(
+            names(
+                "Australia/Lord_Howe",
+                Calendar::hour,
+                &["2026-10-03T15:15:00Z", "2026-10-03T15:30:00Z", "2026-10-03T16:00:00Z"]
+            ),
+            ["2026-10-04T01:00:00+10:30", "2026-10-04T02:00:00+11:00", "2026-10-04T03:00:00+11:00"]
+        );
+    }
+
+    #[test]
+    fn offsets_of_seconds_are_none() {
+        assert_eq!(names("Africa/Monrovia", Calendar::hour, &["1971-06-01T10:50:00Z"]), ["1971-06-01T10:00:00+00:00"]);
     }
 
     #[test]
@@ -115,6 +161,11 @@ mod tests {
         let utc = Calendar::new(TimeZone::UTC);
         assert_eq!(utc.date(i64::MAX).to_string(), "9999-12-30");
         assert!(utc.date(i64::MIN).year() < 0);
+        for zone in ["UTC", "Pacific/Kiritimati", "Pacific/Niue"] {
+            let calendar = Calendar::new(TimeZone::get(zone).unwrap());
+            assert!(calendar.hour(i64::MIN) < calendar.quarter_hour(i64::MAX), "{zone}");
+            assert!(calendar.hour(i64::MAX).name().starts_with("9999-12-3"), "{zone}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod document;
 pub mod figures;
 mod filters;
 mod fold;
+mod grouping;
 mod groups;
 mod period;
 mod query;
@@ -26,16 +27,17 @@ pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
-pub use filters::{Filters, Named};
+pub use filters::{Filters, Names};
 pub use fold::{Apart, Moment};
+pub use grouping::Grouping;
 pub use groups::{Group, Groups};
-pub use period::Period;
-pub use query::{Grouping, QueryError, ReportQuery};
+pub use period::{AskedPeriod, Period, parse_timezone};
+pub use query::{QueryError, ReportQuery};
 pub use reconcile::{
     ClaimSums, Coverage, CoverageQuery, Covered, Disagreement, Dispute, DisputeSums, Disputed, DisputedSession, Field,
     FieldClaims, Fields, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
-pub use report::{Report, RequestRow, is_project};
+pub use report::{Report, RequestRow};
 pub use sessions_query::{SessionFormat, SessionSort, SessionsQuery};
 pub use settings::Settings;
 pub use totals::Totals;

@@ -6,9 +6,9 @@ use ducat_ledger::{Attributes, Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::blocks::{BLOCK_MINUTES, Points};
-use crate::calendar::QUARTER_HOUR_MS;
-use crate::groups::last_part;
-use crate::{Calendar, Document, Filters, Grouping, Named, Period, ReportQuery, Row, Totals};
+use crate::calendar::LocalTime;
+use crate::period::is_within;
+use crate::{Calendar, Document, Grouping, Names, ReportQuery, Row, Totals};
 
 /// A request, or the sum of some that share all names and a quarter-hour, under the owner's session, project and branch.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,20 @@ pub struct RequestRow<'a> {
 }
 
 impl RequestRow<'_> {
+    fn names<'n>(&'n self, group: Option<&'n str>) -> Names<'n> {
+        Names {
+            project: self.project,
+            model: Some(self.model),
+            branch: self.branch,
+            agent: Some(self.agent),
+            user: self.user,
+            team: self.team,
+            host: self.host,
+            billing: self.billing.map(Billing::name),
+            group,
+        }
+    }
+
     /// What it is under by a grouping that asks the request alone; none by all others.
     fn name_of(&self, by: Grouping) -> Option<&str> {
         match by {
@@ -64,17 +78,18 @@ pub struct Report {
     points: Points,
     quotas: Vec<Quota>,
     /// The times that the query can need.
-    range: Period,
+    range: (Option<UnixMs>, Option<UnixMs>),
     /// Group and tag of each project seen: patterns are tried once a project.
     grouped: HashMap<String, (Option<String>, Option<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RowKey {
-    /// The first day of the day, week or month; none for requests that tell no time.
-    Day(Option<Date>),
-    /// When an hour or a part of one began, and its distance from UTC in seconds: one that is repeated has another.
-    Time(UnixMs, i32),
+    /// The first day of the day, week or month.
+    Day(Date),
+    /// The beginning of the hour or quarter-hour.
+    Time(LocalTime),
+    /// No name: what tells no time, or is attributed to none.
     Named(Option<String>),
     Session {
         agent: String,
@@ -93,9 +108,8 @@ pub(crate) struct RowSums {
 
 impl Report {
     pub fn new(query: ReportQuery) -> Self {
-        let calendar = Calendar::new(query.timezone.clone());
-        let (from, until) = query.time_range();
-        let range = Period { from, until };
+        let calendar = Calendar::new(query.period.timezone.clone());
+        let range = query.time_range();
         Self {
             query,
             calendar,
@@ -151,16 +165,31 @@ impl Report {
         self.rows.entry(key).or_default().see(row, &self.query);
     }
 
+    pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>) -> bool {
+        // Of blocks more: they are chosen when they are cut.
+        is_within(self.range, started_at)
+    }
+
+    /// Whether the query asks for the names of a row, whatever its time.
+    pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
+        self.look_up(row.project);
+        self.query.filters.matches(&row.names(self.group_of(row.project).0))
+    }
+
     /// The row that a request is in by its time alone; none where names decide.
     pub(crate) fn row_of_time(&self, started_at: Option<UnixMs>) -> Option<RowKey> {
-        let date = || started_at.map(|at| self.calendar.date(at));
-        match self.query.by {
-            Grouping::QuarterHourly => Some(self.part_of_day(started_at, QUARTER_HOUR_MS)),
-            Grouping::Hourly => Some(self.part_of_day(started_at, 4 * QUARTER_HOUR_MS)),
-            Grouping::Daily => Some(RowKey::Day(date())),
-            Grouping::Weekly => Some(RowKey::Day(date().map(Calendar::week))),
-            Grouping::Monthly => Some(RowKey::Day(date().map(Calendar::month))),
-            _ => None,
+        let by = self.query.by;
+        by.is_calendar().then(|| started_at.map_or(RowKey::Named(None), |at| self.time_key(by, at)))
+    }
+
+    fn time_key(&self, by: Grouping, at: UnixMs) -> RowKey {
+        let date = || self.calendar.date(at);
+        match by {
+            Grouping::Hourly => RowKey::Time(self.calendar.hour(at)),
+            Grouping::QuarterHourly => RowKey::Time(self.calendar.quarter_hour(at)),
+            Grouping::Weekly => RowKey::Day(Calendar::week(date())),
+            Grouping::Monthly => RowKey::Day(Calendar::month(date())),
+            _ => RowKey::Day(date()),
         }
     }
 
@@ -179,37 +208,7 @@ impl Report {
         found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
     }
 
-    fn part_of_day(&self, at: Option<UnixMs>, length: i64) -> RowKey {
-        at.map_or(RowKey::Day(None), |at| {
-            let (start, offset) = self.calendar.part_of_day(at, length);
-            RowKey::Time(start, offset)
-        })
-    }
-
-    pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>) -> bool {
-        // Blocks are chosen when they are cut.
-        let period = if self.query.by == Grouping::Blocks { self.range } else { self.query.period };
-        period.contains(started_at)
-    }
-
-    /// Whether the query asks for the names of a row, whatever its time.
-    pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
-        self.look_up(row.project);
-        let filters = &self.query.filters;
-        filters.group.as_deref().is_none_or(|wanted| self.group_of(row.project).0.unwrap_or("") == wanted)
-            && filters.ask_for(&Named {
-                project: row.project,
-                model: Some(row.model),
-                branch: row.branch,
-                agent: Some(row.agent),
-                user: row.user,
-                team: row.team,
-                host: row.host,
-                billing: row.billing.map(Billing::name),
-            })
-    }
-
-    /// The finished report: days in order, sessions by their first request, all else by cost.
+    /// The finished report: hours and days in order, sessions by their first request, all else by cost.
     pub fn finish(self) -> Document {
         let by = self.query.by;
         if by == Grouping::Blocks {
@@ -227,14 +226,13 @@ impl Report {
 }
 
 impl Report {
-    /// Blocks that begin in the asked days, and then what tells no time.
+    /// Blocks that begin in the asked period, and then what tells no time.
     fn finish_blocks(self) -> Document {
         let Self { query, points, quotas, mut totals, rows: undated, .. } = self;
-        let is_part = query.filters != Filters { agent: query.filters.agent.clone(), ..Filters::default() };
         let mut rows = Vec::new();
         for (mut block, sums) in points.cut(&quotas, query.now) {
-            block.whole = !is_part;
-            if query.period.contains(Some(block.start)) {
+            block.whole = !query.filters.cuts_agents();
+            if query.period.holds(Some(block.start)) {
                 totals.unite(&sums.totals);
                 rows.push(Row::of_block(block, sums));
             }
@@ -281,29 +279,22 @@ fn named(name: Option<&str>) -> RowKey {
 }
 
 /// Undated and unattributed rows come last.
-fn order_of(key: &RowKey) -> (bool, Option<Date>, (UnixMs, i32), &str, &str) {
-    let any = (0, 0);
+fn order_of(key: &RowKey) -> (bool, Option<Date>, Option<LocalTime>, &str, &str) {
     match key {
-        RowKey::Day(date) => (date.is_none(), *date, any, "", ""),
-        RowKey::Time(start, offset) => (false, None, (*start, *offset), "", ""),
-        RowKey::Named(name) => (name.is_none(), None, any, name.as_deref().unwrap_or(""), ""),
-        RowKey::Session { agent, session } => (false, None, any, session, agent),
+        RowKey::Day(date) => (false, Some(*date), None, "", ""),
+        RowKey::Time(time) => (false, None, Some(*time), "", ""),
+        RowKey::Named(name) => (name.is_none(), None, None, name.as_deref().unwrap_or(""), ""),
+        RowKey::Session { agent, session } => (false, None, None, session, agent),
     }
 }
 
 fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
     let (name, agent) = match key {
-        RowKey::Day(None) => (None, None),
-        RowKey::Time(start, offset) => (Some(Calendar::written(start, offset)), None),
-        RowKey::Day(Some(date)) if by == Grouping::Monthly => (Some(date.strftime("%Y-%m").to_string()), None),
-        RowKey::Day(Some(date)) => (Some(date.to_string()), None),
+        RowKey::Day(date) if by == Grouping::Monthly => (Some(date.strftime("%Y-%m").to_string()), None),
+        RowKey::Day(date) => (Some(date.to_string()), None),
+        RowKey::Time(time) => (Some(time.name()), None),
         RowKey::Named(name) => (name, None),
         RowKey::Session { agent, session } => (Some(session), Some(agent)),
     };
     Row::new(name, agent, sums)
-}
-
-/// A project is asked for by its path or by the last part of it.
-pub fn is_project(project: &str, wanted: &str) -> bool {
-    project == wanted || last_part(project) == wanted
 }

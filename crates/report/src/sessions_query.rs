@@ -3,9 +3,8 @@
 use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
-use crate::{Filters, Groups, Period, QueryError, ReportQuery, Settings};
+use crate::{AskedPeriod, Filters, Groups, QueryError, Settings};
 
 const PARAMETERS: &str = "since, until, timezone, project, model, branch, agent, user, team, host, billing, group, search, errors, live, min_cost_usd, max_cost_usd, sort, order, offset, limit, format";
 const LARGEST_PAGE: u64 = 500;
@@ -78,8 +77,8 @@ pub enum SessionFormat {
 /// Which sessions, and which page of them.
 #[derive(Clone, Debug)]
 pub struct SessionsQuery {
-    /// Sessions alive in it.
-    pub period: Period,
+    /// Sessions alive in it, from inclusive to exclusive.
+    pub range: (Option<UnixMs>, Option<UnixMs>),
     pub filters: Filters,
     /// A part of id, folder, project, branch, agent, host or user, in lower case.
     pub search: Option<String>,
@@ -105,7 +104,7 @@ pub struct SessionsQuery {
 impl Default for SessionsQuery {
     fn default() -> Self {
         Self {
-            period: Period::default(),
+            range: (None, None),
             filters: Filters::default(),
             search: None,
             errors: false,
@@ -131,8 +130,11 @@ impl SessionsQuery {
         settings: &Settings,
     ) -> Result<Self, QueryError> {
         let mut query = Self { now: now.as_millisecond(), groups: settings.groups.clone(), ..Self::default() };
-        let (mut since, mut until, mut zone) = (None, None, TimeZone::UTC);
+        let mut period = AskedPeriod::default();
         for (name, value) in pairs {
+            if period.take(name, value) || query.filters.take(name, value)? {
+                continue;
+            }
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             let flag = |field| match value {
                 "" | "1" | "true" => Ok(true),
@@ -140,9 +142,6 @@ impl SessionsQuery {
                 _ => Err(wrong(field, "switch; it is true or false")),
             };
             match name {
-                "since" => since = Some(value),
-                "until" => until = Some(value),
-                "timezone" => zone = ReportQuery::parse_timezone(value)?,
                 "search" => query.search = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
                 "errors" => query.errors = flag("errors")?,
                 "live" => query.live = flag("live")?,
@@ -171,7 +170,6 @@ impl SessionsQuery {
                         _ => return Err(wrong("format", "format; it is json or csv")),
                     }
                 }
-                name if query.filters.take(name, value) => {}
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }
         }
@@ -181,7 +179,8 @@ impl SessionsQuery {
             let wanted = "amount up to max_cost_usd";
             return Err(QueryError::Value { field: "min_cost_usd", value: min.exact(), wanted });
         }
-        query.period = Period::parse(since, until, &zone, now)?;
+        query.filters.check(&query.groups)?;
+        query.range = period.period(now)?.range();
         Ok(query)
     }
 }
@@ -222,7 +221,7 @@ mod tests {
         assert_eq!((query.min_cost, query.max_cost), (Some(NanoUsd(500_000_000)), Some(NanoUsd(2_000_000_000))));
         assert_eq!((query.sort, query.offset, query.limit), (SessionSort::Cost, 7, 500));
         assert_eq!(query.format, SessionFormat::Csv);
-        assert_eq!(query.period, Period { from: Some(1_795_478_400_000), until: Some(1_795_564_800_000) });
+        assert_eq!(query.range, (Some(1_795_478_400_000), Some(1_795_564_800_000)));
         for sort in SessionSort::ALL {
             assert_eq!(parse(&[("sort", sort.name())]).unwrap().sort, sort);
             assert!(WANTED_SORT.contains(sort.name()));
@@ -247,6 +246,8 @@ mod tests {
             ("limit", "x"),
             ("format", "xml"),
             ("since", "soon"),
+            ("billing", "free"),
+            ("group", "pay"),
             ("timezone", "Mars/Base"),
             ("sarch", "x"),
         ] {

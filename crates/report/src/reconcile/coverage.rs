@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::claim::Fields;
 use super::dispute::Disputed;
 use super::json::{difference_json, with};
-use crate::{Period, QueryError, ReportQuery, Settings};
+use crate::{QueryError, ReportQuery, Settings};
 
 /// Disputed sessions that are listed.
 const MOST_SESSIONS: usize = 50;
@@ -31,7 +31,7 @@ impl CoverageQuery {
             return Err(QueryError::Unknown { field: (*other).to_owned(), known: "agent, since, until, timezone" });
         }
         let query = ReportQuery::parse(pairs, now, &Settings::default())?;
-        let Period { from, until } = query.period;
+        let (from, until) = query.period.range();
         let up = |at: UnixMs| at.div_euclid(BUCKET_MS) + i64::from(at.rem_euclid(BUCKET_MS) != 0);
         Ok(Self { agent: query.filters.agent, buckets: (from.map(|at| at.div_euclid(BUCKET_MS)), until.map(up)) })
     }
