@@ -15,8 +15,8 @@ use crate::{Doing, Reader, StoreError, TenantId, schema};
 const READING: &str = "reading sessions";
 /// A session that showed a sign of life so recently is alive, while its end was not told.
 const ALIVE_MS: i64 = 10 * 60 * 1000;
-/// Of the database that are mapped, so that reading every row copies none: as much as the sums of two million sessions.
-const MAPPED_BYTES: i64 = 1 << 30;
+/// Of the database that are mapped, so that reading every row copies none; the most that SQLite takes.
+const MAPPED_BYTES: i64 = 0x7fff_0000;
 
 /// A session in a list.
 #[derive(Clone, Debug, PartialEq)]
