@@ -22,6 +22,7 @@ mod reconciling;
 mod rollups;
 mod rows;
 mod schema;
+mod session_index;
 mod session_list;
 mod session_sums;
 mod spells;

@@ -18,6 +18,7 @@ use crate::heard::Heard;
 use crate::keys::{KeyError, Keys};
 use crate::machines::Machines;
 use crate::reader::Reader;
+use crate::session_index::SessionIndexes;
 use crate::spells::{self, Spells};
 use crate::{Doing, Durability, FileCursor, Lane, Listener, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
 
@@ -47,6 +48,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     counters: Arc<Mutex<Counters>>,
+    session_indexes: Arc<SessionIndexes>,
     path: PathBuf,
     durability: Durability,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -118,8 +120,10 @@ impl Store {
         let since = counters::counts_since(&connection, (options.clock)())?;
         let (series, labels) = counters::restore(&connection)?;
         let counters = Arc::new(Mutex::new(Counters { series, ..Counters::default() }));
+        let session_indexes = Arc::new(SessionIndexes::default());
         let mut writer = Writer {
             counters: counters.clone(),
+            session_indexes: session_indexes.clone(),
             labels,
             since,
             listener: options.listener,
@@ -141,6 +145,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             shared,
             counters,
+            session_indexes,
             path: options.path,
             durability: options.durability,
             threads: Mutex::new(threads),
@@ -187,6 +192,10 @@ impl Store {
     /// The series of the metrics as of the last commit.
     pub fn counters(&self) -> Counters {
         self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn session_indexes(&self) -> &SessionIndexes {
+        &self.0.session_indexes
     }
 
     /// How many writes wait: live, and bulk.
@@ -270,6 +279,7 @@ struct Writer {
     slice: usize,
     spells: Spells,
     counters: Arc<Mutex<Counters>>,
+    session_indexes: Arc<SessionIndexes>,
     labels: LabelValues,
     /// Facts from before it enter no counter.
     since: UnixMs,
@@ -383,13 +393,14 @@ impl Writer {
         let mut counting = Counting::new(&mut self.labels, self.since, now);
         let mut heard = Heard::new(&mut counting, self.listener.as_deref(), now);
         batch.settle(&mut heard)?;
-        let news = heard.news;
+        let (news, sessions) = (heard.news, heard.sessions);
         let increments = counting.into_increments();
         let lock = || self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = lock().series.after(&increments, now);
         counters::save(&transaction, &rows)?;
         transaction.commit().doing("committing")?;
         self.spells = spells;
+        self.session_indexes.wrote(&sessions);
         if !increments.is_empty() {
             let mut counters = lock();
             counters.series.apply(increments, now);

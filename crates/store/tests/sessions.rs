@@ -96,7 +96,9 @@ fn ask(store: &Store, pairs: &[(&str, &str)]) -> SessionPage {
     let group = Group { name: "pay".to_owned(), projects: vec!["/else/*".to_owned()], ..Group::default() };
     let settings = Settings { groups: Groups::new(vec![group]).unwrap(), ..Settings::default() };
     let query = SessionsQuery::parse(pairs.iter().copied(), Timestamp::from_millisecond(NOW).unwrap(), &settings).unwrap();
-    store.reader().unwrap().sessions(TenantId::LOCAL, &query).unwrap()
+    let page = store.sessions(TenantId::LOCAL, &query).unwrap();
+    assert_eq!(page, store.reader().unwrap().sessions(TenantId::LOCAL, &query).unwrap(), "what is kept is what is stored");
+    page
 }
 
 fn ids(page: &SessionPage) -> Vec<&str> {
@@ -232,8 +234,7 @@ fn every_row_is_shown_in_order_until_it_is_enough() {
     let query = SessionsQuery { sort: SessionSort::Cost, offset: 2, limit: 1, ..SessionsQuery::default() };
     let seen = |enough: usize| {
         let mut seen = Vec::new();
-        let reader = store.reader().unwrap();
-        reader
+        store
             .each_session(TenantId::LOCAL, &query, |row| {
                 seen.push(row.session.id.clone());
                 seen.len() < enough
