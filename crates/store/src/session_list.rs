@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use ducat_ledger::{Billing, Key, Session, UnixMs};
-use ducat_prices::NanoUsd;
-use ducat_report::{SessionsQuery, is_project};
+use ducat_report::{Filters, Named, SessionsQuery};
 use rusqlite::params;
 
 use crate::names::{Name, Names};
@@ -15,6 +14,7 @@ use crate::{Doing, Reader, StoreError, TenantId};
 const READING: &str = "reading sessions";
 /// A session that showed a sign of life so recently is alive, while its end was not told.
 const ALIVE_MS: i64 = 10 * 60 * 1000;
+
 /// A session in a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionSummary {
@@ -40,13 +40,6 @@ pub struct SessionPage {
     pub total: u64,
     /// Of all that match.
     pub totals: SessionSums,
-}
-
-impl SessionPage {
-    /// Sum of the known costs; unknown where none is known.
-    pub fn known_cost(&self) -> Option<NanoUsd> {
-        self.totals.known_cost()
-    }
 }
 
 impl Reader {
@@ -110,6 +103,7 @@ impl Reader {
 pub(crate) struct Filter<'q> {
     query: &'q SessionsQuery,
     texts: &'q Texts,
+    only_project: Filters,
     /// What must be among the names of a kind, none of them for an empty one; an unknown name is a number that no session has.
     names: Vec<(Name, Option<TextId>)>,
     agent: Option<Option<TextId>>,
@@ -133,12 +127,13 @@ impl<'q> Filter<'q> {
         let names = names.into_iter().filter_map(|(kind, name)| Some((kind, number(name.as_ref()?)))).collect();
         let agent = filters.agent.as_ref().map(number);
         let alive_since = query.live.then(|| query.now.saturating_sub(ALIVE_MS));
-        Self { query, texts, names, agent, projects: HashMap::new(), alive_since }
+        let only_project = Filters { project: filters.project.clone(), ..Filters::default() };
+        Self { query, texts, only_project, names, agent, projects: HashMap::new(), alive_since }
     }
 
     pub fn takes(&mut self, row: &Listed) -> bool {
         let query = self.query;
-        let (since, until) = query.range;
+        let (since, until) = (query.period.from, query.period.until);
         if since.is_some_and(|since| row.last_at < since)
             || until.is_some_and(|until| row.started_at.unwrap_or(row.last_at) >= until)
             || self.alive_since.is_some_and(|since| row.last_at < since || row.ended_at.is_some_and(|at| at >= row.last_at))
@@ -182,15 +177,7 @@ impl<'q> Filter<'q> {
     }
 
     fn asks_for_project(&self, project: Option<&str>) -> bool {
-        let filters = &self.query.filters;
-        let is_group = filters.group.as_deref().is_none_or(|group| {
-            let found = project.and_then(|project| self.query.groups.of(project));
-            found.map_or("", |found| found.name.as_str()) == group
-        });
-        is_group
-            && filters.project.as_deref().is_none_or(|wanted| match project {
-                Some(project) => !wanted.is_empty() && is_project(project, wanted),
-                None => wanted.is_empty(),
-            })
+        let Self { query, only_project, .. } = self;
+        query.filters.ask_for_group(&query.groups, project) && only_project.ask_for(&Named { project, ..Named::default() })
     }
 }

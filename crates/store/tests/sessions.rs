@@ -139,6 +139,11 @@ fn each_filter_takes_what_it_names() {
         (&[("min_cost_usd", "0.000001"), ("max_cost_usd", "0.000009")], &["gamma"]),
         (&[("since", "today")], &["gamma", "beta", "alpha"]),
         (&[("until", "yesterday")], &["delta"]),
+        // NOW is 2026-11-18T11:06:40Z, and the end is exclusive.
+        (&[("since", "2026-11-18T11:05:40Z")], &["gamma", "beta"]),
+        (&[("since", "2026-11-18T11:05:40.001Z")], &["gamma"]),
+        (&[("until", "2026-11-18T10:56:40Z")], &["alpha", "delta"]),
+        (&[("until", "2026-11-18T11:56:40.001+01:00")], &["beta", "alpha", "delta"]),
         (&[("agent", "claude-code"), ("project", "acme"), ("errors", "true")], &["alpha"]),
         (&[("agent", "claude-code"), ("project", "else")], &[]),
     ] {
