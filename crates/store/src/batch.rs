@@ -217,7 +217,7 @@ impl<'c> Batch<'c> {
                 heard.hear(*tenant, &Change::Quota { before: before.as_ref(), after }, None);
             }
         }
-        session_sums.write(connection, &sessions)?;
+        heard.sessions = session_sums.write(connection, &sessions)?;
         covered.write(connection)?;
         rollups.write(connection)
     }

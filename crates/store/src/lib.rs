@@ -26,6 +26,7 @@ mod request_columns;
 mod rollups;
 mod rows;
 mod schema;
+mod session_index;
 mod session_list;
 mod session_sums;
 mod spells;

@@ -240,7 +240,7 @@ INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FR
 ", "
 -- What a session owns, in a row: times of the session (ms since 1970; none untold), `sums` a JSON array of the columns of the sums of requests, then turns,
 -- tool calls, failed ones, incidents and API errors; `names` a line each of kind, name as JSON and how many facts have it; `searched` what a search looks in,
--- in lower case. Absent names are ''. The list of sessions reads every row, so they are short.
+-- in lower case. Absent names are ''.
 CREATE TABLE session_sums (
     tenant INTEGER NOT NULL, session BLOB NOT NULL, last_at INTEGER, started_at INTEGER, ended_at INTEGER,
     sums TEXT NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, names TEXT NOT NULL, searched TEXT NOT NULL,

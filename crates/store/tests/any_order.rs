@@ -92,7 +92,11 @@ proptest! {
         let pricers: [Arc<dyn Pricer>; 2] = [Arc::new(Renamed), Arc::new(Flat)];
         for (part, pricer) in [first, rest].into_iter().zip(pricers) {
             let pieces = open_priced(other.path(), pricer);
-            part.chunks(size).for_each(|piece| tell(&pieces, piece.to_vec()));
+            for piece in part.chunks(size) {
+                tell(&pieces, piece.to_vec());
+                // What is kept of sessions follows each commit.
+                prop_assert_eq!(kept(&pieces), listed(&pieces));
+            }
             prop_assert_eq!(pieces.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
         }
         prop_assert_eq!(rows(other.path()), rows(one.path()));
