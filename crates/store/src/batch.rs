@@ -171,6 +171,8 @@ impl<'c> Batch<'c> {
             rows::save_request(connection, tenant, &after, &priced)?;
             let was = before.as_ref().and_then(|(stored, priced)| rows::request_rollup(stored, priced));
             rollups.request(tenant, was, rows::request_rollup(&after, &priced));
+            let was = before.as_ref().and_then(|(stored, priced)| rows::latency_rollup(stored, priced));
+            rollups.timings.request(tenant, was, rows::latency_rollup(&after, &priced));
             stirred.push(Stirred::new(tenant, before, (after, priced)));
         }
         tell(stirred, |tenant, before, after| match (before, after) {
@@ -184,7 +186,7 @@ impl<'c> Batch<'c> {
         });
         let touched = own_all(connection, &mut births, tool_calls)?;
         let stirred = write_paired(connection, &mut births, touched, |tenant, before, after| {
-            rollups.tool(tenant, before.and_then(rows::tool_rollup), rows::tool_rollup(after));
+            rollups.timings.tool_call(tenant, before, after);
         })?;
         let mut hear =
             |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
