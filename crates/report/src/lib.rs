@@ -11,10 +11,14 @@ mod currency;
 mod document;
 pub mod figures;
 mod groups;
+mod latencies;
 mod query;
 mod reconcile;
 mod report;
 mod settings;
+mod slowest;
+mod timings;
+mod tools;
 mod totals;
 
 pub use bill::{Bill, BillError, BillLine, BillRow, BillVerdict, Billed, LedgerDay, Vendor};
@@ -23,10 +27,13 @@ pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
 pub use groups::{Group, Groups};
+pub use latencies::{Latencies, LatencyGrouping, LatencyQuery, LatencyRow};
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
     ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
 pub use report::{Report, RequestRow};
 pub use settings::Settings;
+pub use slowest::SLOWEST;
+pub use tools::{SlowCall, ToolGrouping, ToolRow, Tools, ToolsQuery};
 pub use totals::Totals;

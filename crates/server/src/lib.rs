@@ -12,8 +12,10 @@ mod live;
 mod log;
 mod metrics;
 mod page;
+mod prices;
 mod quota;
 mod security;
+mod timings;
 mod tls;
 mod witnesses;
 
@@ -375,6 +377,9 @@ fn router(app: App) -> Router {
         .route("/api/v1/sessions", get(api::sessions))
         .route("/api/v1/sessions/{id}", get(api::session))
         .route("/api/v1/reconcile", get(api::reconcile))
+        .route("/api/v1/tools", get(timings::tools))
+        .route("/api/v1/latency", get(timings::latency))
+        .route("/api/v1/prices", get(prices::prices))
         .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
         .route("/api/v1/ship", post(ingest::ship::post))

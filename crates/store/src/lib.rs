@@ -25,6 +25,7 @@ mod spells;
 mod standing;
 mod stirred;
 mod sums;
+mod timing_reader;
 mod timings;
 mod witnessed;
 mod writer;
