@@ -67,10 +67,11 @@ impl Reader {
 
     /// The slowest calls that were added, looked for where the roll-ups tell that they are.
     fn slowest_calls(&self, tenant: TenantId, tools: &mut Tools) -> Result<Vec<SlowCall>, StoreError> {
+        // In this order: SQLite may begin with every call of the tenant.
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT fact, owner, role FROM timed_calls t JOIN tool_calls c ON c.tenant = t.tenant AND c.key = t.key
+                "SELECT fact, owner, role FROM timed_calls t CROSS JOIN tool_calls c ON c.tenant = t.tenant AND c.key = t.key
                  WHERE t.tenant = ?1 AND t.started_at >= ?2 AND t.started_at < ?3 AND t.duration_ms >= ?4",
             )
             .doing(READING)?;
