@@ -115,7 +115,7 @@ export function Overview() {
   const report = useAnswer("report", { ...asked.value, by: "billing" });
   const old = useAnswer(past ? "report" : null, { ...asked.value, ...(past ?? {}), by: "billing" });
   const all = useAnswer("sessions", { limit: "1" });
-  if (all.data && all.data.rows.length === 0 && report.data?.totals.requests === 0) return html`<${FirstRun} />`;
+  if (all.data && all.data.rows.length === 0 && report.data?.totals.requests === 0) return html`<${Notices} /><${FirstRun} />`;
   return html`
     <${Notices} />
     <div class="figures">

@@ -455,7 +455,7 @@ fn csv(document: &Document) -> String {
             usage.cache_write_1h,
         ];
         let numbers: Vec<_> = fields.iter().map(u64::to_string).collect();
-        let name = quoted(row.name.as_deref().unwrap_or(""));
+        let name = figures::csv_field(row.name.as_deref().unwrap_or(""));
         let exact = |cost: Option<NanoUsd>| cost.map_or_else(String::new, NanoUsd::exact);
         let (requests, unpriced) = (row.totals.requests, row.totals.unpriced_requests);
         text.push_str(&format!("{name},{requests},{},{},{unpriced}", numbers.join(","), exact(cost)));
@@ -467,10 +467,4 @@ fn csv(document: &Document) -> String {
         text.push('\n');
     }
     text
-}
-
-/// RFC 4180 quoting; a leading `=`, `+`, `-` or `@` is quoted with an apostrophe so that no spreadsheet runs it.
-fn quoted(field: &str) -> String {
-    let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
-    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
 }

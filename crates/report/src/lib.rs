@@ -15,6 +15,7 @@ mod latencies;
 mod query;
 mod reconcile;
 mod report;
+mod sessions_query;
 mod settings;
 mod slowest;
 mod timings;
@@ -32,7 +33,8 @@ pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
     ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
-pub use report::{Report, RequestRow};
+pub use report::{Report, RequestRow, is_project};
+pub use sessions_query::{Filters, SessionFormat, SessionSort, SessionsQuery};
 pub use settings::Settings;
 pub use slowest::SLOWEST;
 pub use tools::{SlowCall, ToolGrouping, ToolRow, Tools, ToolsQuery};

@@ -282,6 +282,6 @@ fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
 }
 
 /// A project is asked for by its path or by the last part of it.
-pub(crate) fn is_project(project: &str, wanted: &str) -> bool {
+pub fn is_project(project: &str, wanted: &str) -> bool {
     project == wanted || last_part(project) == wanted
 }

@@ -12,6 +12,7 @@ use crate::heard::Heard;
 use crate::pairs::{self, Settled};
 use crate::rollups::RollupChanges;
 use crate::rows::{self, Owned, Stored};
+use crate::session_sums::{InSession, SessionChanges};
 use crate::spells::Voices;
 use crate::stirred::{Stirred, tell};
 use crate::sums;
@@ -147,7 +148,7 @@ impl<'c> Batch<'c> {
         self.touch_rebilled()?;
         let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, quotas, mut births, .. } = self;
         let mut billings = Billings::new(connection, &sessions, &quotas);
-        let mut rollups = RollupChanges::default();
+        let (mut rollups, mut session_sums) = (RollupChanges::default(), SessionChanges::default());
         let ids = |tenant: TenantId, owner: Option<&Holder>| {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
@@ -173,6 +174,8 @@ impl<'c> Batch<'c> {
             rollups.request(tenant, was, rows::request_rollup(&after, &priced));
             let was = before.as_ref().and_then(|(stored, priced)| rows::latency_rollup(stored, priced));
             rollups.timings.request(tenant, was, rows::latency_rollup(&after, &priced));
+            let was = before.as_ref().and_then(|(stored, priced)| Request::part(stored, priced));
+            session_sums.change(tenant, was, Request::part(&after, &priced));
             stirred.push(Stirred::new(tenant, before, (after, priced)));
         }
         tell(stirred, |tenant, before, after| match (before, after) {
@@ -185,17 +188,17 @@ impl<'c> Batch<'c> {
             (None, None) => {}
         });
         let touched = own_all(connection, &mut births, tool_calls)?;
-        let stirred = write_paired(connection, &mut births, touched, |tenant, before, after| {
+        let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |tenant, before, after| {
             rollups.timings.tool_call(tenant, before, after);
         })?;
         let mut hear =
             |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
         tell_plain(stirred, "tool_call", &mut hear, |before, after, owner| Change::ToolCall { before, after, owner });
         let touched = own_all(connection, &mut births, turns)?;
-        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
+        let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |_, _, _| {})?;
         tell_plain(stirred, "turn", &mut hear, |before, after, owner| Change::Turn { before, after, owner });
         let touched = own_all(connection, &mut births, incidents)?;
-        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
+        let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |_, _, _| {})?;
         tell_plain(stirred, "incident", &mut hear, |before, after, owner| Change::Incident { before, after, owner });
         for ((tenant, _), (before, after)) in &sessions {
             if before.as_ref() != Some(after) {
@@ -209,6 +212,7 @@ impl<'c> Batch<'c> {
                 heard.hear(*tenant, &Change::Quota { before: before.as_ref(), after }, None);
             }
         }
+        session_sums.write(connection, &sessions)?;
         rollups.write(connection)
     }
 
@@ -322,10 +326,11 @@ fn own_all<F: Owned>(connection: &Connection, births: &mut Births, touched: Touc
 }
 
 /// Pairs and writes facts that have no price; returns those that changed.
-fn write_paired<F: Owned>(
+fn write_paired<F: InSession<()>>(
     connection: &Connection,
     births: &mut Births,
     mut settled: Settled<F>,
+    session_sums: &mut SessionChanges,
     mut derive: impl FnMut(TenantId, Option<&Stored<F>>, &Stored<F>),
 ) -> Result<Vec<Stirred<F, ()>>, StoreError> {
     pairs::pair(connection, births, &mut settled)?;
@@ -334,6 +339,7 @@ fn write_paired<F: Owned>(
         if before.as_ref() != Some(&after) {
             rows::save(connection, tenant, &after)?;
             derive(tenant, before.as_ref(), &after);
+            session_sums.change(tenant, before.as_ref().and_then(|before| F::part(before, &())), F::part(&after, &()));
             stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
         }
     }
