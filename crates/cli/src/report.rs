@@ -136,7 +136,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let settings = config.report_settings()?;
     let query = args.query(&settings)?;
     let prices = config.price_table()?;
-    let zone = query.timezone.clone();
+    let zone = query.period.timezone.clone();
     if args.live {
         if query.by != Grouping::Blocks {
             bail!("--live: only blocks are shown live; write ducat report blocks --live");

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 use ducat_ledger::{Key, Request, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{ReportQuery, SessionsQuery, figures};
+use ducat_report::{SessionsQuery, figures};
 use ducat_scan::{Importer, agent_homes};
 use ducat_server::{CSV_HEAD, csv_row, session_document, sessions_document};
 use ducat_spool::data_folder;
@@ -83,7 +83,7 @@ fn when(at: Option<UnixMs>, zone: &TimeZone, format: &str) -> String {
 }
 
 pub fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let zone = ReportQuery::parse_timezone(&args.timezone)?;
+    let zone = ducat_report::parse_timezone(&args.timezone)?;
     let query = SessionsQuery { offset: args.offset, limit: args.limit, ..SessionsQuery::default() };
     let page = up_to_date()?.sessions(TenantId::LOCAL, &query)?;
     let mut out = io::stdout().lock();
@@ -137,7 +137,7 @@ fn duration(ms: u64) -> String {
 }
 
 pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
-    let zone = ReportQuery::parse_timezone(&args.timezone)?;
+    let zone = ducat_report::parse_timezone(&args.timezone)?;
     let Some(found) = up_to_date()?.session(TenantId::LOCAL, &args.id)? else {
         bail!("there is no one session whose id is or begins with {:?}; `ducat sessions` lists them", args.id);
     };

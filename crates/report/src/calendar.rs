@@ -37,10 +37,11 @@ impl Calendar {
         date
     }
 
-    /// The first millisecond of a local date.
+    /// The first millisecond of a local date; the first or last of all beyond what a calendar can hold.
     pub fn start_of(&self, date: Date) -> i64 {
         let midnight = date.to_zoned_datetime(self.zone.clone());
-        midnight.and_then(|midnight| midnight.start_of_day()).map_or(i64::MIN, |start| start.timestamp().as_millisecond())
+        let beyond = if date.year() < 0 { i64::MIN } else { i64::MAX };
+        midnight.and_then(|midnight| midnight.start_of_day()).map_or(beyond, |start| start.timestamp().as_millisecond())
     }
 
     /// The Monday of the date's week.

@@ -47,6 +47,11 @@ impl Groups {
         self.0.iter().find(|group| group.projects.iter().any(|pattern| fits(pattern, project)))
     }
 
+    /// The name of a project's group; none for what is in none.
+    pub fn name_of(&self, project: Option<&str>) -> Option<&str> {
+        self.of(project?).map(|group| group.name.as_str())
+    }
+
     pub fn names(&self) -> Vec<&str> {
         self.0.iter().map(|group| group.name.as_str()).collect()
     }

@@ -7,8 +7,8 @@ use ducat_ledger::{LatencyRollup, UnixMs};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::timings::{Where, is, percentiles};
-use crate::{QueryError, Settings};
+use crate::timings::{Where, percentiles};
+use crate::{Names, QueryError, Settings};
 
 /// What the rows are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,6 @@ impl LatencyGrouping {
 pub struct LatencyQuery {
     pub by: LatencyGrouping,
     place: Where,
-    model: Option<String>,
 }
 
 const PARAMETERS: &str = "by, since, until, timezone, agent, model, project, group";
@@ -66,20 +65,17 @@ impl LatencyQuery {
         now: Timestamp,
         settings: &Settings,
     ) -> Result<Self, QueryError> {
-        let (mut query, mut of_report) = (Self::default(), Vec::new());
-        for (name, value) in pairs {
-            match name {
-                "by" => {
-                    let by = LatencyGrouping::ALL.into_iter().find(|by| by.name() == value);
-                    let wanted = "grouping: model, agent or project";
-                    query.by = by.ok_or_else(|| QueryError::Value { field: "by", value: value.to_owned(), wanted })?;
-                }
-                "model" => query.model = Some(value.to_owned()),
-                "since" | "until" | "timezone" | "agent" | "project" | "group" => of_report.push((name, value)),
-                other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
+        let mut query = Self::default();
+        let filters = ["agent", "model", "project", "group"];
+        query.place = Where::parse(pairs, &filters, now, settings, |name, value| match name {
+            "by" => {
+                let by = LatencyGrouping::ALL.into_iter().find(|by| by.name() == value);
+                let wanted = "grouping: model, agent or project";
+                query.by = by.ok_or_else(|| QueryError::Value { field: "by", value: value.to_owned(), wanted })?;
+                Ok(())
             }
-        }
-        query.place = Where::parse(of_report, now, settings)?;
+            other => Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
+        })?;
         Ok(query)
     }
 }
@@ -96,7 +92,8 @@ impl Latencies {
 
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &LatencyRow<'_>) {
-        if !is(&self.query.model, Some(row.model)) || !self.query.place.asks_for(row.agent, row.project) {
+        let names = Names { agent: Some(row.agent), model: Some(row.model), project: row.project, ..Names::default() };
+        if !self.query.place.asks_for(names) {
             return;
         }
         let name = match self.query.by {

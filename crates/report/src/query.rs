@@ -1,176 +1,27 @@
 //! What a report is asked for.
 
 use ducat_ledger::UnixMs;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 
+use crate::grouping::{LABEL, TAG};
+use crate::period::parse_day;
 use crate::settings::AskedCurrency;
-use crate::{Currency, Groups, Settings};
-
-/// What the rows of a report are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Grouping {
-    #[default]
-    Daily,
-    Weekly,
-    Monthly,
-    Session,
-    Project,
-    Model,
-    Branch,
-    Agent,
-    User,
-    Team,
-    Host,
-    Billing,
-    /// By the sub-agent's kind.
-    Subagent,
-    Skill,
-    McpServer,
-    Plugin,
-    /// By what in the client asked.
-    QuerySource,
-    /// By how hard the model was told to think.
-    Effort,
-    /// By a label of the requests, which [`ReportQuery::label`] names.
-    Label,
-    /// By five-hour window.
-    Blocks,
-    /// By the user's groups of projects.
-    Group,
-    /// By a tag of the groups, which [`ReportQuery::tag`] names.
-    Tag,
-}
-
-/// How a grouping by a tag begins: `tag:client`.
-const TAG: &str = "tag:";
-/// And by a label: `label:cost_center`.
-const LABEL: &str = "label:";
-
-impl Grouping {
-    pub const ALL: [Self; 22] = [
-        Self::Daily,
-        Self::Weekly,
-        Self::Monthly,
-        Self::Session,
-        Self::Project,
-        Self::Model,
-        Self::Branch,
-        Self::Agent,
-        Self::User,
-        Self::Team,
-        Self::Host,
-        Self::Billing,
-        Self::Subagent,
-        Self::Skill,
-        Self::McpServer,
-        Self::Plugin,
-        Self::QuerySource,
-        Self::Effort,
-        Self::Label,
-        Self::Blocks,
-        Self::Group,
-        Self::Tag,
-    ];
-
-    /// As written on the command line and in `by=`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Weekly => "weekly",
-            Self::Monthly => "monthly",
-            Self::Session => "session",
-            Self::Project => "project",
-            Self::Model => "model",
-            Self::Branch => "branch",
-            Self::Agent => "agent",
-            Self::User => "user",
-            Self::Team => "team",
-            Self::Host => "host",
-            Self::Billing => "billing",
-            Self::Subagent => "subagent",
-            Self::Skill => "skill",
-            Self::McpServer => "mcp_server",
-            Self::Plugin => "plugin",
-            Self::QuerySource => "query_source",
-            Self::Effort => "effort",
-            Self::Label => "label",
-            Self::Blocks => "blocks",
-            Self::Group => "group",
-            Self::Tag => "tag",
-        }
-    }
-
-    /// The key that names a row: `date`, `week`, `month`, `session`, ….
-    pub fn row_key(self) -> &'static str {
-        match self {
-            Self::Daily => "date",
-            Self::Weekly => "week",
-            Self::Monthly => "month",
-            Self::Blocks => "block_start",
-            other => other.name(),
-        }
-    }
-
-    /// Whether rows can be broken down by it: what asks the request alone.
-    pub fn breaks_down(self) -> bool {
-        !self.is_calendar() && !matches!(self, Self::Session | Self::Blocks | Self::Group | Self::Tag | Self::Label)
-    }
-
-    pub fn is_calendar(self) -> bool {
-        matches!(self, Self::Daily | Self::Weekly | Self::Monthly)
-    }
-
-    /// It is of [`ducat_ledger::Attributes`].
-    pub fn is_attribute(self) -> bool {
-        matches!(
-            self,
-            Self::Subagent | Self::Skill | Self::McpServer | Self::Plugin | Self::QuerySource | Self::Effort | Self::Label
-        )
-    }
-
-    /// Whether its name alone says which; a tag or label is told with its own.
-    pub fn is_whole(self) -> bool {
-        !matches!(self, Self::Tag | Self::Label)
-    }
-
-    /// Reads a name; a tag or label is told with its own, as `tag:client`.
-    pub fn parse(name: &str) -> Option<Self> {
-        let begins = |with| name.strip_prefix(with).is_some_and(|rest| !rest.is_empty());
-        if begins(TAG) {
-            return Some(Self::Tag);
-        }
-        if begins(LABEL) {
-            return Some(Self::Label);
-        }
-        Self::ALL.into_iter().find(|grouping| grouping.is_whole() && grouping.name() == name)
-    }
-}
+use crate::{AskedPeriod, Currency, Filters, Grouping, Groups, Period, Settings};
 
 const DAY_MS: i64 = 86_400_000;
 const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
 
 const WANTED_BREAKDOWN: &str = "breakdown: project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort; or true for model, or false";
 
-const PARAMETERS: &str = "by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date";
+const PARAMETERS: &str = "by, since, until, timezone, project, model, branch, agent, user, team, host, billing, group, breakdown, currency, rate, rate_date";
 
 /// Which requests, and how they are grouped.
 #[derive(Clone, Debug)]
 pub struct ReportQuery {
     pub by: Grouping,
-    /// First local day, inclusive.
-    pub since: Option<Date>,
-    /// Last local day, inclusive.
-    pub until: Option<Date>,
-    pub timezone: TimeZone,
-    /// The project's path, or its last part.
-    pub project: Option<String>,
-    /// Canonical model name.
-    pub model: Option<String>,
-    pub agent: Option<String>,
-    /// A group of the user's.
-    pub group: Option<String>,
+    pub period: Period,
+    pub filters: Filters,
     /// The name of the tag that [`Grouping::Tag`] groups by.
     pub tag: Option<String>,
     /// The name of the label that [`Grouping::Label`] groups by.
@@ -190,13 +41,8 @@ impl Default for ReportQuery {
     fn default() -> Self {
         Self {
             by: Grouping::Daily,
-            since: None,
-            until: None,
-            timezone: TimeZone::UTC,
-            project: None,
-            model: None,
-            agent: None,
-            group: None,
+            period: Period::default(),
+            filters: Filters::default(),
             tag: None,
             label: None,
             breakdown: None,
@@ -223,8 +69,8 @@ pub enum QueryError {
     NoCurrency,
     #[error("rate: missing; say what a US dollar is in {code}, such as 0.92")]
     NoRate { code: String },
-    #[error("since: {since} is after until: {until}")]
-    Backwards { since: Date, until: Date },
+    #[error("since: {since} is not before until: {until}")]
+    Backwards { since: String, until: String },
 }
 
 fn known_names(known: &[String]) -> String {
@@ -236,7 +82,7 @@ fn known_labels(known: &[String]) -> String {
 }
 
 impl ReportQuery {
-    /// Reads `(name, value)` pairs as they stand in a URL or on a command line. Relative days count back from `now` in the asked zone.
+    /// Reads `(name, value)` pairs as they stand in a URL or on a command line.
     pub fn parse<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
         now: Timestamp,
@@ -248,9 +94,11 @@ impl ReportQuery {
             configured_labels: settings.labels.clone(),
             ..Self::default()
         };
-        let (mut since, mut until, mut rate_date) = (None, None, None);
-        let mut currency = AskedCurrency::default();
+        let (mut period, mut currency, mut rate_date) = (AskedPeriod::default(), AskedCurrency::default(), None);
         for (name, value) in pairs {
+            if period.take(name, value) || query.filters.take(name, value)? {
+                continue;
+            }
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             match name {
                 "by" => {
@@ -258,13 +106,6 @@ impl ReportQuery {
                     query.tag = value.strip_prefix(TAG).map(str::to_owned);
                     query.label = value.strip_prefix(LABEL).map(str::to_owned);
                 }
-                "since" => since = Some(value),
-                "until" => until = Some(value),
-                "timezone" => query.timezone = Self::parse_timezone(value)?,
-                "project" => query.project = Some(value.to_owned()),
-                "model" => query.model = Some(value.to_owned()),
-                "agent" => query.agent = Some(value.to_owned()),
-                "group" => query.group = Some(value.to_owned()),
                 "currency" => currency.code = Some(value),
                 "rate" => currency.rate = Some(value),
                 "rate_date" => rate_date = Some(value),
@@ -282,31 +123,18 @@ impl ReportQuery {
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }
         }
-        let today = query.timezone.to_datetime(now).date();
-        query.since = since.map(|value| parse_day("since", value, today)).transpose()?;
-        query.until = until.map(|value| parse_day("until", value, today)).transpose()?;
-        if let (Some(since), Some(until)) = (query.since, query.until)
-            && since > until
-        {
-            return Err(QueryError::Backwards { since, until });
-        }
-        currency.rate_date = rate_date.map(|value| parse_day("rate_date", value, today)).transpose()?;
+        query.period = period.period(now)?;
+        query.filters.check(&query.groups)?;
+        let today = query.period.timezone.to_datetime(now).date();
+        currency.rate_date = rate_date.map(|value| parse_rate_date(value, today)).transpose()?;
         query.currency = settings.currency(currency, today)?;
         query.is_configured()?;
         Ok(query)
     }
 
-    /// The group and the tag are ones that the user wrote.
+    /// The groups and the tag are ones that the user wrote.
     fn is_configured(&self) -> Result<(), QueryError> {
-        let of = |field, value: &Option<String>, known: Vec<&str>| match value {
-            Some(value) if !known.contains(&value.as_str()) => {
-                let known = known.into_iter().map(str::to_owned).collect();
-                Err(QueryError::NotConfigured { field, value: value.clone(), known })
-            }
-            _ => Ok(()),
-        };
-        of("group", &self.group, self.groups.names())?;
-        of("tag", &self.tag, self.groups.tag_names())?;
+        is_configured("tag", self.tag.as_deref(), self.groups.tag_names())?;
         if self.by == Grouping::Group && self.groups.is_empty() {
             return Err(QueryError::NotConfigured { field: "by", value: "group".to_owned(), known: Vec::new() });
         }
@@ -325,24 +153,9 @@ impl ReportQuery {
         Err(QueryError::UnknownLabel { label: label.clone(), known })
     }
 
-    /// An IANA name, `UTC`, `local` or `system`.
-    pub fn parse_timezone(value: &str) -> Result<TimeZone, QueryError> {
-        match value {
-            "UTC" | "utc" | "Z" => Ok(TimeZone::UTC),
-            "local" | "system" => Ok(TimeZone::system()),
-            name => TimeZone::get(name).map_err(|_| QueryError::Value {
-                field: "timezone",
-                value: name.to_owned(),
-                wanted: "time zone; try UTC, local or a name like Europe/Berlin",
-            }),
-        }
-    }
-
     /// The times the query can need, from inclusive to exclusive, in milliseconds; for stores that can skip the rest.
-    pub fn time_range(&self) -> (Option<i64>, Option<i64>) {
-        let calendar = crate::Calendar::new(self.timezone.clone());
-        let until = self.until.and_then(|until| until.tomorrow().ok());
-        let (since, until) = (self.since.map(|since| calendar.start_of(since)), until.map(|until| calendar.start_of(until)));
+    pub fn time_range(&self) -> (Option<UnixMs>, Option<UnixMs>) {
+        let (since, until) = self.period.range();
         if self.by == Grouping::Blocks {
             // A block is shown whole, and where one begins hangs on those before it, back to a pause of five hours.
             return (since.map(|since| since.saturating_sub(7 * DAY_MS)), until.map(|until| until.saturating_add(DAY_MS)));
@@ -351,26 +164,20 @@ impl ReportQuery {
     }
 }
 
-/// `2026-01-31`, `20260131`, `today`, `yesterday`, `7d` (seven days with today).
-fn parse_day(field: &'static str, value: &str, today: Date) -> Result<Date, QueryError> {
-    let wrong = || QueryError::Value {
-        field,
-        value: value.to_owned(),
-        wanted: "day; write 2026-01-31, 20260131, today, yesterday or 7d (the last seven days)",
-    };
-    let back = |days: i64| today.checked_sub(days.days()).map_err(|_| wrong());
-    match value {
-        "today" => return Ok(today),
-        "yesterday" => return back(1),
-        _ => {}
+/// What is asked for, if anything, is one of the known.
+pub(crate) fn is_configured(field: &'static str, asked: Option<&str>, known: Vec<&str>) -> Result<(), QueryError> {
+    match asked {
+        Some(asked) if !known.contains(&asked) => {
+            let known = known.into_iter().map(str::to_owned).collect();
+            Err(QueryError::NotConfigured { field, value: asked.to_owned(), known })
+        }
+        _ => Ok(()),
     }
-    if let Some(days) = value.strip_suffix('d') {
-        let days: i64 = days.parse().map_err(|_| wrong())?;
-        return if (1..=100_000).contains(&days) { back(days - 1) } else { Err(wrong()) };
-    }
-    let digits = value.len() == 8 && value.bytes().all(|byte| byte.is_ascii_digit());
-    let dashed = value.len() == 10 && value.is_char_boundary(4) && value.as_bytes()[4] == b'-';
-    if digits || dashed { value.parse().map_err(|_| wrong()) } else { Err(wrong()) }
+}
+
+fn parse_rate_date(value: &str, today: Date) -> Result<Date, QueryError> {
+    let wanted = "day; write 2026-01-31, 20260131, today, yesterday or 7d (six days ago)";
+    parse_day(value, today).ok_or_else(|| QueryError::Value { field: "rate_date", value: value.to_owned(), wanted })
 }
 
 #[cfg(test)]
@@ -383,21 +190,6 @@ mod tests {
 
     fn parse(pairs: &[(&'static str, &'static str)]) -> Result<ReportQuery, QueryError> {
         ReportQuery::parse(pairs.iter().copied(), now(), &Settings::default())
-    }
-
-    #[test]
-    fn days_in_every_form() {
-        for (value, day) in [
-            ("2026-01-31", "2026-01-31"),
-            ("20260131", "2026-01-31"),
-            ("today", "2026-11-24"),
-            ("yesterday", "2026-11-23"),
-            ("7d", "2026-11-18"),
-        ] {
-            assert_eq!(parse(&[("since", value)]).unwrap().since.unwrap().to_string(), day, "{value}");
-        }
-        let berlin = parse(&[("since", "today"), ("timezone", "Europe/Berlin")]).unwrap();
-        assert_eq!(berlin.since.unwrap().to_string(), "2026-11-25");
     }
 
     #[test]
@@ -436,8 +228,6 @@ mod tests {
     fn wrong_values_name_their_field() {
         for (pairs, part) in [
             (&[("since", "2026-13-01")][..], "since"),
-            (&[("until", "0d")], "until"),
-            (&[("until", "ä-ä-ä-ä")], "until"),
             (&[("by", "year")], "by"),
             (&[("timezone", "Mars/Base")], "timezone"),
             (&[("breakdown", "maybe")], "breakdown"),
@@ -453,7 +243,7 @@ mod tests {
             (&[("currency", "EUR"), ("rate", "x")], "rate"),
             (&[("rate", "0.9")], "currency: missing"),
             (&[("currency", "EUR"), ("rate", "1"), ("rate_date", "soon")], "rate_date"),
-            (&[("since", "2026-02-01"), ("until", "2026-01-01")], "since"),
+            (&[("billing", "free")], "billing"),
         ] {
             assert!(parse(pairs).unwrap_err().to_string().contains(part), "{pairs:?}");
         }

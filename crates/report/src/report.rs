@@ -6,8 +6,8 @@ use ducat_ledger::{Attributes, Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::blocks::{BLOCK_MINUTES, Points};
-use crate::groups::last_part;
-use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
+use crate::period::is_within;
+use crate::{Calendar, Document, Grouping, Names, ReportQuery, Row, Totals};
 
 /// A request, or the sum of some that share all names and a quarter-hour, under the owner's session, project and branch.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,20 @@ pub struct RequestRow<'a> {
 }
 
 impl RequestRow<'_> {
+    fn names<'n>(&'n self, group: Option<&'n str>) -> Names<'n> {
+        Names {
+            project: self.project,
+            model: Some(self.model),
+            branch: self.branch,
+            agent: Some(self.agent),
+            user: self.user,
+            team: self.team,
+            host: self.host,
+            billing: self.billing.map(Billing::name),
+            group,
+        }
+    }
+
     /// What it is under by a grouping that asks the request alone; none by all others.
     fn name_of(&self, by: Grouping) -> Option<&str> {
         match by {
@@ -90,7 +104,7 @@ pub(crate) struct RowSums {
 
 impl Report {
     pub fn new(query: ReportQuery) -> Self {
-        let calendar = Calendar::new(query.timezone.clone());
+        let calendar = Calendar::new(query.period.timezone.clone());
         let range = query.time_range();
         Self {
             query,
@@ -127,15 +141,16 @@ impl Report {
 
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
-        let date = row.started_at.map(|at| self.calendar.date(at));
-        if !self.asks_for(row, date) {
+        // Blocks are chosen when they are cut.
+        if !is_within(self.range, row.started_at) {
             return;
         }
         self.look_up(row.project);
         let (group, tag) = self.group_of(row.project);
-        if self.query.group.is_some() && self.query.group.as_deref() != group {
+        if !self.query.filters.matches(&row.names(group)) {
             return;
         }
+        let date = row.started_at.map(|at| self.calendar.date(at));
         if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
@@ -157,7 +172,7 @@ impl Report {
 
     fn look_up(&mut self, project: Option<&str>) {
         let query = &self.query;
-        let wants_groups = query.group.is_some() || matches!(query.by, Grouping::Group | Grouping::Tag);
+        let wants_groups = query.filters.group.is_some() || matches!(query.by, Grouping::Group | Grouping::Tag);
         if let Some(project) = project.filter(|project| wants_groups && !self.grouped.contains_key(*project)) {
             let group = query.groups.of(project);
             let tag = query.tag.as_deref().and_then(|name| group?.tags.get(name)).cloned();
@@ -168,25 +183,6 @@ impl Report {
     fn group_of(&self, project: Option<&str>) -> (Option<&str>, Option<&str>) {
         let found = project.and_then(|project| self.grouped.get(project));
         found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
-    }
-
-    fn asks_for(&self, row: &RequestRow<'_>, date: Option<Date>) -> bool {
-        let query = &self.query;
-        let in_range = if query.by == Grouping::Blocks {
-            // Blocks are chosen when they are cut.
-            let (from, to) = self.range;
-            row.started_at
-                .map_or(from.is_none() && to.is_none(), |at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
-        } else {
-            (query.since.is_none() && query.until.is_none())
-                || date.is_some_and(|date| {
-                    query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until)
-                })
-        };
-        in_range
-            && query.project.as_deref().is_none_or(|wanted| row.project.is_some_and(|project| is_project(project, wanted)))
-            && query.model.as_deref().is_none_or(|wanted| row.model == wanted)
-            && query.agent.as_deref().is_none_or(|wanted| row.agent == wanted)
     }
 
     /// The finished report: days in order, sessions by their first request, all else by cost.
@@ -207,15 +203,13 @@ impl Report {
 }
 
 impl Report {
-    /// Blocks that begin in the asked days, and then what tells no time.
+    /// Blocks that begin in the asked period, and then what tells no time.
     fn finish_blocks(self) -> Document {
-        let Self { query, calendar, points, quotas, mut totals, rows: undated, .. } = self;
-        let is_part = query.project.is_some() || query.model.is_some() || query.group.is_some();
+        let Self { query, points, quotas, mut totals, rows: undated, .. } = self;
         let mut rows = Vec::new();
         for (mut block, sums) in points.cut(&quotas, query.now) {
-            block.whole = !is_part;
-            let date = calendar.date(block.start);
-            if query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until) {
+            block.whole = !query.filters.cuts_agents();
+            if query.period.holds(Some(block.start)) {
                 totals.unite(&sums.totals);
                 rows.push(Row::of_block(block, sums));
             }
@@ -279,9 +273,4 @@ fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
         RowKey::Session { agent, session } => (Some(session), Some(agent)),
     };
     Row::new(name, agent, sums)
-}
-
-/// A project is asked for by its path or by the last part of it.
-pub fn is_project(project: &str, wanted: &str) -> bool {
-    project == wanted || last_part(project) == wanted
 }

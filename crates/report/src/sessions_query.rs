@@ -4,7 +4,7 @@ use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
 use jiff::Timestamp;
 
-use crate::{Groups, QueryError, ReportQuery, Settings};
+use crate::{AskedPeriod, Filters, Groups, QueryError, Settings};
 
 const PARAMETERS: &str = "since, until, timezone, project, model, branch, agent, user, team, host, billing, group, search, errors, live, min_cost_usd, max_cost_usd, sort, order, offset, limit, format";
 const LARGEST_PAGE: u64 = 500;
@@ -74,20 +74,6 @@ pub enum SessionFormat {
     Csv,
 }
 
-/// What a session must have, each `None` for anything and `""` for none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters {
-    pub project: Option<String>,
-    pub model: Option<String>,
-    pub branch: Option<String>,
-    pub agent: Option<String>,
-    pub user: Option<String>,
-    pub team: Option<String>,
-    pub host: Option<String>,
-    pub billing: Option<String>,
-    pub group: Option<String>,
-}
-
 /// Which sessions, and which page of them.
 #[derive(Clone, Debug)]
 pub struct SessionsQuery {
@@ -144,8 +130,11 @@ impl SessionsQuery {
         settings: &Settings,
     ) -> Result<Self, QueryError> {
         let mut query = Self { now: now.as_millisecond(), groups: settings.groups.clone(), ..Self::default() };
-        let mut of_range = Vec::new();
+        let mut period = AskedPeriod::default();
         for (name, value) in pairs {
+            if period.take(name, value) || query.filters.take(name, value)? {
+                continue;
+            }
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             let flag = |field| match value {
                 "" | "1" | "true" => Ok(true),
@@ -153,16 +142,6 @@ impl SessionsQuery {
                 _ => Err(wrong(field, "switch; it is true or false")),
             };
             match name {
-                "since" | "until" | "timezone" => of_range.push((name, value)),
-                "project" => query.filters.project = Some(value.to_owned()),
-                "model" => query.filters.model = Some(value.to_owned()),
-                "branch" => query.filters.branch = Some(value.to_owned()),
-                "agent" => query.filters.agent = Some(value.to_owned()),
-                "user" => query.filters.user = Some(value.to_owned()),
-                "team" => query.filters.team = Some(value.to_owned()),
-                "host" => query.filters.host = Some(value.to_owned()),
-                "billing" => query.filters.billing = Some(value.to_owned()),
-                "group" => query.filters.group = Some(value.to_owned()),
                 "search" => query.search = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
                 "errors" => query.errors = flag("errors")?,
                 "live" => query.live = flag("live")?,
@@ -200,7 +179,8 @@ impl SessionsQuery {
             let wanted = "amount up to max_cost_usd";
             return Err(QueryError::Value { field: "min_cost_usd", value: min.exact(), wanted });
         }
-        query.range = ReportQuery::parse(of_range, now, settings)?.time_range();
+        query.filters.check(&query.groups)?;
+        query.range = period.period(now)?.range();
         Ok(query)
     }
 }
@@ -266,6 +246,8 @@ mod tests {
             ("limit", "x"),
             ("format", "xml"),
             ("since", "soon"),
+            ("billing", "free"),
+            ("group", "pay"),
             ("timezone", "Mars/Base"),
             ("sarch", "x"),
         ] {

@@ -6,52 +6,53 @@ use ducat_ledger::{BUCKET_MS, Durations, UnixMs};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::report::is_project;
-use crate::{Groups, QueryError, ReportQuery, Settings};
+use crate::{AskedPeriod, Filters, Groups, Names, QueryError, Settings};
 
-/// When, and of which agent and projects.
+/// When, and under which names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Where {
     /// From inclusive to exclusive, at quarter-hours.
     pub range: (Option<UnixMs>, Option<UnixMs>),
-    agent: Option<String>,
-    project: Option<String>,
-    group: Option<String>,
+    filters: Filters,
     groups: Groups,
-    /// Whether a project is asked for: patterns are tried once a project.
-    projects: HashMap<String, bool>,
+    /// The group of each project seen: patterns are tried once a project.
+    grouped: HashMap<String, Option<String>>,
 }
 
 impl Where {
-    pub fn parse(pairs: Vec<(&str, &str)>, now: Timestamp, settings: &Settings) -> Result<Self, QueryError> {
-        let query = ReportQuery::parse(pairs, now, settings)?;
-        let range = quarter_hours(query.time_range());
-        let ReportQuery { agent, project, group, groups, .. } = query;
-        Ok(Self { range, agent, project, group, groups, projects: HashMap::new() })
-    }
-
-    pub fn asks_for(&mut self, agent: &str, project: Option<&str>) -> bool {
-        is(&self.agent, Some(agent)) && self.asks_for_project(project)
-    }
-
-    fn asks_for_project(&mut self, project: Option<&str>) -> bool {
-        if self.project.is_none() && self.group.is_none() {
-            return true;
+    /// Reads the period and those `filters`; all other pairs are `own`'s.
+    pub fn parse<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        filters: &[&str],
+        now: Timestamp,
+        settings: &Settings,
+        mut own: impl FnMut(&'a str, &'a str) -> Result<(), QueryError>,
+    ) -> Result<Self, QueryError> {
+        let mut asked = Self { groups: settings.groups.clone(), ..Self::default() };
+        let mut period = AskedPeriod::default();
+        for (name, value) in pairs {
+            let is_taken = period.take(name, value) || (filters.contains(&name) && asked.filters.take(name, value)?);
+            if !is_taken {
+                own(name, value)?;
+            }
         }
-        let Some(project) = project else { return is(&self.project, None) && is(&self.group, None) };
-        if let Some(known) = self.projects.get(project) {
-            return *known;
-        }
-        let is_asked = self.project.as_deref().is_none_or(|wanted| is_project(project, wanted))
-            && is(&self.group, self.groups.of(project).map(|group| group.name.as_str()));
-        self.projects.insert(project.to_owned(), is_asked);
-        is_asked
+        asked.filters.check(&asked.groups)?;
+        asked.range = quarter_hours(period.period(now)?.range());
+        Ok(asked)
     }
-}
 
-/// Whether a name is the wanted one; an empty one asks for what has none.
-pub(crate) fn is(wanted: &Option<String>, name: Option<&str>) -> bool {
-    wanted.as_deref().is_none_or(|wanted| name.unwrap_or_default() == wanted)
+    /// Whether it asks for what is under these names; their group is looked up.
+    pub fn asks_for(&mut self, names: Names<'_>) -> bool {
+        let group = match names.project.filter(|_| self.filters.group.is_some()) {
+            Some(project) if !self.grouped.contains_key(project) => {
+                let group = self.groups.name_of(Some(project)).map(str::to_owned);
+                self.grouped.entry(project.to_owned()).or_insert(group).as_deref()
+            }
+            Some(project) => self.grouped.get(project).and_then(Option::as_deref),
+            None => None,
+        };
+        self.filters.matches(&Names { group, ..names })
+    }
 }
 
 /// A range rounded outward to the quarter-hours that durations are summed by.

@@ -7,9 +7,10 @@ use ducat_ledger::{Outcome, ToolRollup, UnixMs, mcp_server};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::filters::is;
 use crate::slowest::Slowest;
-use crate::timings::{Where, is, percentiles};
-use crate::{QueryError, Settings};
+use crate::timings::{Where, percentiles};
+use crate::{Names, QueryError, Settings};
 
 /// What the rows are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +43,6 @@ impl ToolGrouping {
 pub struct ToolsQuery {
     pub by: ToolGrouping,
     place: Where,
-    user: Option<String>,
-    team: Option<String>,
     tool: Option<String>,
     mcp_server: Option<String>,
     outcome: Option<Outcome>,
@@ -90,27 +89,25 @@ impl ToolsQuery {
         now: Timestamp,
         settings: &Settings,
     ) -> Result<Self, QueryError> {
-        let (mut query, mut of_report) = (Self::default(), Vec::new());
-        for (name, value) in pairs {
+        let mut query = Self::default();
+        let filters = ["agent", "project", "user", "team", "group"];
+        query.place = Where::parse(pairs, &filters, now, settings, |name, value| {
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             match name {
                 "by" => {
                     let by = ToolGrouping::ALL.into_iter().find(|by| by.name() == value);
                     query.by = by.ok_or_else(|| wrong("by", "grouping: tool, mcp_server, agent, project or user"))?;
                 }
-                "user" => query.user = Some(value.to_owned()),
-                "team" => query.team = Some(value.to_owned()),
                 "tool" => query.tool = Some(value.to_owned()),
                 "mcp_server" => query.mcp_server = Some(value.to_owned()),
                 "outcome" => {
                     let wanted = "outcome: ok, error, refused or interrupted";
                     query.outcome = Some(Outcome::parse(value).ok_or_else(|| wrong("outcome", wanted))?);
                 }
-                "since" | "until" | "timezone" | "agent" | "project" | "group" => of_report.push((name, value)),
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }
-        }
-        query.place = Where::parse(of_report, now, settings)?;
+            Ok(())
+        })?;
         Ok(query)
     }
 }
@@ -191,9 +188,13 @@ impl Tools {
         is(&query.tool, Some(row.tool))
             && is(&query.mcp_server, mcp_server(row.tool))
             && query.outcome.is_none_or(|wanted| row.outcome == wanted)
-            && is(&query.user, row.user)
-            && is(&query.team, row.team)
-            && query.place.asks_for(row.agent, row.project)
+            && query.place.asks_for(Names {
+                agent: Some(row.agent),
+                project: row.project,
+                user: row.user,
+                team: row.team,
+                ..Names::default()
+            })
     }
 
     /// Adds a row if the query asks for it.

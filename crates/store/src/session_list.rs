@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ducat_ledger::{Billing, Key, Session, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{SessionSort, SessionsQuery, is_project};
+use ducat_report::{SessionSort, SessionsQuery};
 use rusqlite::{Row, params};
 
 use crate::names::{Name, Names, values};
@@ -273,15 +273,6 @@ impl<'q> Filter<'q> {
     }
 
     fn asks_for_project(&self, project: Option<&str>) -> bool {
-        let filters = &self.query.filters;
-        let is_group = filters.group.as_deref().is_none_or(|group| {
-            let found = project.and_then(|project| self.query.groups.of(project));
-            found.map_or("", |found| found.name.as_str()) == group
-        });
-        is_group
-            && filters.project.as_deref().is_none_or(|wanted| match project {
-                Some(project) => !wanted.is_empty() && is_project(project, wanted),
-                None => wanted.is_empty(),
-            })
+        self.query.filters.matches_project(project, self.query.groups.name_of(project))
     }
 }

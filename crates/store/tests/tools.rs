@@ -157,6 +157,15 @@ fn tools_are_what_their_calls_say() {
     assert!(!wanted.is_empty());
     check(&narrow["totals"], &wanted);
 
+    // Within a quarter-hour, all of it.
+    let (hour, quarter) = (NOW - 9 * DAY, 900_000);
+    let since = hour - hour % quarter;
+    let time = |at: i64| jiff::Timestamp::from_millisecond(at).unwrap().to_string();
+    let asked = [("since", time(since + 1)), ("until", time(since + 40 * quarter - 1)), ("user", String::new())];
+    let wanted = of(&|call| (since..since + 40 * quarter).contains(call.started_at.get().unwrap()) && call.user.is_untold());
+    assert!(!wanted.is_empty());
+    check(&tools(&store, &asked.each_ref().map(|(name, value)| (*name, value.as_str()))).unwrap()["totals"], &wanted);
+
     for asked in [
         vec![],
         vec![("tool", "Read")],

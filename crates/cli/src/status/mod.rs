@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use ducat_ledger::{Pace, Quota, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::ReportQuery;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -86,7 +85,7 @@ impl Status {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let zone = ReportQuery::parse_timezone(&args.timezone)?;
+    let zone = ducat_report::parse_timezone(&args.timezone)?;
     let status = read::status(&Config::load()?, zone, Timestamp::now().as_millisecond())?;
     let text = match args.format {
         Format::Plain => format::plain(&status),

@@ -4,7 +4,7 @@ use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
 use jiff::Timestamp;
 
-use crate::{QueryError, ReportQuery, Settings};
+use crate::{AskedPeriod, QueryError};
 
 /// Which sessions, and from which difference on their witnesses do not agree.
 #[derive(Clone, Debug, Default)]
@@ -20,12 +20,13 @@ pub struct ReconcileQuery {
 impl ReconcileQuery {
     /// From names and values as in a query string: `session`, `agent`, `since`, `until`, `timezone`, `tolerance`.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
-        let (mut query, mut of_report) = (Self::default(), Vec::new());
+        let (mut query, mut period) = (Self::default(), AskedPeriod::default());
         for (name, value) in pairs {
             match name {
                 "session" => query.session = Some(value.to_owned()),
                 "tolerance" => query.tolerance = tolerance(value)?,
-                "agent" | "since" | "until" | "timezone" => of_report.push((name, value)),
+                "agent" => query.agent = Some(value.to_owned()),
+                name if period.take(name, value) => {}
                 other => {
                     return Err(QueryError::Unknown {
                         field: other.to_owned(),
@@ -34,9 +35,7 @@ impl ReconcileQuery {
                 }
             }
         }
-        let of_report = ReportQuery::parse(of_report, now, &Settings::default())?;
-        query.range = of_report.time_range();
-        query.agent = of_report.agent;
+        query.range = period.period(now)?.range();
         Ok(query)
     }
 }
