@@ -9,12 +9,15 @@ const SPLIT_BITS: u32 = 4;
 /// Durations below it are classes of their own, in milliseconds.
 const EXACT_BELOW: u64 = 2 << SPLIT_BITS;
 
+/// That of the longest duration.
+const LONGEST_CLASS: u16 = 975;
+
 /// The class of a duration; the longer the duration, the higher the class.
 fn class_of(duration_ms: u64) -> u16 {
     if duration_ms < EXACT_BELOW {
         return duration_ms as u16;
     }
-    // At least 5, at most 63: the highest class is 975.
+    // At least 5, at most 63.
     let octave = duration_ms.ilog2();
     let part = (duration_ms >> (octave - SPLIT_BITS)) & ((1 << SPLIT_BITS) - 1);
     EXACT_BELOW as u16 + (((octave - SPLIT_BITS - 1) as u16) << SPLIT_BITS) + part as u16
@@ -24,59 +27,72 @@ fn class_of(duration_ms: u64) -> u16 {
 fn span_of(class: u16) -> (u64, u64) {
     let Some(above) = u64::from(class).checked_sub(EXACT_BELOW) else { return (u64::from(class), 1) };
     let (octave, part) = ((above >> SPLIT_BITS) as u32 + SPLIT_BITS + 1, above & ((1 << SPLIT_BITS) - 1));
-    // What no duration has is as long as the longest.
-    let width = 1_u64.checked_shl(octave - SPLIT_BITS).unwrap_or(1 << (63 - SPLIT_BITS));
-    (((1 << SPLIT_BITS) + part).saturating_mul(width), width)
+    let width = 1 << (octave - SPLIT_BITS);
+    (((1 << SPLIT_BITS) + part) * width, width)
 }
 
 /// Counts by class. Signed, as roll-ups are: a changed fact is taken out and put in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
-    /// In the order of the classes, without zeros.
-    counts: Vec<(u16, i64)>,
+    /// The class of the first count; 0 where there are none.
+    first: u16,
+    /// Those from the shortest to the longest that there is, of which neither is 0.
+    counts: Vec<i64>,
 }
 
 impl Durations {
     /// One duration.
     pub fn one(duration_ms: u64) -> Self {
-        Self { counts: vec![(class_of(duration_ms), 1)] }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
+        Self { first: class_of(duration_ms), counts: vec![1] }
     }
 
     /// How many there are.
     pub fn count(&self) -> i64 {
-        self.counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Each class that has any, shortest first: the shortest duration of it in milliseconds, and how many there are.
     pub fn classes(&self) -> impl DoubleEndedIterator<Item = (u64, i64)> {
-        self.counts.iter().map(|(class, count)| (span_of(*class).0, *count))
+        self.by_class().map(|(class, count)| (span_of(class).0, count))
+    }
+
+    fn by_class(&self) -> impl DoubleEndedIterator<Item = (u16, i64)> {
+        let last = self.first.saturating_add(self.counts.len() as u16);
+        (self.first..last).zip(self.counts.iter().copied()).filter(|(_, count)| *count != 0)
     }
 
     fn change(&mut self, class: u16, by: i64) {
-        match self.counts.binary_search_by_key(&class, |(class, _)| *class) {
-            Ok(place) => {
-                let count = self.counts[place].1.saturating_add(by);
-                if count == 0 {
-                    self.counts.remove(place);
-                } else {
-                    self.counts[place].1 = count;
-                }
-            }
-            Err(_) if by == 0 => {}
-            Err(place) => self.counts.insert(place, (class, by)),
+        if self.counts.is_empty() {
+            self.first = class;
+        } else if class < self.first {
+            self.counts.splice(0..0, std::iter::repeat_n(0, usize::from(self.first - class)));
+            self.first = class;
         }
+        let place = usize::from(class - self.first);
+        if place >= self.counts.len() {
+            self.counts.resize(place + 1, 0);
+        }
+        self.counts[place] = self.counts[place].saturating_add(by);
+    }
+
+    /// Drops what is 0 at the ends.
+    fn trim(&mut self) {
+        while self.counts.last() == Some(&0) {
+            self.counts.pop();
+        }
+        let zeros = self.counts.iter().take_while(|count| **count == 0).count();
+        self.counts.drain(..zeros);
+        self.first = if self.counts.is_empty() { 0 } else { self.first + zeros as u16 };
     }
 
     pub fn add(&mut self, other: &Self) {
-        other.counts.iter().for_each(|(class, count)| self.change(*class, *count));
+        other.by_class().for_each(|(class, count)| self.change(class, count));
+        self.trim();
     }
 
     pub fn subtract(&mut self, other: &Self) {
-        other.counts.iter().for_each(|(class, count)| self.change(*class, count.saturating_neg()));
+        other.by_class().for_each(|(class, count)| self.change(class, count.saturating_neg()));
+        self.trim();
     }
 
     /// The nearest-rank percentile in milliseconds, at most a 32nd away from that of the durations themselves; none where there are none.
@@ -85,31 +101,47 @@ impl Durations {
         let count = u128::try_from(self.count()).unwrap_or(0);
         let rank = (count * u128::from(percent)).div_ceil(100).max(1);
         let mut seen = 0_u128;
-        let class = self.counts.iter().find_map(|(class, count)| {
+        let (class, _) = self.by_class().find(|(_, count)| {
             seen += u128::try_from(*count).unwrap_or(0);
-            (seen >= rank).then_some(*class)
+            seen >= rank
         })?;
         let (shortest, width) = span_of(class);
         Some(shortest.saturating_add((width - 1) / 2))
     }
 
-    /// As stored: each class and its count, both as LEB128.
+    /// As stored: each class and its count, both as LEB128, the shortest first.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.counts.len() * 3);
-        for (class, count) in &self.counts {
-            put(&mut bytes, u64::from(*class));
+        let mut bytes = Vec::new();
+        for (class, count) in self.by_class() {
+            put(&mut bytes, u64::from(class));
             // The bits are what counts; in a roll-up that is stored none is negative.
-            put(&mut bytes, *count as u64);
+            put(&mut bytes, count as u64);
         }
         bytes
     }
 
-    /// Adds what [`Durations::to_bytes`] made; what is cut off adds nothing.
+    /// Adds what [`Durations::to_bytes`] made; what is cut off or no class adds nothing.
     pub fn add_bytes(&mut self, mut bytes: &[u8]) {
-        while let Some((class, count)) = take(&mut bytes).zip(take(&mut bytes)) {
-            self.change(class as u16, count as i64);
+        while let Some((class, count)) = take_class(&mut bytes) {
+            self.change(class, count);
         }
+        self.trim();
     }
+
+    /// The shortest duration of the longest class of such bytes.
+    pub fn longest_of(mut bytes: &[u8]) -> Option<u64> {
+        let mut longest = None;
+        while let Some((class, _)) = take_class(&mut bytes) {
+            longest = Some(span_of(class).0);
+        }
+        longest
+    }
+}
+
+fn take_class(bytes: &mut &[u8]) -> Option<(u16, i64)> {
+    let (class, count) = take(bytes).zip(take(bytes))?;
+    let class = u16::try_from(class).ok().filter(|class| *class <= LONGEST_CLASS)?;
+    Some((class, count as i64))
 }
 
 fn put(bytes: &mut Vec<u8>, mut number: u64) {
@@ -153,7 +185,7 @@ mod tests {
     #[test]
     fn classes_cover_all_lengths_without_a_gap() {
         let mut next = 0;
-        for class in 0..976_u16 {
+        for class in 0..=LONGEST_CLASS {
             let (shortest, width) = span_of(class);
             assert_eq!(shortest, next);
             assert_eq!((class_of(shortest), class_of(shortest + (width - 1))), (class, class));
@@ -184,6 +216,7 @@ mod tests {
             let mut all = sum(&[kept.clone(), gone.clone()].concat());
             all.subtract(&sum(&gone));
             prop_assert_eq!(&all, &sum(&kept));
+            prop_assert_eq!(Durations::longest_of(&all.to_bytes()), all.classes().last().map(|(shortest, _)| shortest));
             let mut read = Durations::default();
             read.add_bytes(&all.to_bytes());
             prop_assert_eq!(read, all);
@@ -194,7 +227,7 @@ mod tests {
             let mut read = Durations::default();
             read.add_bytes(&bytes);
             for percent in [1, 50, 100] {
-                let _ = read.percentile(percent);
+                let _ = (read.percentile(percent), Durations::longest_of(&bytes));
             }
         }
     }

@@ -48,7 +48,11 @@ pub struct LatencyRow<'a> {
     /// Canonical name; empty where nobody told.
     pub model: &'a str,
     pub project: Option<&'a str>,
+    /// All but the durations.
     pub sums: &'a LatencyRollup,
+    /// As [`ducat_ledger::Durations::to_bytes`] makes them.
+    pub durations: &'a [u8],
+    pub ttfts: &'a [u8],
 }
 
 /// The answer in the making.
@@ -101,7 +105,10 @@ impl Latencies {
             LatencyGrouping::Agent => Some(row.agent),
             LatencyGrouping::Project => row.project,
         };
-        self.rows.entry(name.map(str::to_owned)).or_default().add(row.sums);
+        let sums = self.rows.entry(name.map(str::to_owned)).or_default();
+        sums.add(row.sums);
+        sums.durations.add_bytes(row.durations);
+        sums.ttfts.add_bytes(row.ttfts);
     }
 
     /// Rows by the number of their requests, and totals.

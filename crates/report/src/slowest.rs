@@ -20,10 +20,16 @@ pub(crate) struct Slowest {
 }
 
 impl Slowest {
-    /// Sees the durations of calls that began in a quarter-hour.
-    pub fn see(&mut self, began: UnixMs, durations: &Durations) {
-        for (shortest, count) in durations.classes().rev() {
-            if self.calls >= SLOWEST as i64 && self.classes.first_key_value().is_some_and(|(least, _)| shortest < *least) {
+    /// Sees the durations of calls that began in a quarter-hour, as stored.
+    pub fn see(&mut self, began: UnixMs, durations: &[u8]) {
+        // Most have none that is long enough.
+        if Durations::longest_of(durations).is_none_or(|longest| self.is_short(longest)) {
+            return;
+        }
+        let mut read = Durations::default();
+        read.add_bytes(durations);
+        for (shortest, count) in read.classes().rev() {
+            if self.is_short(shortest) {
                 break;
             }
             self.calls = self.calls.saturating_add(count);
@@ -39,6 +45,10 @@ impl Slowest {
         {
             self.calls -= least.remove().0;
         }
+    }
+
+    fn is_short(&self, duration_ms: u64) -> bool {
+        self.calls >= SLOWEST as i64 && self.classes.first_key_value().is_some_and(|(least, _)| duration_ms < *least)
     }
 
     /// The quarter-hours, from inclusive to exclusive, and how long in milliseconds a call of them must have taken.
@@ -59,7 +69,7 @@ mod tests {
         for quarter in 0..1000_i64 {
             let mut durations = Durations::default();
             (0..30).for_each(|call| durations.add(&Durations::one(call + u64::from(quarter % 100 == 7) * 5_000)));
-            slowest.see(quarter * BUCKET_MS, &durations);
+            slowest.see(quarter * BUCKET_MS, &durations.to_bytes());
         }
         let places = slowest.places();
         assert!(places.iter().all(|((from, until), _)| (from / BUCKET_MS) % 100 == 7 && until - from == BUCKET_MS), "{places:?}");
@@ -70,7 +80,7 @@ mod tests {
     #[test]
     fn of_equals_the_latest_quarter_hours_are_looked_into() {
         let mut slowest = Slowest::default();
-        (0..500).for_each(|quarter| slowest.see(quarter * BUCKET_MS, &Durations::one(120_000)));
+        (0..500).for_each(|quarter| slowest.see(quarter * BUCKET_MS, &Durations::one(120_000).to_bytes()));
         let places = slowest.places();
         assert_eq!(places.len(), MOST_QUARTER_HOURS);
         assert_eq!(places.last().unwrap().0.1, 500 * BUCKET_MS);

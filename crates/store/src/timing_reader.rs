@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 
-use ducat_ledger::{BUCKET_MS, Key, Outcome, ToolCall, UnixMs};
+use ducat_ledger::{BUCKET_MS, Key, LatencyRollup, Outcome, ToolCall, UnixMs};
 use ducat_report::{Latencies, LatencyRow, SLOWEST, SlowCall, ToolRow, Tools};
 use rusqlite::{Row, params};
 
 use crate::check::stored;
 use crate::rows::{self, UNDATED};
-use crate::timings::{latency_sums_at, tool_sums_at};
+use crate::timings::plain_tool_sums_at;
 use crate::{Doing, Reader, StoreError, TenantId, schema};
 
 const READING: &str = "reading how long calls took";
@@ -23,10 +23,10 @@ impl Reader {
         let transaction = self.connection.unchecked_transaction().doing(READING)?;
         self.each_row("rollup_tools", tenant, tools.range(), |began, row| {
             let Some(outcome) = Outcome::parse(text(row, 4)?) else { return Ok(()) };
-            let sums = tool_sums_at(row, 9).doing(READING)?;
+            let (sums, durations) = (plain_tool_sums_at(row, 9).doing(READING)?, bytes(row, 14)?);
             let (agent, tool, error_kind) = (text(row, 2)?, text(row, 3)?, name(row, 5)?);
             let (project, user, team) = (name(row, 6)?, name(row, 7)?, name(row, 8)?);
-            tools.add(&ToolRow { began, agent, tool, outcome, error_kind, project, user, team, sums: &sums });
+            tools.add(&ToolRow { began, agent, tool, outcome, error_kind, project, user, team, sums: &sums, durations });
             Ok(())
         })?;
         let slowest = self.slowest_calls(tenant, tools)?;
@@ -38,8 +38,16 @@ impl Reader {
     pub fn add_latencies_to(&self, tenant: TenantId, latencies: &mut Latencies) -> Result<(), StoreError> {
         schema::require_current(&self.connection)?;
         self.each_row("rollup_latencies", tenant, latencies.range(), |_, row| {
-            let sums = latency_sums_at(row, 5).doing(READING)?;
-            latencies.add(&LatencyRow { agent: text(row, 2)?, model: text(row, 3)?, project: name(row, 4)?, sums: &sums });
+            let plain = |place: usize| row.get(place).doing(READING);
+            let sums = LatencyRollup { output_tokens: plain(5)?, output_ms: plain(6)?, ..LatencyRollup::default() };
+            latencies.add(&LatencyRow {
+                agent: text(row, 2)?,
+                model: text(row, 3)?,
+                project: name(row, 4)?,
+                sums: &sums,
+                durations: bytes(row, 7)?,
+                ttfts: bytes(row, 8)?,
+            });
             Ok(())
         })
     }
@@ -92,6 +100,7 @@ impl Reader {
                     user: key.user.as_deref(),
                     team: key.team.as_deref(),
                     sums: &sums,
+                    durations: &[],
                 };
                 if !tools.asks_for(&asked) {
                     continue;
@@ -142,4 +151,8 @@ fn text<'r>(row: &'r Row<'_>, place: usize) -> Result<&'r str, StoreError> {
 /// None where nobody told it.
 fn name<'r>(row: &'r Row<'_>, place: usize) -> Result<Option<&'r str>, StoreError> {
     text(row, place).map(|name| Some(name).filter(|name| !name.is_empty()))
+}
+
+fn bytes<'r>(row: &'r Row<'_>, place: usize) -> Result<&'r [u8], StoreError> {
+    row.get_ref(place).and_then(|value| Ok(value.as_blob()?)).doing(READING)
 }

@@ -190,13 +190,18 @@ pub(crate) fn timed_call_at(row: &Row<'_>) -> rusqlite::Result<TimedCall> {
 
 /// The sums of a row of `rollup_tools`, the first of which is at `place`.
 pub(crate) fn tool_sums_at(row: &Row<'_>, place: usize) -> rusqlite::Result<ToolRollup> {
+    Ok(ToolRollup { durations: durations_at(row, place + 5)?, ..plain_tool_sums_at(row, place)? })
+}
+
+/// All but the durations.
+pub(crate) fn plain_tool_sums_at(row: &Row<'_>, place: usize) -> rusqlite::Result<ToolRollup> {
     Ok(ToolRollup {
         calls: row.get(place)?,
         duration_ms: row.get(place + 1)?,
         sized_calls: row.get(place + 2)?,
         result_bytes: row.get(place + 3)?,
         input_bytes: row.get(place + 4)?,
-        durations: durations_at(row, place + 5)?,
+        durations: Durations::default(),
     })
 }
 
