@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use ducat_ledger::{BUCKET_MS, Billing, Fact, Holder, Holders, Key, KeySpace, Request, Told, UnixMs};
 use ducat_prices::PriceTable;
-use ducat_report::{AskedPeriod, Filters, Grouping, Period, Report, ReportQuery};
+use ducat_report::{AskedPeriod, Filters, Grouping, Report, ReportQuery};
 use ducat_store::{Durability, Lane, Reader, Store, StoreOptions, TenantId, Write};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 const NOW: UnixMs = 1_795_000_000_000;
 const DAY_MS: i64 = 86_400_000;
@@ -166,7 +165,7 @@ fn bench(path: &Path, all: u64) {
     };
     let filters = Filters { project: Some("project-7".to_owned()), ..Filters::default() };
     let week = of([("since", "2026-11-12"), ("until", "2026-11-18")]);
-    let berlin = Period { timezone: TimeZone::get("Europe/Berlin").unwrap(), ..Period::default() };
+    let berlin = of([("since", "2000-01-01"), ("timezone", "Europe/Berlin")]);
     let queries = [
         ("daily", daily(None)),
         ("daily by model", daily(Some(Grouping::Model))),

@@ -33,6 +33,8 @@ mod spells;
 mod standing;
 mod stirred;
 mod sums;
+mod timing_reader;
+mod timings;
 mod witnessed;
 mod writer;
 
