@@ -38,7 +38,7 @@ export function Table({ title, columns, rows, first, total, isRest = () => false
   };
   const arrow = (/** @type {Column} */ column) => html`<span class="arrow" aria-hidden="true">${column === asked ? (order === "asc" ? " ↑" : "↓ ") : ""}</span>`;
   const kind = (/** @type {Column} */ { isText, isWide }) => `${isText ? "" : "number"}${isWide ? " wide" : ""}`;
-  const csv = [columns.map(({ name }) => name), ...sorted.map((row) => columns.map(({ of }) => String(of(row) ?? "")))];
+  const csv = () => [columns.map(({ name }) => name), ...sorted.map((row) => columns.map(({ of }) => String(of(row) ?? "")))];
   return html`<div class="tools">${copyable(title, csv)}</div><div class="sideways"><table class="rows">
     <thead><tr>${columns.map((column) => html`<th key=${column.name} scope="col" class=${kind(column)} title=${column.hint} aria-sort=${column === asked ? (order === "asc" ? "ascending" : "descending") : null}>
       <button type="button" class="link" onClick=${() => sort(column)}>${column.isText ? [column.label, arrow(column)] : [arrow(column), column.label]}</button></th>`)}</tr></thead>
