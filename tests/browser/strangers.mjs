@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 const { chromium } = createRequire(`${process.env.BROWSER_MODULES}/`)("playwright-core");
 const port = Number(process.argv[2]);
 const target = `http://localhost:${port}`;
+const [assets] = /\/assets\/[^/]+/.exec(await (await fetch(`${target}/`)).text());
 
 const stranger = http.createServer((_, answer) => {
   answer.setHeader("content-type", "text/html");
@@ -26,7 +27,7 @@ const page = await browser.newPage();
 const statuses = {};
 page.on("response", (response) => { if (response.url().startsWith(target)) statuses[`${response.request().method()} ${new URL(response.url()).pathname}`] = response.status(); });
 await page.goto(origin);
-came.attempts = await page.evaluate(async (target) => {
+came.attempts = await page.evaluate(async ({ target, assets }) => {
   const attempt = (work) => work().then((value) => `read ${value}`, (error) => `refused: ${error.name}`);
   const body = JSON.stringify({ toolName: "evil", citizen: "evil", trackingId: "evil" });
   const event = (url) => new Promise((resolve, reject) => {
@@ -60,7 +61,7 @@ came.attempts = await page.evaluate(async (target) => {
     const script = document.createElement("script");
     script.onload = () => resolve("a script");
     script.onerror = () => reject(new Error("no script"));
-    script.src = `${target}/assets/page.js`;
+    script.src = `${target}${assets}/page.js`;
     document.body.append(script);
   });
   return {
@@ -75,7 +76,7 @@ came.attempts = await page.evaluate(async (target) => {
     image: await attempt(image),
     script: await attempt(script),
   };
-}, target);
+}, { target, assets });
 came.statuses = statuses;
 
 // Under a name that was pointed at the server: the page is "same origin" to the browser.
@@ -100,7 +101,7 @@ const faults = [];
 own.on("console", (message) => message.type() === "error" && faults.push(message.text()));
 own.on("pageerror", (error) => faults.push(String(error)));
 await own.goto(`${target}/`);
-await own.waitForFunction(() => document.querySelectorAll(".tile").length === 3);
+await own.waitForFunction(() => document.querySelector("main"));
 came.own = { faults, title: await own.title() };
 
 console.log(JSON.stringify(came));

@@ -1,6 +1,7 @@
 //! A user's machine for the tests: a home of its own, the real programs in it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod browser;
 pub mod claude_code;
 pub mod codex;
 pub mod gemini_cli;

@@ -13,7 +13,7 @@ use ducat_end_to_end::proxy::Dice;
 use ducat_end_to_end::{Machine, claude_code, codex, eventually, gemini_cli, stand_in};
 use ducat_ledger::{Fact, IncidentKind, Outcome, Request};
 use ducat_prices::PriceTable;
-use ducat_report::{Grouping, Report, ReportQuery};
+use ducat_report::{Grouping, Report, ReportQuery, SessionsQuery};
 use ducat_store::{Durability, Lane, SessionDetail, Store, StoreOptions, TenantId, Write};
 use serde_json::{Value, json};
 
@@ -86,8 +86,13 @@ impl Ledger {
 
     fn sessions(&self) -> Vec<SessionDetail> {
         let reader = self.store.reader().unwrap();
-        let mut ids: Vec<_> =
-            reader.sessions(TenantId::LOCAL, 0, 100).unwrap().into_iter().map(|summary| summary.session.id).collect();
+        let mut ids: Vec<_> = reader
+            .sessions(TenantId::LOCAL, &SessionsQuery::default())
+            .unwrap()
+            .rows
+            .into_iter()
+            .map(|summary| summary.session.id)
+            .collect();
         ids.sort();
         ids.iter().map(|id| reader.session(TenantId::LOCAL, id).unwrap().unwrap()).collect()
     }
@@ -189,7 +194,8 @@ fn prove(run: &Run, expected: &Expected<'_>) {
         if set == HOOKS {
             assert_eq!(calls(&session), expected.of_hooks, "{what}");
             assert_eq!(session.requests, vec![], "{what}");
-            let summary = &ledger.store.reader().unwrap().sessions(TenantId::LOCAL, 0, 1).unwrap()[0];
+            let summary =
+                &ledger.store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap().rows[0].sums;
             assert_eq!((summary.known_requests(), summary.known_cost()), (None, None));
         } else {
             assert_eq!(calls(&session), expected.calls, "{what}");

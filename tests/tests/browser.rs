@@ -1,29 +1,17 @@
 //! A real browser: strangers are refused, the page shows what happens.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::process::Stdio;
 
-use ducat_end_to_end::{Machine, Server, eventually, past, request, write};
+use ducat_end_to_end::browser::{Browser, script};
+use ducat_end_to_end::{Machine, eventually, past, request, write};
 use ducat_ledger::Witness;
 use ducat_spool::now_ms;
 use serde_json::{Value, json};
 
-/// `node` with a script of `tests/browser`; without the browser and its driver says that the test skips.
-fn script(name: &str, server: &Server) -> Option<Command> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
-    let modules = root.join("../.tools/browser");
-    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
-    if !modules.join("node_modules/playwright-core").exists() || !Path::new(&chromium).exists() {
-        eprintln!("skipped: no browser or no playwright-core (make test installs both)");
-        return None;
-    }
-    let mut command = Command::new("node");
-    command.arg(root.join("browser").join(name)).arg(server.port.to_string());
-    command.env("BROWSER_MODULES", modules.canonicalize().unwrap()).env("CHROMIUM", chromium);
-    Some(command)
-}
+/// Widths and colours of desktops and phones.
+const LOOKS: [(u32, &str); 4] = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")];
 
 #[test]
 fn a_page_of_another_origin_reads_and_writes_nothing() {
@@ -46,33 +34,6 @@ fn a_page_of_another_origin_reads_and_writes_nothing() {
     assert_eq!(server.post("/metrics/tool/end", &json!({ "trackingId": "evil" })).0, 404);
 }
 
-/// A browser that looks at the page when it is told to.
-struct Looking {
-    browser: std::process::Child,
-    orders: std::process::ChildStdin,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Looking {
-    fn at(server: &Server) -> Option<Self> {
-        let mut browser = script("page.mjs", server)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let orders = browser.stdin.take().unwrap();
-        let mut lines = BufReader::new(browser.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "ready");
-        Some(Self { browser, orders, lines })
-    }
-
-    fn look(&mut self) -> Value {
-        writeln!(self.orders, "look").unwrap();
-        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
-    }
-
-    fn end(mut self) {
-        writeln!(self.orders, "end").unwrap();
-        self.browser.wait().unwrap();
-    }
-}
-
 #[test]
 fn a_quiet_witness_is_a_notice_with_its_remedy() {
     let machine = Machine::new();
@@ -80,39 +41,40 @@ fn a_quiet_witness_is_a_notice_with_its_remedy() {
     past::told(&machine, "codex", &[telemetry[0], telemetry[1], (Witness::Hook, 200, 0)]);
     past::told(&machine, "pi", &[(Witness::Hook, 90, 0), (Witness::Transcript, 90, 0)]);
     let server = machine.serve();
-    let Some(mut browser) = Looking::at(&server) else { return };
-    let saw = eventually(|| {
-        let saw = browser.look();
-        if saw["phone-dark"]["notices"].as_array().unwrap().is_empty() { Err(saw.to_string()) } else { Ok(saw) }
-    });
-    for page in ["desktop-light", "desktop-dark", "phone-light", "phone-dark"] {
-        let notices = saw[page]["notices"].as_array().unwrap();
+    let Some(mut browser) = Browser::at(&server) else { return };
+    browser.open("/");
+    for (width, scheme) in LOOKS {
+        browser.look(width, scheme);
+        let saw = eventually(|| {
+            let saw = browser.see();
+            if saw["notices"].as_array().unwrap().is_empty() { Err(saw.to_string()) } else { Ok(saw) }
+        });
+        let notices = saw["notices"].as_array().unwrap();
         let notice = notices[0].as_str().unwrap();
         let begin = "No word from the telemetry (logs, spans) of codex since 1 h ago, while its hooks went on until ";
         assert!(notices.len() == 1 && notice.starts_with(begin), "{notices:?}");
         assert!(notice.contains("ducat setup codex writes it anew") && !notice.contains('`'), "{notice}");
-        assert_eq!(saw[page]["sideways"], false, "{page} scrolls sideways");
+        assert_eq!(saw["sideways"], false, "{width} px scroll sideways");
     }
-    assert_eq!(saw["faults"], json!([]));
-    browser.end();
+    assert_eq!(browser.faults(), json!([]));
 }
 
 #[test]
 fn the_page_shows_what_happens() {
     let machine = Machine::new();
     let server = machine.serve();
-    let Some(mut browser) = Looking::at(&server) else { return };
-    let mut look = || browser.look();
-    let saw = look();
-    assert_eq!(
-        (&saw["phone-dark"]["tiles"], &saw["phone-dark"]["sessions"]),
-        (&json!(["$0.00", "$0.00", "$0.00"]), &json!(0)),
-        "empty"
-    );
+    let Some(mut browser) = Browser::at(&server) else { return };
+    let empty = browser.open("/");
+    assert!(empty["text"].as_str().unwrap().contains("ducat setup claude-code"), "{empty}");
     assert_eq!(
         server.post("/metrics/tokens/used", &json!({ "citizen": "ana", "tokens": 5000, "model": "claude-opus-4-8" })).0,
         200
     );
+    // It came alive by itself.
+    eventually(|| {
+        let saw = browser.see();
+        if saw["figures"]["Today"]["value"] == "$0.1250" { Ok(()) } else { Err(saw.to_string()) }
+    });
     let event = |name: &str| {
         json!({ "session_id": "s", "cwd": "/home/ana/a-project-with-a-very-long-name-that-fits-no-phone", "hook_event_name": name, "tool_name": "Read",
             "tool_use_id": "t", "tool_input": { "file_path": "/home/ana/a-file-with-a-very-long-name-that-fits-no-phone.txt" }, "duration_ms": 1250 })
@@ -127,25 +89,19 @@ fn the_page_shows_what_happens() {
     line.stdin.take().unwrap().write_all(update.to_string().as_bytes()).unwrap();
     assert!(line.wait().unwrap().success());
     let saw = eventually(|| {
-        let saw = look();
-        let (today, rows) = (&saw["desktop-light"]["tiles"][0], saw["phone-dark"]["ticker"].as_array().unwrap().len());
-        if *today == "$0.1250"
-            && rows == 2
-            && saw["phone-light"]["sessions"] == 2
-            && saw["phone-dark"]["quotas"][1] != json!(null)
-        {
-            Ok(saw)
-        } else {
-            Err(saw.to_string())
-        }
+        let saw = browser.see();
+        let ticker = saw["ticker"].as_array().unwrap();
+        if !ticker.is_empty() && !saw["figures"]["7d quota claude-code"].is_null() { Ok(saw) } else { Err(saw.to_string()) }
     });
+    // The request came before the page listened for the ticker, or not: the call came after.
     assert_eq!(
-        saw["desktop-dark"]["ticker"],
-        json!([
-            "Read|a-file-with-a-very-long-name-that-fits-no-phone.txt|a-project-with-a-very-long-name-that-fits-no-phone|ok, 1.3 s",
-            "request|claude-opus-4-8|first-version|5.00 k out, $0.1250"
-        ])
+        saw["ticker"][0],
+        "Read|a-file-with-a-very-long-name-that-fits-no-phone.txt|a-project-with-a-very-long-name-that-fits-no-phone|ok, 1.3 s"
     );
+    let quota = |window: &str| saw["figures"][format!("{window} quota claude-code")].clone();
+    assert_eq!((&quota("5h")["value"], &quota("7d")["value"]), (&json!("24 %"), &json!("91 %")));
+    assert!(quota("5h")["notes"][0].as_str().unwrap().starts_with("lasts to "), "{saw}");
+    assert!(quota("7d")["notes"][0].as_str().unwrap().starts_with("out at "), "{saw}");
     // A transcript that the client will delete, and a machine that ships here.
     let old = machine.projects().join("old/old.jsonl");
     write(&old, &request("old", 7, 100));
@@ -157,20 +113,20 @@ fn the_page_shows_what_happens() {
     let mut ship = laptop.command(&["ship", "--once", "--to", &server.url(), "--host", "laptop"]);
     assert!(ship.env("DUCAT_SHIP_KEY", key.trim()).output().unwrap().status.success());
     eventually(|| {
-        let saw = look();
-        let (notices, machines) = (&saw["phone-light"]["notices"], saw["desktop-dark"]["machines"].as_str().unwrap().to_owned());
-        let told = notices[0]
+        let saw = browser.open("/");
+        let told = saw["notices"][0]
             .as_str()
             .is_some_and(|notice| notice.contains("deletes 1 transcript") && notice.contains("keeps what they told"));
-        if told && machines.contains("laptop") && saw["phone-light"]["sideways"] == false { Ok(()) } else { Err(saw.to_string()) }
+        if told { Ok(()) } else { Err(saw.to_string()) }
     });
-    let quotas = saw["phone-dark"]["quotas"].as_array().unwrap();
-    assert!(quotas[0].as_str().unwrap().starts_with("5h quota · claude-code|24 %|lasts to "), "{quotas:?}");
-    assert!(quotas[1].as_str().unwrap().starts_with("7d quota · claude-code|91 %|out at "), "{quotas:?}");
-    for page in ["desktop-light", "desktop-dark", "phone-light", "phone-dark"] {
-        assert_eq!(saw[page]["sideways"], false, "{page} scrolls sideways");
+    let settings = browser.open("/settings");
+    assert!(settings["text"].as_str().unwrap().contains("laptop"), "{settings}");
+    for path in ["/", "/sessions", "/settings"] {
+        browser.open(path);
+        for (width, scheme) in LOOKS {
+            assert_eq!(browser.look(width, scheme)["sideways"], false, "{path} scrolls sideways at {width} px");
+        }
     }
-    assert_eq!(saw["faults"], json!([]));
+    assert_eq!(browser.faults(), json!([]));
     drop(server);
-    browser.end();
 }

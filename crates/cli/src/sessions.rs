@@ -7,10 +7,9 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 use ducat_ledger::{Key, Request, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::ReportQuery;
-use ducat_report::figures;
+use ducat_report::{ReportQuery, SessionsQuery, figures};
 use ducat_scan::{Importer, agent_homes};
-use ducat_server::{session_json, sessions_json};
+use ducat_server::{CSV_HEAD, csv_row, session_document, sessions_document};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, FolderError, Reader, SessionDetail, TenantId};
 use jiff::Timestamp;
@@ -85,34 +84,21 @@ fn when(at: Option<UnixMs>, zone: &TimeZone, format: &str) -> String {
 
 pub fn list(args: &ListArgs) -> anyhow::Result<()> {
     let zone = ReportQuery::parse_timezone(&args.timezone)?;
-    let sessions = up_to_date()?.sessions(TenantId::LOCAL, args.offset, args.limit)?;
+    let query = SessionsQuery { offset: args.offset, limit: args.limit, ..SessionsQuery::default() };
+    let page = up_to_date()?.sessions(TenantId::LOCAL, &query)?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", sessions_json(&sessions))?;
+        writeln!(out, "{}", serde_json::to_string(&sessions_document(&page))?)?;
     } else if args.csv {
-        writeln!(out, "session,agent,started_at,last_at,cwd,turns,requests,tool_calls,cost_usd")?;
-        for row in &sessions {
-            let at = |at: Option<&UnixMs>| {
-                at.and_then(|at| Timestamp::from_millisecond(*at).ok()).map(|at| format!("{at:.3}")).unwrap_or_default()
-            };
-            let session = &row.session;
-            let cost = row.known_cost().map(|cost| format!("{}", cost.as_usd())).unwrap_or_default();
-            let fields = [
-                session.id.as_str(),
-                &session.agent,
-                &at(session.started_at.get()),
-                &at(session.last_at.get()),
-                session.cwd.get().map_or("", String::as_str),
-            ];
-            let fields = fields.map(quoted).join(",");
-            let requests = row.known_requests().map(|requests| requests.to_string()).unwrap_or_default();
-            writeln!(out, "{fields},{},{requests},{},{cost}", row.turns, row.tool_calls)?;
+        write!(out, "{CSV_HEAD}")?;
+        for row in &page.rows {
+            write!(out, "{}", csv_row(row))?;
         }
-    } else if sessions.is_empty() {
+    } else if page.rows.is_empty() {
         writeln!(out, "No sessions yet.")?;
     } else {
         let mut list = table::table(&["STARTED", "SESSION", "WHERE", "LASTED", "PROMPTS", "REQUESTS", "TOOLS", "COST"], 3);
-        for row in &sessions {
+        for row in &page.rows {
             let session = &row.session;
             let lasted = session.started_at.get().zip(session.last_at.get()).map(|(from, to)| (to - from).max(0).unsigned_abs());
             list.add_row([
@@ -120,10 +106,10 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
                 session.id.chars().take(8).collect(),
                 place(session.cwd.get().or(session.user.get()).map_or("", String::as_str)),
                 lasted.map_or_else(String::new, duration),
-                figures::count(row.turns),
-                row.known_requests().map_or_else(|| "unknown".to_owned(), figures::count),
-                figures::count(row.tool_calls),
-                row.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
+                count(row.sums.turns),
+                row.sums.known_requests().map_or_else(|| "unknown".to_owned(), count),
+                count(row.sums.tool_calls),
+                row.sums.known_cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string()),
             ]);
         }
         writeln!(out, "{}", table::lines(&list))?;
@@ -131,8 +117,8 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn quoted(field: &str) -> String {
-    if field.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
+fn count(sum: i64) -> String {
+    figures::count(sum.max(0).unsigned_abs())
 }
 
 /// The last part of a path, which tells most.
@@ -157,7 +143,7 @@ pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
     };
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", session_json(&found))?
+        writeln!(out, "{}", serde_json::to_string(&session_document(&found))?)?
     } else {
         out.write_all(tree(&found, &zone)?.as_bytes())?
     }
@@ -322,6 +308,5 @@ mod tests {
             assert_eq!(duration(ms), text);
         }
         assert_eq!(place("/home/dev/proj/"), "proj");
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 }

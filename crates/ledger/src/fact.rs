@@ -350,11 +350,22 @@ impl Request {
     }
 }
 
+/// The MCP server that a tool's name tells: `server` of `mcp__server__tool`.
+pub fn mcp_server(tool: &str) -> Option<&str> {
+    let (server, _) = tool.strip_prefix("mcp__")?.split_once("__")?;
+    Some(server).filter(|server| !server.is_empty())
+}
+
 impl ToolCall {
     /// How long it took: as told, else from its begin to its end.
     pub fn duration_ms(&self) -> Option<u64> {
         let measured = || u64::try_from(self.ended_at.get()?.checked_sub(*self.started_at.get()?)?).ok();
         self.duration_ms.get().copied().or_else(measured)
+    }
+
+    /// The MCP server whose tool it is.
+    pub fn mcp_server(&self) -> Option<&str> {
+        mcp_server(self.name.get()?)
     }
 }
 

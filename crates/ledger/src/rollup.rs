@@ -104,6 +104,11 @@ impl RequestRollup {
         self.combine(other, i64::saturating_sub);
     }
 
+    /// Whether it sums nothing any more; sums and estimates are in rows without requests.
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0 && self.sums == 0 && self.estimated_requests == 0 && self.estimated_tokens == 0
+    }
+
     /// The sums in the order of their declaration.
     pub fn columns(&self) -> [i64; COLUMNS] {
         [

@@ -35,6 +35,13 @@ pub fn count(count: u64) -> String {
     text
 }
 
+/// A field of comma-separated values: RFC 4180 quoting; a leading `=`, `+`, `-`, `@`, tab or carriage return is quoted with an apostrophe
+/// so that no spreadsheet runs it.
+pub fn csv_field(field: &str) -> String {
+    let field = if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +62,20 @@ mod tests {
             assert_eq!(tokens(value), text);
         }
         assert_eq!(count(1_452), "1,452");
+    }
+
+    #[test]
+    fn fields_of_csv_are_quoted_and_never_run() {
+        for (field, text) in [
+            ("plain", "plain"),
+            ("a,b", "\"a,b\""),
+            ("a \"b\"", "\"a \"\"b\"\"\""),
+            ("=1+1", "'=1+1"),
+            ("@x,y", "\"'@x,y\""),
+            ("\t=1", "'\t=1"),
+            ("two\nlines", "\"two\nlines\""),
+        ] {
+            assert_eq!(csv_field(field), text);
+        }
     }
 }

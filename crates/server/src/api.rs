@@ -1,13 +1,12 @@
 //! The API that the page and programs read.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use ducat_ledger::{Key, Session, Told, UnixMs};
-use ducat_prices::NanoUsd;
+use ducat_ledger::{Key, UnixMs};
 use ducat_report::{ReconcileQuery, Report, ReportQuery};
-use ducat_store::{Machine, SessionDetail, SessionSummary, StoreError, TenantId, ledger_mark};
+use ducat_store::{Machine, StoreError, TenantId, ledger_mark};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -84,40 +83,6 @@ pub(crate) async fn report(State(app): State<App>, Query(pairs): Query<Vec<(Stri
     }
 }
 
-const PAGE: u64 = 50;
-const LARGEST_PAGE: u64 = 500;
-
-/// Sessions, the latest first; `offset` and `limit` (up to 500) page.
-pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
-    let (mut offset, mut limit) = (0, PAGE);
-    for (name, value) in &pairs {
-        let field = match name.as_str() {
-            "offset" => &mut offset,
-            "limit" => &mut limit,
-            other => return error(StatusCode::BAD_REQUEST, &format!("unknown parameter {other:?}; there are offset, limit")),
-        };
-        *field = match value.parse() {
-            Ok(number) => number,
-            Err(_) => return error(StatusCode::BAD_REQUEST, &format!("{name}: {value:?} is no whole number from 0")),
-        };
-    }
-    let limit = limit.min(LARGEST_PAGE);
-    match off_the_runtime(move || app.store.reader()?.sessions(TenantId::LOCAL, offset, limit)).await {
-        Ok(sessions) => Json(sessions_json(&sessions)).into_response(),
-        Err(cause) => failed(&cause),
-    }
-}
-
-/// A session with all that it owns; the id may be cut short while it is the only one to begin so.
-pub(crate) async fn session(State(app): State<App>, Path(id): Path<String>) -> Response {
-    let asked = id.clone();
-    match off_the_runtime(move || app.store.reader()?.session(TenantId::LOCAL, &asked)).await {
-        Ok(Some(found)) => Json(session_json(&found)).into_response(),
-        Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {id:?}")),
-        Err(cause) => failed(&cause),
-    }
-}
-
 /// What each witness said, the same as `ducat reconcile --json`.
 pub(crate) async fn reconcile(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -160,90 +125,7 @@ pub(crate) async fn off_the_runtime<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))
 }
 
-fn time(at: &Told<UnixMs>) -> Option<String> {
-    at.get().copied().and_then(rfc3339)
-}
-
 /// To the millisecond; none for times that a calendar cannot hold.
 pub(crate) fn rfc3339(at: UnixMs) -> Option<String> {
     Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
-}
-
-fn usd(cost: Option<NanoUsd>) -> Value {
-    json!({ "cost_usd": cost.map(NanoUsd::as_usd), "cost_nano_usd": cost })
-}
-
-fn merged(mut object: Value, more: Value) -> Value {
-    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
-        object.extend(more);
-    }
-    object
-}
-
-/// A list of sessions.
-pub fn sessions_json(sessions: &[SessionSummary]) -> Value {
-    json!({ "schema_version": 1, "rows": sessions.iter().map(summary).collect::<Vec<_>>() })
-}
-
-fn summary(row: &SessionSummary) -> Value {
-    let session = &row.session;
-    let about = json!({
-        "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
-        "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
-        "turns": row.turns, "requests": row.known_requests(), "tool_calls": row.tool_calls, "unpriced_requests": row.unpriced_requests,
-        "billing": session.billing.get(), "host": session.host.get(), "reported_cost_usd": reported(session),
-    });
-    merged(about, usd(row.known_cost()))
-}
-
-/// What the client itself said the session cost, since it was started or resumed.
-fn reported(session: &Session) -> Option<f64> {
-    session.reported_cost_nano.get().map(|nano| NanoUsd(*nano).as_usd())
-}
-
-/// Sums that the client told, where it tells no requests.
-fn reported_tokens(session: &Session) -> Value {
-    let tokens = [&session.reported_input_tokens, &session.reported_cache_read_tokens, &session.reported_output_tokens];
-    if tokens.iter().all(|tokens| tokens.is_untold()) {
-        return Value::Null;
-    }
-    let [input, cache_read, output] = tokens.map(Told::get);
-    json!({ "input_tokens": input, "cache_read_tokens": cache_read, "output_tokens": output })
-}
-
-/// One session and all that it owns.
-pub fn session_json(found: &SessionDetail) -> Value {
-    let session = &found.session;
-    let turns = found.turns.iter().map(|turn| {
-        json!({ "turn": turn.key, "started_at": time(&turn.started_at), "ended_at": time(&turn.ended_at), "prompt_bytes": turn.prompt_bytes.get() })
-    });
-    let requests = found.requests.iter().map(|(request, model, cost)| {
-        let usage = request.usage();
-        let about = json!({
-            "request": request.id, "model": model, "turn": request.turn.get(), "subagent": request.subagent.get(),
-            "started_at": time(&request.started_at), "duration_ms": request.duration_ms.get(), "unconfirmed": request.is_unconfirmed(),
-            "is_sum": request.is_sum.or_default(), "estimated": request.is_estimated(), "witnesses": request.witnesses.names(), "stop_reason": request.stop_reason.get(),
-            "input_tokens": usage.input, "output_tokens": usage.output, "cache_read_tokens": usage.cache_read,
-            "cache_write_5m_tokens": usage.cache_write_5m + usage.cache_write_unsplit, "cache_write_1h_tokens": usage.cache_write_1h,
-        });
-        merged(about, usd(*cost))
-    });
-    let tool_calls = found.tool_calls.iter().map(|call| {
-        json!({
-            "tool_call": call.id, "name": call.name.get(), "target": call.target.get(), "turn": call.turn.get(), "subagent": call.subagent.get(),
-            "outcome": call.outcome.get(), "error_kind": call.error_kind.get(), "started_at": time(&call.started_at),
-            "duration_ms": call.duration_ms(), "unconfirmed": call.is_unconfirmed(), "witnesses": call.witnesses.names(), "input_bytes": call.input_bytes.get(), "result_bytes": call.result_bytes.get(),
-        })
-    });
-    let incidents = found.incidents.iter().map(|incident| {
-        json!({ "kind": incident.kind.get(), "at": time(&incident.at), "value": incident.value.get(), "detail": incident.detail.get() })
-    });
-    json!({
-        "schema_version": 1, "session": session.id, "agent": session.agent, "cwd": session.cwd.get(), "version": session.version.get(),
-        "started_at": time(&session.started_at), "last_at": time(&session.last_at), "ended_at": time(&session.ended_at),
-        "billing": session.billing.get(), "host": session.host.get(), "reported_cost_usd": reported(session),
-        "reported_tokens": reported_tokens(session),
-        "turns": turns.collect::<Vec<_>>(), "requests": requests.collect::<Vec<_>>(),
-        "tool_calls": tool_calls.collect::<Vec<_>>(), "incidents": incidents.collect::<Vec<_>>(),
-    })
 }

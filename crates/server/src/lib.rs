@@ -14,6 +14,8 @@ mod metrics;
 mod page;
 mod quota;
 mod security;
+mod session;
+mod sessions;
 mod tls;
 mod witnesses;
 
@@ -45,13 +47,14 @@ use ingest::socket::Socket;
 use listen::Protocol;
 use log::{Log, Source};
 
-pub use api::{session_json, sessions_json};
 pub use holder::{Holder, port_holder};
 pub use ingest::Skipped;
 pub use ingest::otlp::{ForwardConfig, ForwardError};
 pub use inherited::{Inherited, notify_manager};
 pub use live::LiveHub;
 pub use quota::quotas_json;
+pub use session::session_document;
+pub use sessions::{CSV_HEAD, csv_row, sessions_document};
 pub use tls::{TlsError, load as load_tls};
 pub use witnesses::remedy;
 
@@ -372,8 +375,8 @@ fn router(app: App) -> Router {
         .route("/health", get(api::health))
         .route("/ready", get(api::ready))
         .route("/api/v1/report", get(api::report))
-        .route("/api/v1/sessions", get(api::sessions))
-        .route("/api/v1/sessions/{id}", get(api::session))
+        .route("/api/v1/sessions", get(sessions::sessions))
+        .route("/api/v1/sessions/{id}", get(session::session))
         .route("/api/v1/reconcile", get(api::reconcile))
         .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))

@@ -10,8 +10,9 @@ use crate::billings::Billings;
 use crate::births::Births;
 use crate::heard::Heard;
 use crate::pairs::{self, Settled};
-use crate::rollups::RollupChanges;
+use crate::rollups::{RequestChanges, RollupChanges};
 use crate::rows::{self, Owned, Stored};
+use crate::session_sums::{InSession, SessionChanges};
 use crate::spells::Voices;
 use crate::stirred::{Stirred, tell};
 use crate::sums;
@@ -141,13 +142,13 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it.
-    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<(), StoreError> {
+    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it; returns what changed in the roll-ups.
+    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<RequestChanges, StoreError> {
         self.settle_births()?;
         self.touch_rebilled()?;
         let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, quotas, mut births, .. } = self;
         let mut billings = Billings::new(connection, &sessions, &quotas);
-        let mut rollups = RollupChanges::default();
+        let (mut rollups, mut session_sums) = (RollupChanges::default(), SessionChanges::default());
         let ids = |tenant: TenantId, owner: Option<&Holder>| {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
@@ -171,6 +172,8 @@ impl<'c> Batch<'c> {
             rows::save_request(connection, tenant, &after, &priced)?;
             let was = before.as_ref().and_then(|(stored, priced)| rows::request_rollup(stored, priced));
             rollups.request(tenant, was, rows::request_rollup(&after, &priced));
+            let was = before.as_ref().and_then(|(stored, priced)| Request::part(stored, priced));
+            session_sums.change(tenant, was, Request::part(&after, &priced));
             stirred.push(Stirred::new(tenant, before, (after, priced)));
         }
         tell(stirred, |tenant, before, after| match (before, after) {
@@ -183,17 +186,17 @@ impl<'c> Batch<'c> {
             (None, None) => {}
         });
         let touched = own_all(connection, &mut births, tool_calls)?;
-        let stirred = write_paired(connection, &mut births, touched, |tenant, before, after| {
+        let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |tenant, before, after| {
             rollups.tool(tenant, before.and_then(rows::tool_rollup), rows::tool_rollup(after));
         })?;
         let mut hear =
             |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
         tell_plain(stirred, "tool_call", &mut hear, |before, after, owner| Change::ToolCall { before, after, owner });
         let touched = own_all(connection, &mut births, turns)?;
-        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
+        let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |_, _, _| {})?;
         tell_plain(stirred, "turn", &mut hear, |before, after, owner| Change::Turn { before, after, owner });
         let touched = own_all(connection, &mut births, incidents)?;
-        let stirred = write_paired(connection, &mut births, touched, |_, _, _| {})?;
+        let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |_, _, _| {})?;
         tell_plain(stirred, "incident", &mut hear, |before, after, owner| Change::Incident { before, after, owner });
         for ((tenant, _), (before, after)) in &sessions {
             if before.as_ref() != Some(after) {
@@ -207,6 +210,7 @@ impl<'c> Batch<'c> {
                 heard.hear(*tenant, &Change::Quota { before: before.as_ref(), after }, None);
             }
         }
+        session_sums.write(connection, &sessions)?;
         rollups.write(connection)
     }
 
@@ -320,10 +324,11 @@ fn own_all<F: Owned>(connection: &Connection, births: &mut Births, touched: Touc
 }
 
 /// Pairs and writes facts that have no price; returns those that changed.
-fn write_paired<F: Owned>(
+fn write_paired<F: InSession<()>>(
     connection: &Connection,
     births: &mut Births,
     mut settled: Settled<F>,
+    session_sums: &mut SessionChanges,
     mut derive: impl FnMut(TenantId, Option<&Stored<F>>, &Stored<F>),
 ) -> Result<Vec<Stirred<F, ()>>, StoreError> {
     pairs::pair(connection, births, &mut settled)?;
@@ -332,6 +337,7 @@ fn write_paired<F: Owned>(
         if before.as_ref() != Some(&after) {
             rows::save(connection, tenant, &after)?;
             derive(tenant, before.as_ref(), &after);
+            session_sums.change(tenant, before.as_ref().and_then(|before| F::part(before, &())), F::part(&after, &()));
             stirred.push(Stirred::new(tenant, before.map(|before| (before, ())), (after, ())));
         }
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
 use rusqlite::Row;
+use rusqlite::types::Value;
 
 use crate::rows::{self, Stored};
+use crate::session_sums::{self, ROW, SUMS, SessionChanges, SessionSums};
 use crate::{Doing, Reader, StoreError, TenantId};
 
 /// A roll-up row that is not the sum of its facts.
@@ -69,6 +71,13 @@ impl Reader {
                 Ok(())
             })?;
         }
+        recomputed.extend(self.recomputed_sessions(tenant)?);
+        self.each("SELECT * FROM session_sums WHERE tenant = ?1", tenant, |row| {
+            let key = Key(row.get(1).doing("reading sessions' sums")?);
+            let columns = (2..2 + ROW).map(|place| row.get(place)).collect::<Result<Vec<Value>, _>>();
+            kept.extend([session_row(key, &columns.doing("reading sessions' sums")?)]);
+            Ok(())
+        })?;
         let names: std::collections::BTreeSet<&String> = recomputed.keys().chain(kept.keys()).collect();
         let mismatch = |row: &&String| {
             let (stored, recomputed) = (kept.get(*row), recomputed.get(*row));
@@ -79,6 +88,13 @@ impl Reader {
             })
         };
         Ok(names.iter().filter_map(mismatch).collect())
+    }
+
+    fn recomputed_sessions(&self, tenant: TenantId) -> Result<Vec<(String, Vec<i64>)>, StoreError> {
+        let mut changes = SessionChanges::default();
+        session_sums::sum(&self.connection, tenant, &mut changes)?;
+        let rows = changes.rows(|session| rows::load_session(&self.connection, tenant, session))?;
+        Ok(rows.into_iter().map(|(key, columns)| session_row(key, &columns)).collect())
     }
 
     fn each(
@@ -94,6 +110,14 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The names of a session's row and its sums.
+fn session_row(key: Key, columns: &[Value]) -> (String, Vec<i64>) {
+    let (names, sums): (Vec<_>, Vec<_>) = columns.iter().enumerate().partition(|(place, _)| *place != SUMS);
+    let sums = sums.into_iter().find_map(|(_, sums)| if let Value::Text(sums) = sums { Some(sums) } else { None });
+    let sums = sums.map_or_else(Vec::new, |sums| SessionSums::parse(sums.as_bytes()).columns().to_vec());
+    (format!("session {key} {names:?}"), sums)
 }
 
 fn shown(attributes: Attributes<&str>) -> String {

@@ -1,17 +1,20 @@
 //! Reading the ledger.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ducat_ledger::{
     Attributes, BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Role, Session, ToolCall, Turn, UnixMs, Witness,
-    Witnesses,
+    Witnesses, bucket_of,
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{BLOCK_MINUTES, Report, RequestRow};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OpenFlags, Params, Row, params};
 
-use crate::rollups::sum_of;
+use crate::copies::{self, Copies};
+use crate::request_columns::RequestView;
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
@@ -26,41 +29,19 @@ const MOST_PAST_QUOTAS: usize = 10_000;
 /// A read-only connection; every call sees the state of one commit.
 pub struct Reader {
     pub(crate) connection: Connection,
+    /// Of the writer's own process.
+    pub(crate) copies: Option<Arc<Copies>>,
 }
 
-/// A session in a list, with the sums of what it owns.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionSummary {
-    pub session: Session,
-    pub requests: u64,
-    /// Sum of the known costs.
-    pub cost: NanoUsd,
-    pub unpriced_requests: u64,
-    pub tool_calls: u64,
-    pub turns: u64,
-    /// Sums of unknown many requests, whose costs are in the above.
-    pub sums: u64,
-}
-
-impl SessionSummary {
-    /// Unknown where nobody told of single ones: hooks tell of none, sums of unknown many.
-    pub fn known_requests(&self) -> Option<u64> {
-        (self.requests > 0).then_some(self.requests)
-    }
-
-    /// Unknown when nobody told of requests, or none of them has a price.
-    pub fn known_cost(&self) -> Option<NanoUsd> {
-        (self.unpriced_requests < self.requests + self.sums).then_some(self.cost)
-    }
-}
+/// A request with its canonical model and known cost.
+pub type PricedRequest = (Request, String, Option<NanoUsd>);
 
 /// A session and all that it owns, each in the order of time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionDetail {
     pub session: Session,
     pub turns: Vec<Turn>,
-    /// With canonical model and known cost.
-    pub requests: Vec<(Request, String, Option<NanoUsd>)>,
+    pub requests: Vec<PricedRequest>,
     pub tool_calls: Vec<ToolCall>,
     pub incidents: Vec<Incident>,
 }
@@ -80,37 +61,56 @@ impl Reader {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .doing("opening the database")?;
         schema::configure_reader(&connection)?;
-        Ok(Self { connection })
+        Ok(Self { connection, copies: None })
     }
 
-    /// Adds what a time range has to a report: its roll-ups, or every request where the report must tell sessions apart.
+    /// Adds what a time range has to a report: its roll-ups, and single requests where it cuts a quarter-hour or the report must tell
+    /// sessions apart.
     pub fn add_to(
         &self,
         tenant: TenantId,
-        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        range: (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        schema::require_current(&self.connection)?;
         // Rows, and what their numbers stand for, as of one commit.
-        let transaction = self.connection.unchecked_transaction().doing("reading the ledger")?;
+        let (transaction, view) = match &self.copies {
+            Some(copies) if !report.wants_requests() => {
+                let (transaction, view) = copies.begin(&self.connection, tenant)?;
+                (transaction, Some(view))
+            }
+            _ => (copies::begin(&self.connection)?, None),
+        };
         if report.wants_quotas() {
             report.tell_quotas(self.past_quotas(tenant, BLOCK_MINUTES)?);
         }
-        let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
-        if report.wants_requests() || !is_cut(from) || !is_cut(until) {
-            self.add_requests_to(tenant, (from, until), report)?;
+        if report.wants_requests() {
+            self.add_requests_to(tenant, range, report)?;
             return transaction.finish().doing("reading the ledger");
         }
-        let until_then = until.map_or(ROLLED_UP_SINCE, |until| until.min(ROLLED_UP_SINCE));
-        self.add_requests_to(tenant, (Some(from.unwrap_or(UnixMs::MIN)), Some(until_then)), report)?;
-        self.add_rollups_to(tenant, (from, until), report)?;
+        let (from, until) = (range.0.unwrap_or(UnixMs::MIN), range.1.unwrap_or(UnixMs::MAX));
+        let first = -(-from.max(ROLLED_UP_SINCE)).div_euclid(BUCKET_MS);
+        let end = range.1.map_or(i64::MAX, bucket_of);
+        let [first_at, end_at] = [first, end].map(|bucket| bucket.saturating_mul(BUCKET_MS));
+        for (from, until) in [(from, until.min(first_at)), (end_at.max(first_at), until)] {
+            let may_have = |view: &RequestView| view.has_rows(bucket_of(from)..bucket_of(until - 1) + 1);
+            if from < until && view.as_ref().is_none_or(may_have) {
+                self.add_requests_to(tenant, (Some(from), Some(until)), report)?;
+            }
+        }
+        // What tells no time is in no range.
+        let undated = range == (None, None);
+        match view {
+            Some(view) => view.add_to(first..end, undated, report),
+            None => self.add_rollups_to(tenant, first..end, undated, report)?,
+        }
         transaction.finish().doing("reading the ledger")
     }
 
     fn add_rollups_to(
         &self,
         tenant: TenantId,
-        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        buckets: Range<i64>,
+        undated: bool,
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let mut statement = self
@@ -120,12 +120,9 @@ impl Reader {
                  AND ((bucket >= ?2 AND bucket < ?3) OR (bucket = ?4 AND ?5))",
             )
             .doing("reading roll-ups")?;
-        let first = from.map_or(ROLLED_UP_SINCE, |from| from.max(ROLLED_UP_SINCE)).div_euclid(BUCKET_MS);
-        let end = until.map_or(i64::MAX, |until| until.div_euclid(BUCKET_MS));
-        // What tells no time is in no range.
-        let undated = from.is_none() && until.is_none();
         let known = report.wants_attributes().then(|| self.known_attributes(tenant)).transpose()?;
-        let mut rows = statement.query(params![tenant.0, first, end, UNDATED, undated]).doing("reading roll-ups")?;
+        let mut rows =
+            statement.query(params![tenant.0, buckets.start, buckets.end, UNDATED, undated]).doing("reading roll-ups")?;
         while let Some(row) = rows.next().doing("reading roll-ups")? {
             let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
             let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
@@ -157,16 +154,18 @@ impl Reader {
         (from, until): (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        let sessions = self.session_ids(tenant)?;
+        let sessions = if report.wants_requests() { self.session_ids(tenant)? } else { HashMap::new() };
         let known = report.wants_attributes().then(|| self.known_attributes(tenant)).transpose()?;
+        // Another statement without a range, because an index serves no condition that may be none.
+        let within = if from.is_none() && until.is_none() { "?2 <= ?3" } else { "started_at BETWEEN ?2 AND ?3" };
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1 AND role NOT IN (0, 3)
-                 AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR started_at < ?3)",
-            )
+            .prepare_cached(&format!(
+                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1 AND role NOT IN (0, 3) AND {within}"
+            ))
             .doing("reading requests")?;
-        let mut rows = statement.query(params![tenant.0, from, until]).doing("reading requests")?;
+        let (first, last) = (from.unwrap_or(UnixMs::MIN), until.map_or(UnixMs::MAX, |until| until.saturating_sub(1)));
+        let mut rows = statement.query(params![tenant.0, first, last]).doing("reading requests")?;
         while let Some(row) = rows.next().doing("reading requests")? {
             let fact =
                 row.get_ref(0).doing("reading requests")?.as_str().map_err(rusqlite::Error::from).doing("reading requests")?;
@@ -201,75 +200,37 @@ impl Reader {
         rows.collect::<Result<_, _>>().doing("reading sessions")
     }
 
-    /// Sessions by their last sign of life, the latest first.
-    pub fn sessions(&self, tenant: TenantId, offset: u64, limit: u64) -> Result<Vec<SessionSummary>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!(
-                "SELECT fact,
-                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 1),
-                 (SELECT {} FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role IN (1, 2)),
-                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.cost_nano IS NULL AND r.role IN (1, 2)),
-                 (SELECT COUNT(*) FROM tool_calls t INDEXED BY tool_calls_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
-                 (SELECT COUNT(*) FROM turns t INDEXED BY turns_by_owner WHERE t.tenant = s.tenant AND t.owner = s.key AND t.role = 1),
-                 (SELECT COUNT(*) FROM requests r INDEXED BY requests_by_owner WHERE r.tenant = s.tenant AND r.owner = s.key AND r.role = 2)
-                 FROM sessions s WHERE s.tenant = ?1 AND last_at IS NOT NULL ORDER BY last_at DESC, key LIMIT ?2 OFFSET ?3",
-                sum_of("cost_nano")
-            ))
-            .doing("reading sessions")?;
-        let page = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![tenant.0, page(limit), page(offset)]).doing("reading sessions")?;
-        let mut sessions = Vec::new();
-        while let Some(row) = rows.next().doing("reading sessions")? {
-            let fact: String = row.get(0).doing("reading sessions")?;
-            let number = |place| row.get::<_, i64>(place).map(|value| value.max(0) as u64).doing("reading sessions");
-            sessions.push(SessionSummary {
-                session: serde_json::from_str(&fact)?,
-                requests: number(1)?,
-                cost: NanoUsd(row.get(2).doing("reading sessions")?),
-                unpriced_requests: number(3)?,
-                tool_calls: number(4)?,
-                turns: number(5)?,
-                sums: number(6)?,
-            });
-        }
-        Ok(sessions)
-    }
-
     /// A session by its agent's id, or the beginning of it when that is told by one session only.
     pub(crate) fn find_session(&self, tenant: TenantId, id: &str) -> Result<Option<Session>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT fact FROM sessions WHERE tenant = ?1 AND (id = ?2 OR substr(id, 1, length(?2)) = ?2) ORDER BY id != ?2 LIMIT 2")
-            .doing("reading a session")?;
-        let rows = statement.query_map(params![tenant.0, id], |row| row.get::<_, String>(0)).doing("reading a session")?;
-        let found: Vec<String> = rows.collect::<Result<_, _>>().doing("reading a session")?;
-        let mut sessions = found.iter().map(|fact| serde_json::from_str(fact)).collect::<Result<Vec<Session>, _>>()?;
-        let place = sessions.iter().position(|session| session.id == id).or((sessions.len() == 1).then_some(0));
-        Ok(place.map(|place| sessions.swap_remove(place)))
+        let find = |sql: &str| {
+            let mut statement = self.connection.prepare_cached(sql).doing("reading a session")?;
+            let rows = statement.query_map(params![tenant.0, id], |row| row.get::<_, String>(0)).doing("reading a session")?;
+            rows.collect::<Result<Vec<_>, _>>().doing("reading a session")
+        };
+        let mut found =
+            find("SELECT fact FROM sessions INDEXED BY sessions_by_id WHERE tenant = ?1 AND id = ?2 ORDER BY key LIMIT 1")?;
+        if found.is_empty() {
+            // What begins with it is in the index between it and it with the last of all characters.
+            found = find(
+                "SELECT fact FROM sessions INDEXED BY sessions_by_id WHERE tenant = ?1 AND id >= ?2 AND id < ?2 || char(1114111, 1114111) LIMIT 2",
+            )?;
+        }
+        let [fact] = found.as_slice() else { return Ok(None) };
+        Ok(Some(serde_json::from_str(fact)?))
     }
 
     /// Like [`Reader::find_session`], with all that it owns.
     pub fn session(&self, tenant: TenantId, id: &str) -> Result<Option<SessionDetail>, StoreError> {
         let Some(session) = self.find_session(tenant, id)? else { return Ok(None) };
-        let requests = self.owned::<Request>(tenant, session.key)?;
-        let mut priced = Vec::new();
-        for request in requests {
-            let row = self
-                .connection
-                .query_row(
-                    "SELECT model, cost_nano FROM requests WHERE tenant = ?1 AND key = ?2",
-                    params![tenant.0, request.key.0],
-                    |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)),
-                )
-                .optional()
-                .doing("reading a request")?;
-            let (model, cost) = row.unwrap_or_default();
-            priced.push((request, model, cost.map(NanoUsd)));
-        }
+        let mut requests = Vec::new();
+        self.each_owned::<Request>(tenant, session.key, ", model, cost_nano", |request, row| {
+            let cost = row.get::<_, Option<i64>>(2).doing("reading a session")?;
+            requests.push((request, row.get(1).doing("reading a session")?, cost.map(NanoUsd)));
+            Ok(())
+        })?;
         Ok(Some(SessionDetail {
             turns: self.owned(tenant, session.key)?,
-            requests: priced,
+            requests,
             tool_calls: self.owned(tenant, session.key)?,
             incidents: self.owned(tenant, session.key)?,
             session,
@@ -343,15 +304,36 @@ impl Reader {
     }
 
     pub(crate) fn owned<F: Owned>(&self, tenant: TenantId, session: Key) -> Result<Vec<F>, StoreError> {
+        let mut facts = Vec::new();
+        self.each_owned(tenant, session, "", |fact, _| {
+            facts.push(fact);
+            Ok(())
+        })?;
+        Ok(facts)
+    }
+
+    /// Reads what a session owns, with further columns (`, model, …`) of each row.
+    fn each_owned<F: Owned>(
+        &self,
+        tenant: TenantId,
+        session: Key,
+        columns: &str,
+        mut see: impl FnMut(F, &Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         // Named, because SQLite takes the primary key by itself: every fact of the tenant.
         let sql = format!(
             // What another row tells too is shown once.
-            "SELECT fact FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2 AND role NOT IN (0, 3) ORDER BY started_at, key",
+            "SELECT fact{columns} FROM {0} INDEXED BY {0}_by_owner WHERE tenant = ?1 AND owner = ?2 AND role NOT IN (0, 3) ORDER BY started_at, key",
             F::TABLE
         );
         let mut statement = self.connection.prepare_cached(&sql).doing("reading a session")?;
-        let rows = statement.query_map(params![tenant.0, session.0], |row| row.get::<_, String>(0)).doing("reading a session")?;
-        rows.map(|fact| Ok(serde_json::from_str(&fact.doing("reading a session")?)?)).collect()
+        let mut rows = statement.query(params![tenant.0, session.0]).doing("reading a session")?;
+        while let Some(row) = rows.next().doing("reading a session")? {
+            let fact =
+                row.get_ref(0).doing("reading a session")?.as_str().map_err(rusqlite::Error::from).doing("reading a session")?;
+            see(serde_json::from_str(fact)?, row)?;
+        }
+        Ok(())
     }
 
     /// When each kind of fact was last told by a witness, among the sessions of this host, or of none that was told, that were alive last;

@@ -231,7 +231,11 @@ pub(crate) fn load_session(connection: &Connection, tenant: TenantId, key: Key) 
 pub(crate) fn save_session(connection: &Connection, tenant: TenantId, session: &Session) -> Result<(), StoreError> {
     let fact = serde_json::to_string(session)?;
     let mut statement = connection
-        .prepare_cached("INSERT OR REPLACE INTO sessions (tenant, key, id, agent, last_at, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+        // An id never changes, and its entry in the index is left as it is.
+        .prepare_cached(
+            "INSERT INTO sessions (tenant, key, id, agent, last_at, fact) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET last_at = excluded.last_at, fact = excluded.fact",
+        )
         .doing("writing a session")?;
     let last_at = session.last_at.get().copied();
     statement.execute(params![tenant.0, session.key.0, session.id, session.agent, last_at, fact]).doing("writing a session")?;

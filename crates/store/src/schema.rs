@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, StoreError, attributes};
+use crate::{Doing, StoreError, attributes, session_sums};
 
-const MIGRATIONS: [&str; 10] = ["
+const MIGRATIONS: [&str; 11] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -237,10 +237,22 @@ INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FR
     json_extract(fact, '$.input_tokens'), json_extract(fact, '$.output_tokens'), json_extract(fact, '$.cache_read_tokens'),
     json_extract(fact, '$.cache_write_tokens'), json_extract(fact, '$.cache_write_5m_tokens'), json_extract(fact, '$.cache_write_1h_tokens'),
     json_extract(fact, '$.web_search_requests')) IS NOT NULL;
+", "
+-- What a session owns, in a row: times of the session (ms since 1970; none untold), `sums` a JSON array of the columns of the sums of requests, then turns,
+-- tool calls, failed ones, incidents and API errors; `names` a line each of kind, name as JSON and how many facts have it; `searched` what a search looks in,
+-- in lower case. Absent names are ''. The list of sessions reads every row, so they are short.
+CREATE TABLE session_sums (
+    tenant INTEGER NOT NULL, session BLOB NOT NULL, last_at INTEGER, started_at INTEGER, ended_at INTEGER,
+    sums TEXT NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, names TEXT NOT NULL, searched TEXT NOT NULL,
+    PRIMARY KEY (tenant, session)) WITHOUT ROWID;
+CREATE INDEX sessions_by_id ON sessions (tenant, id);
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
 const SUMMED_BY_ATTRIBUTES: i64 = 7;
+
+/// The version from which what sessions own is summed by session.
+const SUMMED_BY_SESSION: i64 = 11;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -250,6 +262,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute_batch(sql).doing("migrating")?;
         if version == SUMMED_BY_ATTRIBUTES {
             attributes::sum_by(&transaction)?;
+        }
+        if version == SUMMED_BY_SESSION {
+            session_sums::fill(&transaction)?;
         }
         transaction.pragma_update(None, "user_version", version).doing("migrating")?;
         transaction.commit().doing("migrating")?;
@@ -325,13 +340,52 @@ mod tests {
         store("both", Some("pdf"), Some("cost_center=8"), 1);
         store("a twin", Some("pdf"), Some("cost_center=9"), 0);
         migrate(&mut connection).unwrap();
-        let reader = crate::Reader { connection };
+        let reader = crate::Reader { connection, copies: None };
         assert_eq!(reader.check_rollups(crate::TenantId::LOCAL).unwrap(), vec![]);
         let rows = reader.connection.query_row("SELECT COUNT(*), SUM(requests) FROM rollup_requests", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
         });
         assert_eq!(rows.unwrap(), (4, 4));
         assert_eq!(reader.label_names(crate::TenantId::LOCAL).unwrap(), ["cost_center"]);
+    }
+
+    #[test]
+    fn what_was_stored_before_sessions_had_sums_is_summed() {
+        use ducat_ledger::{Holder, Holders, Outcome, Session, ToolCall};
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..10] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 10).unwrap();
+        let key = Key::of(KeySpace::Session, "a", "s");
+        let mut session = Session::new(key, "a", "s");
+        session.last_at = Told::by(1, 1_790_000_000_000);
+        let fact = serde_json::to_string(&session).unwrap();
+        let sql = "INSERT INTO sessions VALUES (1, ?1, 's', 'a', 1790000000000, ?2)";
+        connection.execute(sql, rusqlite::params![key.0, fact]).unwrap();
+        let held = Holders::one(Holder { session: key, live: false, project: Some("/p".to_owned()), branch: None });
+        for (id, role) in [("one", 1), ("other", 1), ("a twin", 0)] {
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
+            (request.output_tokens, request.holders) = (Told::by(1, 3), held.clone());
+            let fact = serde_json::to_string(&request).unwrap();
+            let sql =
+                "INSERT INTO requests (tenant, key, owner, model, cost_nano, fact, role) VALUES (1, ?1, ?2, 'm', 7, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![request.key.0, key.0, fact, role]).unwrap();
+            let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, "a", id), "a", id);
+            (call.outcome, call.holders) = (Told::by(1, Outcome::Error), held.clone());
+            let fact = serde_json::to_string(&call).unwrap();
+            let sql = "INSERT INTO tool_calls (tenant, key, owner, fact, role) VALUES (1, ?1, ?2, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![call.key.0, key.0, fact, role]).unwrap();
+        }
+        migrate(&mut connection).unwrap();
+        let reader = crate::Reader { connection, copies: None };
+        let page = reader.sessions(crate::TenantId::LOCAL, &ducat_report::SessionsQuery::default()).unwrap();
+        assert_eq!((page.rows.len(), page.rows[0].project.as_deref()), (1, Some("/p")));
+        let sums = page.rows[0].sums;
+        assert_eq!((sums.requests.requests, sums.requests.cost_nano, sums.failed_tool_calls), (2, 14, 2));
+        // Roll-ups of those rows were never written here; the sums by session are right.
+        let wrong = reader.check_rollups(crate::TenantId::LOCAL).unwrap();
+        assert!(wrong.iter().all(|row| !row.row.starts_with("session ")), "{wrong:?}");
     }
 
     #[test]

@@ -5,22 +5,42 @@ mod telling;
 
 use std::sync::Arc;
 
-use ducat_ledger::{Fact, FieldClass, Key, KeySpace, Outcome, Told, ToolCall, Witness, Witnesses};
+use ducat_ledger::{
+    Fact, FieldClass, Holder, Holders, Incident, IncidentKind, Key, KeySpace, Outcome, Told, ToolCall, Witness, Witnesses,
+};
 use ducat_store::{Pricer, TenantId};
 use proptest::prelude::*;
 use telling::*;
+
+/// A copy of a session in one of two projects.
+fn in_project(agent: &str, session: &str, number: u64) -> Holders {
+    let of = held(agent, session);
+    of.iter()
+        .map(|holder| Holder { project: Some(format!("/{number}")), branch: Some(session.to_owned()), ..holder.clone() })
+        .collect()
+}
 
 fn observed() -> impl Strategy<Value = Vec<Fact>> {
     let agent = prop::sample::select(vec!["codex", "claude-code", "gemini-cli"]);
     // Near each other and far, or untold.
     let at = prop::option::weighted(0.8, prop::sample::select(vec![0_i64, 1, 2, 3, 400, 401, 2000]));
-    let one = (agent, 0_u8..5, at, 1_u64..3, 0_u8..2, 0_u8..8).prop_map(|(agent, id, at, output, of, kind)| {
+    let one = (agent, 0_u8..5, at, 1_u64..3, 0_u8..2, 0_u8..10).prop_map(|(agent, id, at, output, of, kind)| {
         let (at, of) = (at.map(|at| NOW + at * 1000), format!("s{of}"));
         let told = |name: &str, witness: Witness| {
             let mut one = request(agent, &of, name, witness, NOW, output);
             one.started_at = Told::maybe(witness.rank(FieldClass::Start), at);
+            one.holders = in_project(agent, &of, output);
+            one.team = Told::maybe(1, (id % 2 == 0).then(|| format!("team{id}")));
             one
         };
+        if let 8 | 9 = kind {
+            let (id, name) = (id % 2, format!("incident{id}{at:?}"));
+            let mut incident = Incident::new(Key::of(KeySpace::Incident, agent, &name), agent, name);
+            incident.holders = in_project(agent, &of, output);
+            incident.kind = Told::by(1, if kind == 8 { IncidentKind::ApiError } else { IncidentKind::Compaction });
+            (incident.at, incident.user) = (Told::maybe(1, at), Told::maybe(1, (id == 0).then(|| "ana".to_owned())));
+            return Fact::Incident(incident);
+        }
         let name = |name: &str| format!("{name}{id}{of}{output}{at:?}");
         match kind {
             0 => Fact::Request(keyless(told(&name("log"), Witness::OtlpLog))),
@@ -29,7 +49,7 @@ fn observed() -> impl Strategy<Value = Vec<Fact>> {
             3 | 4 => {
                 let name = format!("call{id}{at:?}");
                 let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, agent, &name), agent, name);
-                call.holders = held(agent, &of);
+                call.holders = in_project(agent, &of, output);
                 call.witnesses = Witnesses::only(if kind == 3 { Witness::Hook } else { Witness::Transcript });
                 call.name = Told::by(1, "Bash".to_owned());
                 call.outcome = Told::by(1, Outcome::Ok);
@@ -78,6 +98,7 @@ proptest! {
         prop_assert_eq!(rows(other.path()), rows(one.path()));
         let pieces = open(other.path());
         prop_assert_eq!(totals(&pieces), totals(&store));
+        prop_assert_eq!(listed(&pieces), listed(&store));
     }
 
     #[test]

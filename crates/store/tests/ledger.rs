@@ -11,7 +11,7 @@ use ducat_ledger::{
 };
 use ducat_metrics::Family;
 use ducat_prices::NanoUsd;
-use ducat_report::{Grouping, Report, ReportQuery};
+use ducat_report::{Grouping, Report, ReportQuery, SessionsQuery};
 use ducat_store::{
     Durability, Event, FileCursor, Lane, Pricer, Reader, Receipt, Store, StoreError, StoreOptions, TenantId, Write,
 };
@@ -250,9 +250,12 @@ fn every_kind_of_fact_comes_back() {
     assert_eq!(reader.file_cursors(TenantId::LOCAL).unwrap(), [cursor]);
     assert!(reader.file_cursors(TenantId(2)).unwrap().is_empty());
     assert_eq!(reader.session(TenantId(2), "session-1").unwrap(), None);
-    let listed = &reader.sessions(TenantId::LOCAL, 0, 10).unwrap()[0];
-    assert_eq!((listed.requests, listed.tool_calls, listed.turns, listed.cost), (1, 1, 1, NanoUsd(12)));
-    assert!(reader.sessions(TenantId::LOCAL, 1, 10).unwrap().is_empty());
+    let page = reader.sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap();
+    let sums = page.rows[0].sums;
+    assert_eq!((sums.known_requests(), sums.tool_calls, sums.turns, sums.known_cost()), (Some(1), 1, 1, Some(NanoUsd(12))));
+    assert_eq!((page.total, page.totals), (1, sums));
+    let beyond = reader.sessions(TenantId::LOCAL, &SessionsQuery { offset: 1, ..SessionsQuery::default() }).unwrap();
+    assert!(beyond.rows.is_empty() && beyond.total == 1);
 }
 
 #[test]
@@ -383,7 +386,7 @@ fn sums_beyond_what_an_integer_holds_stop_at_its_end() {
     assert_eq!(reader.check_rollups(TenantId::LOCAL).unwrap(), vec![]);
     let standing = reader.standing(TenantId::LOCAL, session_key(0), 0, NOW).unwrap();
     assert_eq!((standing.day_nano, standing.session_nano), (i64::MAX, i64::MAX));
-    assert_eq!(reader.sessions(TenantId::LOCAL, 0, 10).unwrap()[0].cost, NanoUsd(i64::MAX));
+    assert_eq!(reader.sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap().totals.known_cost(), Some(NanoUsd(i64::MAX)));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use ducat_ledger::{
 };
 use ducat_metrics::Family;
 use ducat_prices::NanoUsd;
+use ducat_report::SessionsQuery;
 use ducat_store::{Store, TenantId};
 use telling::*;
 
@@ -154,8 +155,8 @@ fn sums_count_until_a_request_is_told() {
         vec![session("claude-code", "s"), session("claude-code", "t"), point("m1", "s"), point("m2", "t"), Fact::Request(alone)],
     );
     assert_eq!(totals(&store), (0, 205, 205));
-    let listed = store.reader().unwrap().sessions(TenantId::LOCAL, 0, 9).unwrap();
-    assert!(listed.iter().all(|row| row.requests == 0 && row.known_cost() == Some(NanoUsd(100))));
+    let listed = store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap().rows;
+    assert!(listed.iter().all(|row| row.sums.known_requests().is_none() && row.sums.known_cost() == Some(NanoUsd(100))));
     tell(&store, vec![Fact::Request(request("claude-code", "s", "r1", Witness::OtlpLog, NOW, 40))]);
     assert_eq!(totals(&store), (1, 145, 145));
     let mut span = request("svc", "x", "span", Witness::OtlpSpan, NOW, 7);
@@ -403,8 +404,8 @@ fn turns_and_incidents_of_several_witnesses_count_once() {
         assert_eq!((codex.turns.len(), gemini.turns.len(), codex.incidents.len()), (2, 2, 3), "round {round}");
         let error = codex.incidents.iter().find(|incident| incident.id == "line").unwrap();
         assert_eq!(error.value.get(), Some(&503), "what telemetry knows of it is kept");
-        let listed = reader.sessions(TenantId::LOCAL, 0, 9).unwrap();
-        assert!(listed.iter().all(|summary| summary.turns == 2));
+        let listed = reader.sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap().rows;
+        assert!(listed.iter().all(|summary| summary.sums.turns == 2));
         let shown = (codex, gemini);
         assert_eq!(*first.get_or_insert_with(|| shown.clone()), shown, "round {round}");
         facts.rotate_left(1);

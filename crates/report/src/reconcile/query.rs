@@ -36,7 +36,7 @@ impl ReconcileQuery {
         }
         let of_report = ReportQuery::parse(of_report, now, &Settings::default())?;
         query.range = of_report.time_range();
-        query.agent = of_report.agent;
+        query.agent = of_report.filters.agent;
         Ok(query)
     }
 }

@@ -8,8 +8,8 @@ use ducat_ledger::{
     Fact, FieldClass, Holder, Holders, Key, KeySpace, Priced, Request, Session, Told, UnixMs, Witness, Witnesses,
 };
 use ducat_prices::NanoUsd;
-use ducat_report::{Document, Grouping, Report, ReportQuery};
-use ducat_store::{Durability, Lane, Pricer, Store, StoreOptions, TenantId, Write};
+use ducat_report::{Document, Grouping, Report, ReportQuery, SessionsQuery};
+use ducat_store::{Durability, Lane, Pricer, SessionSummary, Store, StoreOptions, TenantId, Write};
 
 pub const NOW: UnixMs = 1_795_000_000_000;
 
@@ -90,6 +90,12 @@ pub fn totals(store: &Store) -> (u64, u64, i64) {
     assert_eq!(store.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
     let totals = report(store).totals;
     (totals.requests, totals.usage.output, totals.cost.0)
+}
+
+/// The list of sessions, but for the names of models, which are of the time of writing.
+pub fn listed(store: &Store) -> Vec<SessionSummary> {
+    let page = store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap();
+    page.rows.into_iter().map(|row| SessionSummary { models: Vec::new(), ..row }).collect()
 }
 
 /// All rows, as they are stored, but for the name of the model, which is of the time of writing, and the group, which says where twins would be looked for: a session that once held a row without an id

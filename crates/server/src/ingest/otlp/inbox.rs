@@ -341,6 +341,7 @@ mod tests {
 
     use ducat_ledger::{FieldClass, Key, KeySpace, Session, Witness, Witnesses};
     use ducat_prices::PriceTable;
+    use ducat_report::SessionsQuery;
     use ducat_store::{Durability, StoreOptions};
 
     use super::*;
@@ -380,7 +381,7 @@ mod tests {
     }
 
     fn sessions(store: &Store) -> usize {
-        store.reader().unwrap().sessions(TenantId::LOCAL, 0, 1000).unwrap().len()
+        store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap().total as usize
     }
 
     /// What was appended before a crash is applied after it, whatever half frame ends the file.

@@ -1,0 +1,212 @@
+//! Every view of the page in a real browser, over the real transcripts of several agents.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::process::Command;
+use std::{fs, thread};
+
+use ducat_end_to_end::browser::Browser;
+use ducat_end_to_end::claude_code::{PINNED, Provider, Run, client};
+use ducat_end_to_end::{Machine, Server, eventually, shared};
+use serde_json::{Value, json};
+
+/// Views that the navigation leads to.
+const VIEWS: [&str; 8] = ["/", "/sessions", "/tools", "/models", "/projects", "/people", "/reconcile", "/settings"];
+
+/// A machine with the real transcripts of Claude Code, Codex and Gemini CLI, all of them in the ledger.
+fn loaded() -> Option<(Machine, Server)> {
+    let transcripts = shared("data/transcripts")?;
+    let machine = Machine::new();
+    for (from, to) in [
+        ("entireio-cli/claude/projects", "claude/projects"),
+        ("savekirk-session-bridge/codex/sessions", ".codex/sessions"),
+        ("savekirk-session-bridge/gemini/tmp", ".gemini/tmp"),
+    ] {
+        let to = machine.home().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").arg("-rT").arg(transcripts.join(from)).arg(to).status().unwrap();
+        assert!(copied.success());
+    }
+    let server = machine.serve();
+    let report = machine.report("daily");
+    eventually(|| {
+        let answer = server.get("/api/v1/report?timezone=UTC");
+        if answer == report { Ok(()) } else { Err(format!("{answer} instead of {report}")) }
+    });
+    Some((machine, server))
+}
+
+/// Nano-USD as the page writes them in full.
+fn exact(nano: &Value) -> String {
+    let nano: u64 = nano.as_str().unwrap_or("0").parse().unwrap();
+    format!("${}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000)
+}
+
+/// The headline: what was spent in the range.
+fn spent(saw: &Value) -> String {
+    let figures = saw["figures"].as_object().unwrap();
+    let (_, spend) = figures.iter().find(|(title, _)| title.starts_with("Spend")).unwrap_or_else(|| panic!("no spend: {saw}"));
+    spend["exact"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_view_in_every_look() {
+    let Some((_machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    let longest = server.get_json("/api/v1/sessions?limit=1")["rows"][0]["session"].as_str().unwrap().to_owned();
+    let session = format!("/sessions/{longest}");
+    for view in VIEWS.into_iter().chain([session.as_str()]) {
+        let saw = browser.open(&format!("{view}?range=all&timezone=UTC"));
+        assert_eq!(saw["alerts"], json!([]), "{view}");
+        assert!(saw["text"].as_str().unwrap().len() > 50, "{view}: {saw}");
+        for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (1920, "light")] {
+            assert_eq!(browser.look(width, scheme)["sideways"], false, "{view} scrolls sideways at {width} px");
+            assert_eq!(browser.axe(), json!([]), "{view}, {width} px, {scheme}");
+            keep_picture(&mut browser, &format!("{}-{scheme}-{width}", name_of(view, &longest)));
+        }
+    }
+    assert_eq!(browser.faults(), json!([]));
+}
+
+fn name_of(view: &str, session: &str) -> String {
+    let name = view.trim_start_matches('/').replace(session, "one").replace('/', "-");
+    if name.is_empty() { "overview".to_owned() } else { name }
+}
+
+/// With `DUCAT_PICTURES=FOLDER` the pictures stay there; those of the documents are made so.
+fn keep_picture(browser: &mut Browser, name: &str) {
+    if let Some(folder) = std::env::var_os("DUCAT_PICTURES") {
+        browser.order(&json!({ "do": "picture", "file": Path::new(&folder).join(format!("{name}.png")) }));
+    }
+}
+
+#[test]
+fn figures_are_those_of_the_report() {
+    let Some((machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    for zone in ["UTC", "Asia/Kathmandu", "America/Los_Angeles"] {
+        for (since, until) in [("2025-12-01", "2026-02-10"), ("2026-01-05", "2026-01-05"), ("2020-01-01", "2026-11-01")] {
+            let report = machine.prints(&["report", "daily", "--since", since, "--until", until, "--timezone", zone, "--json"]);
+            let report: Value = serde_json::from_str(&report).unwrap();
+            let saw = browser.open(&format!("/?since={since}&until={until}&timezone={zone}"));
+            assert_eq!(spent(&saw), exact(&report["totals"]["cost_nano_usd"]), "{since} to {until} in {zone}: {saw}");
+        }
+    }
+    for session in server.get_json("/api/v1/sessions?limit=20")["rows"].as_array().unwrap() {
+        let id = session["session"].as_str().unwrap();
+        let saw = browser.open(&format!("/sessions/{id}"));
+        let figures = saw["figures"].as_object().unwrap();
+        if session["cost_nano_usd"].is_string() {
+            let cost = exact(&session["cost_nano_usd"]);
+            assert!(figures.values().any(|figure| figure["exact"] == cost.as_str()), "{id}: {cost} is not in {figures:?}");
+        }
+    }
+}
+
+#[test]
+fn filters_are_in_the_address_and_back_takes_them_away() {
+    let Some((_machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    for by in ["agent", "model", "project"] {
+        let report = server.get_json(&format!("/api/v1/report?by={by}&timezone=UTC"));
+        let row = &report["rows"][0];
+        let all = spent(&browser.open("/?range=all&timezone=UTC"));
+        assert_eq!(all, exact(&report["totals"]["cost_nano_usd"]));
+        let name = row[by].as_str().unwrap();
+        let label = if by == "project" { name.rsplit('/').next().unwrap() } else { name };
+        browser.order(&json!({ "do": "choose", "css": "select[aria-label='Spend by']", "value": by }));
+        let filtered = browser.click("button", label);
+        assert!(filtered["address"].as_str().unwrap().contains(&format!("{by}=")), "{filtered}");
+        assert_eq!(spent(&filtered), exact(&row["cost_nano_usd"]), "{by} {name}");
+        assert!(filtered["chips"][0].as_str().unwrap().contains(label), "{filtered}");
+        let address = filtered["address"].as_str().unwrap().to_owned();
+        assert_eq!(spent(&browser.reload()), exact(&row["cost_nano_usd"]), "reloaded");
+        assert_eq!(spent(&browser.back()), all, "back");
+        let linked = browser.open(&address);
+        assert_eq!(spent(&linked), exact(&row["cost_nano_usd"]), "from a link");
+        let away = browser.click("button", "remove");
+        assert_eq!((spent(&away), &away["chips"]), (all, &json!([])));
+    }
+    assert_eq!(browser.faults(), json!([]));
+}
+
+#[test]
+fn keys_lead_everywhere() {
+    let Some((_machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    browser.open("/?range=all");
+    for (key, heading) in [("s", "Sessions"), ("m", "Models"), ("p", "Projects"), ("o", "Overview")] {
+        browser.press("g");
+        let saw = browser.press(key);
+        assert_eq!(saw["heading"], heading);
+        assert!(saw["address"].as_str().unwrap().contains("range=all"), "the range goes along: {saw}");
+    }
+    browser.press("g");
+    browser.press("s");
+    browser.press("j");
+    let saw = browser.press("Enter");
+    assert!(saw["address"].as_str().unwrap().starts_with("/sessions/"), "{saw}");
+    browser.press("?");
+    assert_eq!(browser.order(&json!({ "do": "count", "css": "dialog[open]" })), 1);
+    browser.press("Escape");
+    assert_eq!(browser.order(&json!({ "do": "count", "css": "dialog[open]" })), 0);
+    for address in ["/dashboard", "/dashboard/realtime.html"] {
+        assert_eq!(browser.open(address)["heading"], "Overview");
+    }
+    assert_eq!(browser.faults(), json!([]));
+}
+
+#[test]
+fn a_run_of_claude_code_shows_as_it_happens() {
+    let machine = Machine::new();
+    let Some(client) = client(PINNED) else { return };
+    let turns = json!([
+        { "text": "looking", "tools": [{ "name": "Bash", "input": { "command": "echo hello; sleep 1", "description": "greet" } }] },
+        { "text": "done", "usage": { "output_tokens": 44 } }
+    ]);
+    let Some(provider) = Provider::start(&machine, &turns) else { return };
+    let server = machine.serve();
+    machine.set_up((&client, "claude"), &server, &["claude-code", "--yes"]);
+    let Some(mut browser) = Browser::at(&server) else { return };
+    browser.open("/");
+    let run = Run { machine: &machine, client: &client, provider: &provider };
+    thread::scope(|scope| {
+        let ran = scope.spawn(|| run.command(&["--dangerously-skip-permissions"]).output().unwrap());
+        let saw = eventually(|| {
+            let saw = browser.see();
+            let has = |word: &str| saw["ticker"].as_array().unwrap().iter().any(|row| row.as_str().unwrap().starts_with(word));
+            if has("Bash") && has("request") { Ok(saw) } else { Err(saw.to_string()) }
+        });
+        assert!(ran.join().unwrap().status.success());
+        assert!(saw["address"] == "/", "nothing was reloaded");
+    });
+    let row = eventually(|| match server.get_json("/api/v1/sessions")["rows"][0].take() {
+        row if row["requests"].as_u64() >= Some(2) && row["cost_nano_usd"].is_string() => Ok(row),
+        row => Err(row.to_string()),
+    });
+    eventually(|| {
+        let saw = browser.see();
+        if saw["figures"]["Today"]["exact"] == exact(&row["cost_nano_usd"]).as_str() { Ok(()) } else { Err(saw.to_string()) }
+    });
+    // The server goes away and comes back: figures stay, the page says so, and it goes on by itself.
+    let port = server.port.to_string();
+    let before = browser.see();
+    server.stop();
+    eventually(|| {
+        let saw = browser.order(&json!({ "do": "evaluate", "script": "document.body.textContent" }));
+        if saw.as_str().unwrap().contains("not connected") { Ok(()) } else { Err(saw.to_string()) }
+    });
+    assert_eq!(browser.see()["figures"]["Today"], before["figures"]["Today"], "figures stay");
+    let _server = Server::start(&mut machine.command(&["serve", "--port", &port]));
+    eventually(|| {
+        let saw = browser.order(&json!({ "do": "evaluate", "script": "document.body.textContent" }));
+        if saw.as_str().unwrap().contains("not connected") { Err(saw.to_string()) } else { Ok(()) }
+    });
+}
+
+#[test]
+fn the_pages_pure_parts() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/parts.test.mjs");
+    let output = Command::new("node").arg("--test").arg(tests).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
