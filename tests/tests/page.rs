@@ -135,7 +135,7 @@ fn keys_lead_everywhere() {
     let Some((_machine, server)) = loaded() else { return };
     let Some(mut browser) = Browser::at(&server) else { return };
     browser.open("/?range=all");
-    for (key, heading) in [("s", "Sessions"), ("m", "Models"), ("p", "Projects"), ("o", "Overview")] {
+    for (key, heading) in [("s", "Sessions"), ("t", "Tools"), ("m", "Models"), ("p", "Projects"), ("r", "Reconcile"), ("o", "Overview")] {
         browser.press("g");
         let saw = browser.press(key);
         assert_eq!(saw["heading"], heading);
