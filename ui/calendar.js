@@ -9,6 +9,7 @@ const formats = new Map();
 
 /** A time in words. @param {number} at @param {string} zone @param {Intl.DateTimeFormatOptions} options @param {string} locale */
 export function words(at, zone, options, locale = "en-GB") {
+  if (Number.isNaN(at)) return "";
   const key = `${locale} ${zone} ${JSON.stringify(options)}`;
   let format = formats.get(key);
   if (!format) {
