@@ -25,10 +25,10 @@ function compare({ of, isText }, one, other, isAscending) {
 }
 
 /**
- * @param {{ title: string, columns: Column[], rows: any[], first: string, total?: any, isRest?: (row: any) => boolean }} properties
- * `first` names the column that it is sorted by unless another is asked for
+ * @param {{ title: string, columns: Column[], rows: any[], first: string, total?: any, isRest?: (row: any) => boolean, keyOf?: (row: any) => any }} properties
+ * `first` names the column that it is sorted by unless another is asked for; a row is known by its first column, or by `keyOf`
  */
-export function Table({ title, columns, rows, first, total, isRest = () => false }) {
+export function Table({ title, columns, rows, first, total, isRest = () => false, keyOf = columns[0].of }) {
   const { query } = place.value;
   const [isAll, setAll] = useState(false);
   const asked = columns.find(({ name }) => name === query.get("sort")) ?? /** @type {Column} */ (columns.find(({ name }) => name === first));
@@ -48,7 +48,7 @@ export function Table({ title, columns, rows, first, total, isRest = () => false
   return html`<div class="tools">${copyable(title, csv)}</div><div class="sideways"><table class="rows">
     <thead><tr>${columns.map((column) => html`<th key=${column.name} scope="col" class=${kind(column)} title=${column.hint} aria-sort=${column === asked ? (order === "asc" ? "ascending" : "descending") : null}>
       <button type="button" class="link" onClick=${() => sort(column)}>${column.isText ? [column.label, arrow(column)] : [arrow(column), column.label]}</button></th>`)}</tr></thead>
-    <tbody>${drawn.map((row, at) => html`<tr key=${columns[0].of(row) ?? at} data-row>${columns.map((column, place) => {
+    <tbody>${drawn.map((row, at) => html`<tr key=${keyOf(row) ?? at} data-row>${columns.map((column, place) => {
       const shown = (column.cell ?? column.of)(row);
       return place === 0 ? html`<th key=${column.name} scope="row" class="grow" title=${column.exact?.(row)}>${shown}</th>` : html`<td key=${column.name} class=${kind(column)} title=${column.exact?.(row)}>${shown}</td>`;
     })}</tr>`)}</tbody>
