@@ -32,7 +32,8 @@ pub use groups::{Group, Groups};
 pub use period::Period;
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
-    ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
+    ClaimSums, Coverage, CoverageQuery, Covered, Disagreement, Dispute, DisputeSums, Disputed, DisputedSession, Field,
+    FieldClaims, Fields, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
 pub use report::{Report, RequestRow, is_project};
 pub use sessions_query::{SessionFormat, SessionSort, SessionsQuery};

@@ -13,6 +13,7 @@ mod clusters;
 mod columns;
 mod copies;
 mod counters;
+mod coverage;
 mod folder;
 mod heard;
 mod keys;

@@ -89,7 +89,7 @@ impl Store {
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let mut connection = Connection::open(&options.path).doing("opening the database")?;
         schema::configure(&connection)?;
-        schema::migrate(&mut connection)?;
+        schema::migrate(&mut connection, &*options.pricer)?;
         let synchronous = if options.durability == Durability::Power { "FULL" } else { "NORMAL" };
         connection.pragma_update(None, "synchronous", synchronous).doing("opening the database")?;
         // Folding the log takes long and is done on a thread of its own.
