@@ -31,9 +31,10 @@ bench: build ## Measure side by side with peers: reports, events, telemetry, hoo
 	scripts/bench-session
 	scripts/bench-idle
 
-lint: ## Formatting, clippy with warnings denied, licences and sources of dependencies
+lint: ## Formatting, clippy with warnings denied, the page's types, licences and sources of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	scripts/lint-ui
 	$(MAKE) deny
 
 deny: $(DENY)

@@ -1,14 +1,14 @@
 // Asking the server, and hearing of what happens.
 import { effect, signal, useEffect, useSignal } from "./lib.js";
 
-/** @typedef {{ data: any, error: string | null, isLoading: boolean, at: number }} Answer */
+/** `of` is the question that the data answers. @typedef {{ data: any, error: string | null, isLoading: boolean, at: number, of: string | null }} Answer */
 
 /** Counts what happened: who reads it is told again. */
 export const happened = signal(0);
 /** Whether events come. */
 export const isLive = signal(false);
-/** When an answer last came. */
-export const heardAt = signal(0);
+/** When they ceased to; null before the first. */
+export const lostAt = signal(/** @type {number | null} */ (null));
 
 /**
  * @param {string} path below /api/v1
@@ -20,8 +20,12 @@ export async function fetchJson(path, parameters = {}, abort) {
   const answer = await fetch(`/api/v1/${path}${query ? `?${query}` : ""}`, { signal: abort });
   const body = await answer.json().catch(() => ({ error: `${answer.status} ${answer.statusText}` }));
   if (!answer.ok) throw new Error(body.error ?? `${answer.status} ${answer.statusText}`);
-  heardAt.value = Date.now();
   return body;
+}
+
+/** @param {string} path @param {Record<string, string>} parameters */
+export function question(path, parameters) {
+  return `${path} ${JSON.stringify(parameters)}`;
 }
 
 /**
@@ -31,8 +35,8 @@ export async function fetchJson(path, parameters = {}, abort) {
  * @returns {Answer}
  */
 export function useAnswer(path, parameters = {}) {
-  const answer = useSignal(/** @type {Answer} */ ({ data: null, error: null, isLoading: true, at: 0 }));
-  const key = path === null ? null : `${path} ${JSON.stringify(parameters)}`;
+  const answer = useSignal(/** @type {Answer} */ ({ data: null, error: null, isLoading: true, at: 0, of: null }));
+  const key = path === null ? null : question(path, parameters);
   useEffect(() => {
     if (path === null) return undefined;
     const abort = new AbortController();
@@ -44,7 +48,7 @@ export function useAnswer(path, parameters = {}) {
       isAsking = true;
       try {
         const data = await fetchJson(path, parameters, abort.signal);
-        if (!abort.signal.aborted) answer.value = { data, error: null, isLoading: false, at: Date.now() };
+        if (!abort.signal.aborted) answer.value = { data, error: null, isLoading: false, at: Date.now(), of: key };
       } catch (error) {
         if (!abort.signal.aborted) answer.value = { ...answer.peek(), error: error instanceof Error ? error.message : String(error), isLoading: false };
       }
@@ -83,7 +87,10 @@ function soon() {
 export function listen() {
   const source = new EventSource("/api/v1/live");
   source.onopen = () => (isLive.value = true);
-  source.onerror = () => (isLive.value = false);
+  source.onerror = () => {
+    if (isLive.peek()) lostAt.value = Date.now();
+    isLive.value = false;
+  };
   source.addEventListener("missed", soon);
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);

@@ -4,14 +4,14 @@
 export const UNKNOWN = "unknown";
 
 /**
- * `$1,234` from a thousand on, `$12.34` from one, `$0.0123` below, two significant digits below a cent; null is unknown.
+ * `$1,234` from a thousand on, `$12.34` from one, `$0.0123` below, two significant digits below a cent; nothing is `$0`, null is unknown.
  * @param {number | null | undefined} value
  */
 export function usd(value) {
   if (value === null || value === undefined) return UNKNOWN;
   const size = Math.abs(value);
   const sign = value < 0 ? "-" : "";
-  if (size === 0) return "$0.00";
+  if (size === 0) return "$0";
   if (size >= 999.995) return `${sign}$${Math.round(size).toLocaleString("en-US")}`;
   if (size >= 0.99995) return `${sign}$${size.toFixed(2)}`;
   if (size >= 0.0099995) return `${sign}$${size.toFixed(4)}`;
@@ -105,6 +105,15 @@ export function ago(time, now) {
  */
 export function clock(time, zone, withSeconds = false) {
   return new Date(time).toLocaleTimeString("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", ...(withSeconds ? { second: "2-digit" } : {}) });
+}
+
+/** `14:05` of today, `Tue 14:05` of the last week, `24 Sept 14:05` before. @param {string | number} time @param {string} zone @param {number} now */
+export function moment(time, zone, now) {
+  const at = new Date(time);
+  const date = (/** @type {Date} */ at) => at.toLocaleDateString("en-GB", { timeZone: zone });
+  const isWeek = now - at.getTime() < 6 * 86_400_000;
+  const day = date(at) === date(new Date(now)) ? "" : `${at.toLocaleDateString("en-GB", { timeZone: zone, ...(isWeek ? { weekday: "short" } : { day: "numeric", month: "short" }) })} `;
+  return day + clock(time, zone);
 }
 
 /** The last part of a path. @param {string | null | undefined} path */

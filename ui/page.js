@@ -1,8 +1,8 @@
 // The page: navigation, what range and filters are looked at, and the view.
 import { html, render, useEffect } from "./lib.js";
-import { isLive, listen } from "./api.js";
+import { isLive, listen, lostAt } from "./api.js";
 import { FILTERS, address, ask, filters, place, zone } from "./state.js";
-import { last } from "./format.js";
+import { clock, last } from "./format.js";
 import { Icon } from "./parts/icons.js";
 import { Picker } from "./parts/picker.js";
 import { Help, shortcuts } from "./parts/keyboard.js";
@@ -10,15 +10,20 @@ import { Overview } from "./views/overview.js";
 import { Sessions } from "./views/sessions.js";
 import { Session } from "./views/session.js";
 import { Models } from "./views/models.js";
-import { Projects } from "./views/projects.js";
+import { People, Projects } from "./views/projects.js";
+import { Reconcile } from "./views/reconcile.js";
 import { Settings } from "./views/settings.js";
+import { Tools } from "./views/tools.js";
 
 /** Views by the path's first part. @type {[path: string, name: string, icon: string, view: any, inner?: any][]} */
 const VIEWS = [
   ["", "Overview", "overview", Overview],
   ["sessions", "Sessions", "sessions", Sessions, Session],
+  ["tools", "Tools", "tools", Tools],
   ["models", "Models", "models", Models],
   ["projects", "Projects", "projects", Projects],
+  ["people", "People", "people", People],
+  ["reconcile", "Reconcile", "reconcile", Reconcile],
   ["settings", "Settings", "settings", Settings],
 ];
 
@@ -49,7 +54,7 @@ function Page() {
       <header class="bar">
         <h1>${found?.[1] ?? "Not found"}</h1>
         <${Chips} />
-        ${!isLive.value && html`<span class="warn" role="status">not connected</span>`}
+        ${!isLive.value && html`<span class="warn" role="status">not connected${lostAt.value !== null && ` since ${clock(lostAt.value, zone.value, true)}: figures are of then`}</span>`}
         <${Picker} />
       </header>
       <main>${View ? html`<${View} key=${view} id=${id} />` : html`<p class="empty">There is nothing at this address. <a href="/">To the overview</a></p>`}</main>

@@ -1,92 +1,149 @@
 // The bars of a chart in time, and which series stand in them.
-import { daysOf, plus } from "./state.js";
+import { DAY_MS, HOUR_MS, QUARTER_MS, day, floorTo, hour, plus, stamp, startOf } from "./calendar.js";
 
-/** @typedef {import("./parts/chart.js").Slot} Slot */
+/**
+ * A bar's place in time.
+ * @typedef {object} Slot
+ * @property {string} label what it is, in words
+ * @property {string} tick what it is, below the axis
+ * @property {number} unit its number among bars of its length: labels stand at multiples
+ * @property {string} since first day, or its beginning @property {string} until last day, or its end, excluded
+ * @property {number} start @property {number} end
+ */
+/** @typedef {"quarter_hourly" | "hourly" | "daily" | "weekly"} Grain */
 /** @typedef {import("./parts/chart.js").Series} Series */
 
 const MOST_SERIES = 6;
 
-/** How long a bar is: days to 120 days, weeks to two years, months beyond. @param {string} since @param {string} until */
-export function grain(since, until) {
-  const days = daysOf(since, until);
-  return days <= 120 ? "daily" : days <= 731 ? "weekly" : "monthly";
+/** A row's name for its time. @type {Record<Grain, string>} */
+const ROW_KEY = { quarter_hourly: "quarter_hour", hourly: "hour", daily: "date", weekly: "week" };
+
+/** How many bars lie between labels. @type {Record<Grain, number[]>} */
+export const STEPS = {
+  quarter_hourly: [1, 2, 4, 8, 12, 24, 48, 96], hourly: [1, 2, 3, 6, 12, 24, 48, 72, 168], daily: [1, 2, 7, 14, 28, 56], weekly: [1, 2, 4, 8, 13, 26, 52, 104],
+};
+
+/** How long a bar is: quarter-hours to six hours, hours to seven days, days to 120 days, weeks beyond. @param {number} from @param {number} to @returns {Grain} */
+export function grain(from, to) {
+  const length = to - from;
+  if (length <= 6 * HOUR_MS) return "quarter_hourly";
+  // A day may have 25 hours.
+  if (length <= 7 * DAY_MS + HOUR_MS) return "hourly";
+  return length <= 120 * DAY_MS + HOUR_MS ? "daily" : "weekly";
 }
 
-/** @param {string} date */
-function short(date) {
-  return new Date(`${date}T00:00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
+/** @param {string} date @param {object} [more] */
+function short(date, more = {}) {
+  return new Date(`${date}T00:00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", ...more });
+}
+
+/** @param {number} at @param {string} zone */
+function clock(at, zone) {
+  return new Date(at).toLocaleTimeString("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
 }
 
 /**
- * Every bar from the first to the last day, also those without a row.
- * @param {string} since @param {string} until @param {string} by @param {string} today
- * @returns {(Slot & { key: string })[]}
+ * Every bar of a stretch of time, also those without a row.
+ * @param {number} from @param {number} to @param {Grain} by @param {string} zone
+ * @returns {Slot[]}
  */
-export function slots(since, until, by, today) {
+export function slots(from, to, by, zone) {
   const all = [];
-  if (by === "daily") {
-    for (let date = since; date <= until; date = plus(date, 1)) all.push({ key: date, label: short(date), from: date, until: date, isPartial: date === today });
-  } else if (by === "weekly") {
-    const weekday = (new Date(`${since}T00:00:00Z`).getUTCDay() + 6) % 7;
-    for (let date = plus(since, -weekday); date <= until; date = plus(date, 7)) {
-      const last = plus(date, 6);
-      all.push({ key: date, label: `week of ${short(date)}`, from: date < since ? since : date, until: last > until ? until : last, isPartial: last >= today });
+  if (by === "quarter_hourly" || by === "hourly") {
+    const [step, aDay] = by === "hourly" ? [HOUR_MS, 24] : [QUARTER_MS, 96];
+    const first = day(from, zone);
+    for (let start = floorTo(from, step, zone); start < to; start += step) {
+      const date = day(start, zone);
+      const part = Math.round(hour(start, zone) * (aDay / 24));
+      const [begins, ends] = [clock(start, zone), clock(start + step, zone)];
+      const days = Math.round((Date.parse(date) - Date.parse(first)) / DAY_MS);
+      all.push({ label: `${short(date, { weekday: "short" })}, ${begins} to ${ends}`, tick: part === 0 ? short(date) : begins, unit: days * aDay + part,
+        since: stamp(start), until: stamp(start + step), start, end: start + step });
     }
-  } else {
-    for (let month = since.slice(0, 7); month <= until.slice(0, 7); month = plus(`${month}-28`, 7).slice(0, 7)) {
-      const last = plus(`${plus(`${month}-28`, 7).slice(0, 7)}-01`, -1);
-      const label = new Date(`${month}-01T00:00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", month: "short", year: "numeric" });
-      all.push({ key: month, label, from: `${month}-01` < since ? since : `${month}-01`, until: last > until ? until : last, isPartial: last >= today });
-    }
+    return all;
+  }
+  const [first, last] = [day(from, zone), day(to - 1, zone)];
+  const year = first.slice(0, 4) === last.slice(0, 4) ? {} : { year: "2-digit" };
+  const length = by === "daily" ? 1 : 7;
+  const weekday = by === "daily" ? 0 : (new Date(`${first}T00:00:00Z`).getUTCDay() + 6) % 7;
+  for (let date = plus(first, -weekday); date <= last; date = plus(date, length)) {
+    const end = plus(date, length - 1);
+    all.push({ label: by === "daily" ? short(date, { weekday: "short", ...year }) : `week of ${short(date, year)}`, tick: short(date, year), unit: all.length,
+      since: date < first ? first : date, until: end > last ? last : end, start: startOf(date, zone), end: startOf(plus(date, length), zone) });
   }
   return all;
 }
 
-const ROW_KEY = /** @type {Record<string, string>} */ ({ daily: "date", weekly: "week", monthly: "month" });
+/** The bar that a row belongs to, or -1. @param {any} row @param {Grain} by @param {Slot[]} bars @param {string} zone */
+function placeOf(row, by, bars, zone) {
+  const told = row[ROW_KEY[by]];
+  if (!told) return -1;
+  const at = by === "daily" || by === "weekly" ? startOf(told, zone) : Date.parse(told);
+  let [low, high] = [0, bars.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (bars[middle].end <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low < bars.length && bars[low].start <= at ? low : -1;
+}
 
 /** Colours stay with their names over all views of a visit. @type {Map<string, number>} */
 const colors = new Map();
 
-/** @param {string} dimension @param {string} name */
-export function colorOf(dimension, name) {
-  if (name === "\0" || name === "") return "--series-7";
-  const key = `${dimension}\0${name}`;
-  if (!colors.has(key)) colors.set(key, [...colors.keys()].filter((known) => known.startsWith(`${dimension}\0`)).length % MOST_SERIES);
-  return `--series-${(colors.get(key) ?? 0) + 1}`;
+/**
+ * A colour for each name, the larger first: its own, or while another in the same chart has it, a free one.
+ * @param {string} dimension @param {string[]} names at most six
+ */
+export function palette(dimension, names) {
+  const taken = new Set();
+  return names.map((name) => {
+    const key = `${dimension}\0${name}`;
+    if (!colors.has(key)) colors.set(key, [...colors.keys()].filter((known) => known.startsWith(`${dimension}\0`)).length % MOST_SERIES);
+    let color = colors.get(key) ?? 0;
+    while (taken.has(color) && taken.size < MOST_SERIES) color = (color + 1) % MOST_SERIES;
+    taken.add(color);
+    return `--series-${color + 1}`;
+  });
 }
 
 /**
  * The stacks of a report that has a breakdown: the largest six, and what is left.
- * @param {any[]} rows @param {string} by @param {string} dimension @param {{ key: string }[]} bars
+ * @param {any[]} rows @param {Grain} by @param {string} dimension @param {Slot[]} bars @param {string} zone
  * @param {(name: string) => string} label
  * @returns {Series[]}
  */
-export function stacks(rows, by, dimension, bars, label) {
-  const place = new Map(bars.map(({ key }, place) => [key, place]));
+export function stacks(rows, by, dimension, bars, zone, label) {
   /** @type {Map<string, number[]>} */
   const series = new Map();
   for (const row of rows) {
-    const at = place.get(row[ROW_KEY[by]]);
-    if (at === undefined) continue;
+    const at = placeOf(row, by, bars, zone);
+    if (at < 0) continue;
     for (const part of row.breakdown ?? []) {
       const name = part[dimension] ?? "";
-      if (!series.has(name)) series.set(name, bars.map(() => 0));
-      /** @type {number[]} */ (series.get(name))[at] += part.cost_usd ?? 0;
+      const values = series.get(name) ?? bars.map(() => 0);
+      values[at] += part.cost_usd ?? 0;
+      series.set(name, values);
     }
   }
   const sum = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0);
   const sorted = [...series].filter(([name]) => name !== "").sort(([, one], [, other]) => sum(other) - sum(one));
-  const shown = sorted.length > MOST_SERIES ? sorted.slice(0, MOST_SERIES - 1) : sorted;
+  const shown = sorted.slice(0, MOST_SERIES);
   const rest = sorted.slice(shown.length);
-  const all = shown.map(([name, values]) => ({ name, label: label(name), color: colorOf(dimension, name), values }));
-  if (rest.length) all.push({ name: "\0", label: `${rest.length} others`, color: "--series-7", values: bars.map((_, at) => rest.reduce((sum, [, values]) => sum + values[at], 0)) });
+  const own = palette(dimension, shown.map(([name]) => name));
+  const all = shown.map(([name, values], place) => ({ name, label: label(name), color: own[place], values }));
+  if (rest.length) all.push({ name: "\0", label: rest.length === 1 ? "1 other" : `${rest.length} others`, color: "--series-7", values: bars.map((_, at) => rest.reduce((sum, [, values]) => sum + values[at], 0)) });
   const nobody = series.get("");
-  if (nobody && sum(nobody) > 0) all.push({ name: "", label: "unattributed", color: "--series-7", values: nobody });
+  if (nobody && sum(nobody) > 0) all.push({ name: "", label: "unattributed", color: "--unattributed", values: nobody });
   return all;
 }
 
-/** Sums by bar. @param {any[]} rows @param {string} by @param {{ key: string }[]} bars */
-export function sums(rows, by, bars) {
-  const spent = new Map(rows.map((row) => [row[ROW_KEY[by]], row.cost_usd ?? 0]));
-  return bars.map(({ key }) => spent.get(key) ?? 0);
+/** Sums by bar. @param {any[]} rows @param {Grain} by @param {Slot[]} bars @param {string} zone */
+export function sums(rows, by, bars, zone) {
+  const spent = bars.map(() => 0);
+  for (const row of rows) {
+    const at = placeOf(row, by, bars, zone);
+    if (at >= 0) spent[at] += row.cost_usd ?? 0;
+  }
+  return spent;
 }

@@ -1,20 +1,22 @@
-// Sums over time as stacked bars, with the period before as a line above them. Drag over it to look closer; its table has the same figures.
+// Sums over time as stacked bars, with the period before as a dotted outline. Drag over it to look closer; its table has the same figures.
 import { html, useEffect, useRef, useState } from "../lib.js";
 import uPlot from "../vendor/uplot.js";
+import { now } from "../state.js";
+import { STEPS } from "../slots.js";
+import { color, onColors } from "../theme_colors.js";
 import { copyable } from "./copy.js";
 
-/**
- * @typedef {{ name: string, label: string, color: string, values: (number | null)[] }} Series
- * @typedef {{ label: string, from: string, until: string, isPartial: boolean }} Slot a bar's place in time
- */
+/** @typedef {{ name: string, label: string, color: string, values: (number | null)[] }} Series */
+/** @typedef {import("../slots.js").Slot} Slot */
 
 const HEIGHT = 240;
 const PHONE_HEIGHT = 160;
-
-/** @param {string} name of a custom property, or a colour */
-function color(name) {
-  return name.startsWith("--") ? getComputedStyle(document.documentElement).getPropertyValue(name).trim() : name;
-}
+/** Below this width of a plot it is a phone's. */
+const PHONE_WIDTH = 560;
+/** Of a bar: its share of the room, and its most pixels. */
+const [SHARE, MOST_WIDE] = [0.82, 72];
+const LABELS_APART = 16;
+const FONT_SIZE = 12;
 
 /** Bars drawn from the top of the stack down, each over the one before. @param {Series[]} series */
 function stacked(series) {
@@ -22,105 +24,171 @@ function stacked(series) {
   return series.map(({ values }) => values.map((value, slot) => (sums[slot] += value ?? 0)));
 }
 
-/** Hatching of what is not over yet. @param {uPlot} plot @param {Slot[]} slots */
-function hatch(plot, slots) {
-  const { ctx, bbox } = plot;
-  const wide = bbox.width / Math.max(1, slots.length);
-  slots.forEach((slot, place) => {
-    if (!slot.isPartial) return;
-    const left = bbox.left + place * wide;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(left, bbox.top, wide, bbox.height);
-    ctx.clip();
-    ctx.strokeStyle = color("--surface");
-    ctx.globalAlpha = 0.55;
-    ctx.lineWidth = devicePixelRatio;
-    for (let x = left - bbox.height; x < left + wide; x += 6 * devicePixelRatio) {
-      ctx.beginPath();
-      ctx.moveTo(x, bbox.top + bbox.height);
-      ctx.lineTo(x + bbox.height, bbox.top);
-      ctx.stroke();
+/** @param {(number | null)[]} values */
+function sum(values) {
+  return values.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
+}
+
+/** Hatching of the bar that is not over yet. @param {uPlot} plot @param {Slot[]} slots @param {number[]} tops */
+function hatch({ ctx, bbox, valToPos }, slots, tops) {
+  const place = slots.findIndex(({ start, end }) => start <= now.value && now.value < end);
+  if (place < 0 || !tops[place]) return;
+  const room = bbox.width / slots.length;
+  const wide = Math.min(room * SHARE, MOST_WIDE * devicePixelRatio);
+  const left = bbox.left + (place + 0.5) * room - wide / 2;
+  const top = valToPos(tops[place], "y", true);
+  const high = bbox.top + bbox.height - top;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, wide, high);
+  ctx.clip();
+  ctx.beginPath();
+  ctx.strokeStyle = color("--surface");
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  for (let x = left - high; x < left + wide; x += 5 * devicePixelRatio) {
+    ctx.moveTo(x, top + high);
+    ctx.lineTo(x + high, top);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+/** The outline of the bars of the period before. @param {uPlot} plot @param {number} count of bars @param {number[]} values */
+function outline({ ctx, bbox, valToPos }, count, values) {
+  const room = bbox.width / count;
+  ctx.save();
+  ctx.beginPath();
+  ctx.strokeStyle = color("--muted");
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+  let isOpen = false;
+  values.slice(0, count).forEach((value, place) => {
+    const [left, right, y] = [bbox.left + place * room, bbox.left + (place + 1) * room, valToPos(value, "y", true)];
+    if (value > 0 || isOpen) {
+      if (!isOpen) ctx.moveTo(left, valToPos(0, "y", true));
+      ctx.lineTo(left, y);
+      if (value > 0) ctx.lineTo(right, y);
     }
-    ctx.restore();
+    isOpen = value > 0;
   });
+  ctx.stroke();
+  ctx.restore();
+}
+
+/** Bars that a label fits below. @param {uPlot} plot @param {Slot[]} slots @param {readonly number[]} steps */
+function labelled({ ctx, bbox }, slots, steps) {
+  ctx.font = `${FONT_SIZE * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+  const wide = Math.max(0, ...slots.map(({ tick }) => ctx.measureText(tick).width)) + LABELS_APART * devicePixelRatio;
+  const least = wide / (bbox.width / Math.max(1, slots.length));
+  const last = steps[steps.length - 1];
+  const step = steps.find((step) => step >= least) ?? last * Math.ceil(least / last);
+  return slots.flatMap(({ unit }, place) => (unit % step === 0 ? [place] : []));
 }
 
 /**
- * @param {{ title: string, slots: Slot[], series: Series[], before?: (number | null)[] | null, format: (value: number) => string,
- *   onRange?: (from: Slot, until: Slot) => void, onPick?: (name: string) => void }} properties
+ * @typedef {object} Properties
+ * @property {string} title
+ * @property {import("../slots.js").Grain} grain
+ * @property {Slot[]} slots @property {Series[]} series
+ * @property {number[] | null} [before] by bar
+ * @property {(value: number) => string} format
+ * @property {(first: Slot, last: Slot) => void} [onRange]
+ * @property {() => void} [onOut]
+ * @property {(name: string) => void} [onPick] of a series
  */
-export function Bars({ title, slots, series, before = null, format, onRange, onPick }) {
+
+/** @param {Properties} properties */
+export function Bars(properties) {
+  const { title, slots, series, before = null, format, onOut, onPick } = properties;
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {uPlot | null} */ (null));
   const [at, setAt] = useState(/** @type {number | null} */ (null));
   const [isTable, setTable] = useState(false);
-  const shape = `${slots.length} ${series.map(({ name, color }) => name + color).join()} ${before !== null} ${document.documentElement.dataset.theme ?? ""} ${isTable}`;
   const tops = stacked(series);
-  const data = [slots.map((_, place) => place), ...tops.toReversed(), ...(before ? [before] : [])];
-  const latest = useRef({ slots, format, onRange });
-  latest.current = { slots, format, onRange };
+  const data = [slots.map((_, place) => place), ...tops.toReversed()];
+  const latest = useRef({ ...properties, tops });
+  latest.current = { ...properties, tops };
 
   useEffect(() => {
     if (!box.current || isTable) return undefined;
     const element = box.current;
-    const size = () => ({ width: element.clientWidth, height: element.clientWidth < 560 ? PHONE_HEIGHT : HEIGHT });
-    const muted = color("--muted");
-    const font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    const bars = uPlot.paths.bars?.({ size: [0.82, 72], radius: 0.06 });
-    const axis = { stroke: muted, font, ticks: { show: false } };
+    const size = () => ({ width: element.clientWidth, height: element.clientWidth < PHONE_WIDTH ? PHONE_HEIGHT : HEIGHT });
+    const axis = { stroke: () => color("--muted"), font: `${FONT_SIZE}px ${getComputedStyle(document.body).fontFamily}`, ticks: { show: false } };
+    const bars = uPlot.paths.bars({ size: [SHARE, MOST_WIDE], radius: 0.06 });
+    const of = (/** @type {number} */ drawn) => latest.current.series[series.length - drawn];
     const made = new uPlot({
       ...size(),
-      padding: [8, 8, 0, 0],
+      padding: [8, 24, 0, 0],
       legend: { show: false },
-      scales: { x: { time: false, range: (_, min, max) => [Math.min(-0.5, min - 0.5), max + 0.5] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
+      scales: {
+        x: { time: false, range: () => [-0.5, latest.current.slots.length - 0.5] },
+        y: { range: (_, __, most) => [0, Math.max(most ?? 0, ...(latest.current.before ?? [])) * 1.05 || 1] },
+      },
       axes: [
-        { ...axis, grid: { show: false }, space: 64, incrs: [1, 2, 3, 5, 7, 10, 14, 28, 50, 100], values: (_, places) => places.map((place) => latest.current.slots[place]?.label ?? "") },
-        { ...axis, grid: { stroke: color("--line"), width: 1 }, size: 64, values: (_, values) => values.map((value) => latest.current.format(value)) },
+        { ...axis, grid: { show: false }, size: 24, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
+        { ...axis, grid: { stroke: () => color("--line"), width: 1 }, size: 64, values: (_, values) => values.map((value) => latest.current.format(value)) },
       ],
-      cursor: { points: { show: false }, y: false, drag: { x: Boolean(onRange), y: false, setScale: false } },
-      select: { show: Boolean(onRange), left: 0, top: 0, width: 0, height: 0 },
-      series: [
-        {},
-        ...series.toReversed().map((one) => ({ label: one.label, paths: bars, points: { show: false }, width: 0, fill: color(one.color) })),
-        ...(before ? [{ label: "before", stroke: muted, dash: [4, 4], width: 1.5, points: { show: false } }] : []),
-      ],
+      cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false } },
+      series: [{}, ...series.map((_, place) => ({ paths: bars, points: { show: false }, width: 0, fill: () => color(of(place + 1)?.color ?? "--muted") }))],
       hooks: {
-        draw: [(plot) => hatch(plot, latest.current.slots)],
+        draw: [(plot) => {
+          const { slots, tops, before } = latest.current;
+          hatch(plot, slots, tops.at(-1) ?? []);
+          if (before) outline(plot, slots.length, before);
+        }],
         setCursor: [(plot) => setAt(plot.cursor.idx ?? null)],
         setSelect: [(plot) => {
-          const [from, until] = [plot.select.left, plot.select.left + plot.select.width].map((left) => Math.round(plot.posToVal(left, "x")));
           const { slots, onRange } = latest.current;
-          if (plot.select.width > 4 && slots[from] && slots[Math.min(until, slots.length - 1)]) onRange?.(slots[from], slots[Math.min(until, slots.length - 1)]);
+          const [from, until] = [plot.select.left, plot.select.left + plot.select.width].map((left) => Math.max(0, Math.min(slots.length - 1, Math.round(plot.posToVal(left, "x")))));
+          if (plot.select.width > 4) onRange?.(slots[from], slots[until]);
           plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
         }],
       },
-    }, /** @type {any} */ (data), element);
+    }, data, element);
     plot.current = made;
     const watch = new ResizeObserver(() => made.setSize(size()));
     watch.observe(element);
+    const forget = onColors(() => made.redraw(false));
     return () => {
+      forget();
       watch.disconnect();
       made.destroy();
       plot.current = null;
     };
-  }, [shape]);
-  useEffect(() => plot.current?.setData(/** @type {any} */ (data)), [JSON.stringify(data)]);
+  }, [series.length, isTable]);
+  useEffect(() => plot.current?.setData(data), [JSON.stringify([data, before])]);
 
   const shown = at !== null && at < slots.length ? at : null;
-  const sum = (/** @type {Series} */ one) => (shown === null ? one.values.reduce((sum, value) => (sum ?? 0) + (value ?? 0), 0) : one.values[shown]) ?? 0;
-  const rows = [["time", ...series.map(({ label }) => label)], ...slots.map((slot, place) => [slot.from, ...series.map(({ values }) => String(values[place] ?? ""))])];
+  const value = (/** @type {(number | null)[]} */ values) => format((shown === null ? sum(values) : values[shown]) ?? 0);
+  const total = tops.at(-1) ?? slots.map(() => 0);
+  const when = shown === null ? "Sum" : slots[shown].label;
+  /** @type {[label: string, color: string | null, value: string][]} */
+  const legend = [...series.map((one) => /** @type {[string, string, string]} */ ([one.label, one.color, value(one.values)])), ...(before ? [/** @type {[string, null, string]} */ (["period before", null, value(before.slice(0, slots.length))])] : [])];
+  const columns = [...series, ...(before ? [{ name: "before", label: "period before", values: before }] : [])];
+  const rows = [["from", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, String(total[place]), ...columns.map(({ values }) => String(values[place] ?? ""))])];
+  /** Arrows move among the bars, Enter looks closer at one. @param {KeyboardEvent} event */
+  const onKeyDown = (event) => {
+    const last = slots.length - 1;
+    const latest = Math.max(0, slots.findLastIndex(({ start }) => start <= now.value));
+    const next = { ArrowRight: shown === null ? latest : Math.min(last, shown + 1), ArrowLeft: shown === null ? latest : Math.max(0, shown - 1), Home: 0, End: last }[event.key];
+    if (next !== undefined && plot.current) plot.current.setCursor({ left: plot.current.valToPos(next, "x"), top: 1 });
+    else if (event.key === "Enter" && shown !== null) properties.onRange?.(slots[shown], slots[shown]);
+    else return;
+    event.preventDefault();
+  };
   return html`
     <figure class="chart" aria-label=${title}>
       <figcaption>
-        <span class="when">${shown === null ? "Sum" : slots[shown].label}</span>
-        <ul class="legend">${series.map((one) => html`<li key=${one.name}>
-          <button type="button" onClick=${() => onPick?.(one.name)} disabled=${!onPick}><i style=${{ background: `var(${one.color})` }}></i>${one.label} <b>${format(sum(one))}</b></button>
-        </li>`)}${before && html`<li><i class="dotted"></i>period before ${shown !== null && html`<b>${format(before[shown] ?? 0)}</b>`}</li>`}</ul>
-        <span class="tools"><button type="button" aria-pressed=${isTable} onClick=${() => setTable(!isTable)}>Table</button>${copyable(title, rows, () => plot.current?.ctx.canvas ?? null)}</span>
+        <p class="when"><span>${when}</span> <b>${value(total)}</b></p>
+        <span class="tools"><button type="button" aria-pressed=${isTable} onClick=${() => setTable(!isTable)}>Table</button>${copyable(title, rows, isTable ? undefined : () => ({ canvas: plot.current?.ctx.canvas, legend }))}</span>
+        <ul class="legend">${series.map((one, place) => html`<li key=${one.name}>
+          <button type="button" onClick=${() => onPick?.(one.name)} disabled=${!onPick || one.name === "\0"}><i style=${{ background: `var(${one.color})` }}></i>${one.label} <b>${legend[place][2]}</b></button>
+        </li>`)}${before && html`<li><i class="dotted"></i>period before <b>${legend[series.length][2]}</b></li>`}</ul>
       </figcaption>
-      ${isTable ? html`<div class="scroll"><table><thead><tr>${rows[0].map((head, place) => html`<th scope="col" class=${place ? "number" : ""}>${head}</th>`)}</tr></thead>
-        <tbody>${slots.map((slot, place) => html`<tr key=${slot.from}><th scope="row">${slot.label}</th>${series.map((one) => html`<td class="number">${format(one.values[place] ?? 0)}</td>`)}</tr>`)}</tbody></table></div>`
-    : html`<div class="plot" ref=${box} role="img" aria-label=${`${title}; the figures are behind Table`}></div>`}
+      ${isTable ? html`<div class="scroll" tabindex="0"><table><thead><tr><th scope="col">Time</th><th scope="col" class="number">Total</th>${columns.map(({ name, label }) => html`<th key=${name} scope="col" class="number">${label}</th>`)}</tr></thead>
+        <tbody>${slots.map((slot, place) => html`<tr key=${slot.start}><th scope="row">${slot.label}</th><td class="number">${format(total[place])}</td>${columns.map(({ name, values }) => html`<td key=${name} class="number">${format(values[place] ?? 0)}</td>`)}</tr>`)}</tbody></table></div>`
+    : html`<div class="plot" ref=${box} tabindex="0" role="slider" aria-label=${`${title}: arrows go from bar to bar`} aria-valuemin="0" aria-valuemax=${Math.max(0, slots.length - 1)} aria-valuenow=${shown ?? slots.length - 1}
+        aria-valuetext=${`${when}: ${value(total)}; ${legend.map(([label, , text]) => `${label} ${text}`).join(", ")}`} onKeyDown=${onKeyDown} onBlur=${() => plot.current?.setCursor({ left: -10, top: -10 })} onDblClick=${onOut}>
+        ${shown !== null && html`<div class=${shown < slots.length / 2 ? "tip right" : "tip"} aria-hidden="true"><b>${when}</b>${legend.filter((_, place) => place === series.length || series[place].values[shown]).map(([label, swatch, text]) => html`<span key=${label}><i style=${{ background: `var(${swatch ?? "--line"})` }}></i>${label} <b>${text}</b></span>`)}</div>`}</div>`}
     </figure>`;
 }

@@ -1,39 +1,43 @@
 // Sums by one dimension, whole: every row, what each is made of, and the remainder last.
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { exactUsd, last, percent, tokens, usd, whole } from "../format.js";
-import { ask, asked } from "../state.js";
-import { copyable } from "./copy.js";
+import { UNKNOWN, exactUsd, percent, tokens, usd, whole } from "../format.js";
+import { FILTERS, asked, narrow } from "../state.js";
+import { DIMENSIONS, label } from "./names.js";
 import { Empty, shown } from "./states.js";
+import { Name, Table } from "./table.js";
+import { sent } from "./token_kinds.js";
 
-/** @param {any} row */
-function sent(row) {
-  return row.input_tokens + row.cache_read_tokens + row.cache_write_5m_tokens + row.cache_write_1h_tokens;
-}
-
-/** Dollars a million tokens of all kinds. @param {any} row */
+/** Dollars a million tokens of all kinds; null where nothing is known. @param {any} row */
 function perMillion(row) {
   const all = sent(row) + row.output_tokens;
-  return all > 0 && row.cost_usd !== null ? usd((row.cost_usd * 1e6) / all) : "";
+  return all > 0 && row.cost_usd !== null && row.unpriced_requests === 0 ? (row.cost_usd * 1e6) / all : null;
 }
 
-/** @param {{ dimension: string, isFilter: boolean }} properties */
-export function Groups({ dimension, isFilter }) {
+/** Tokens by kind. @type {[label: string, name: string, of: (row: any) => number][]} */
+const KINDS = [
+  ["Fresh input", "input_tokens", (row) => row.input_tokens], ["Cache read", "cache_read_tokens", (row) => row.cache_read_tokens],
+  ["Cache write", "cache_write_tokens", (row) => row.cache_write_5m_tokens + row.cache_write_1h_tokens], ["Output", "output_tokens", (row) => row.output_tokens],
+];
+
+/** @param {string} dimension @returns {import("./table.js").Column[]} */
+function columns(dimension) {
+  const [, title] = DIMENSIONS.find(([name]) => name === dimension) ?? [dimension, dimension];
+  return [
+    { name: dimension, label: title, isText: true, of: (row) => row[dimension] ?? null, exact: (row) => row[dimension] ?? "told by no witness",
+      cell: (row) => html`<${Name} name=${row[dimension]} label=${label(dimension, row[dimension] ?? "")} onPick=${FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined} />` },
+    { name: "requests", label: "Requests", isWide: true, of: (row) => row.requests, cell: (row) => whole(row.requests) },
+    ...KINDS.map(([label, name, of]) => ({ name, label, isWide: true, of, cell: (/** @type {any} */ row) => tokens(of(row)), exact: (/** @type {any} */ row) => whole(of(row)) })),
+    { name: "cache_hit_ratio", label: "From cache", hint: "cache reads of all that was sent", isWide: true, of: (row) => (sent(row) > 0 ? row.cache_read_tokens / sent(row) : null), cell: (row) => (sent(row) > 0 ? percent(row.cache_read_tokens / sent(row)) : "") },
+    { name: "usd_per_million", label: "$/M", hint: "dollars a million tokens of all kinds", isWide: true, of: perMillion, cell: (row) => (perMillion(row) === null ? "" : usd(perMillion(row))) },
+    { name: "cost_nano_usd", label: "Cost", of: (row) => Number(row.cost_nano_usd ?? 0), exact: (row) => exactUsd(row.cost_nano_usd),
+      cell: (row) => (row.unpriced_requests > 0 && !row.cost_usd ? UNKNOWN : html`${usd(row.cost_usd)}${row.unpriced_requests > 0 && html`<span class="warn" title=${`and ${whole(row.unpriced_requests)} requests of unknown price`}> +?</span>`}`) },
+  ];
+}
+
+/** @param {{ dimension: string, first?: string }} properties `first`: what it is sorted by */
+export function Groups({ dimension, first = "cost_nano_usd" }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
-  return shown(answer, `spend by ${dimension}`, ({ rows, totals }) => {
-    if (rows.length === 0) return html`<${Empty}>Nothing in this time.<//>`;
-    const sorted = [...rows.filter((/** @type {any} */ row) => row[dimension]), ...rows.filter((/** @type {any} */ row) => !row[dimension])];
-    const csv = [[dimension, "requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cost_nano_usd"],
-      ...sorted.map((row) => [row[dimension] ?? "", ...["requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cost_nano_usd"].map((name) => String(row[name] ?? ""))])];
-    const cells = (/** @type {any} */ row) => html`<td class="number wide">${whole(row.requests)}</td><td class="number wide">${tokens(sent(row))}</td>
-      <td class="number wide">${sent(row) > 0 ? percent(row.cache_read_tokens / sent(row)) : ""}</td><td class="number wide">${tokens(row.output_tokens)}</td><td class="number wide">${perMillion(row)}</td>
-      <td class="number" title=${exactUsd(row.cost_nano_usd)}>${row.unpriced_requests > 0 && row.cost_usd === 0 ? "unknown" : usd(row.cost_usd)}</td>`;
-    return html`<div class="tools">${copyable(`spend by ${dimension}`, csv)}</div><table class="rows">
-      <thead><tr><th scope="col">${dimension.replace("_", " ")}</th><th scope="col" class="number wide">Requests</th><th scope="col" class="number wide">Sent</th><th scope="col" class="number wide">From cache</th>
-        <th scope="col" class="number wide">Output</th><th scope="col" class="number wide" title="dollars a million tokens of all kinds">$/M</th><th scope="col" class="number">Cost</th></tr></thead>
-      <tbody>${sorted.map((row) => html`<tr key=${row[dimension]} data-row><th scope="row" class="grow" title=${row[dimension]}>${
-        row[dimension] && isFilter ? html`<button type="button" class="link" onClick=${() => ask({ [dimension]: row[dimension] })}>${dimension === "project" ? last(row[dimension]) : row[dimension]}</button>`
-        : row[dimension] ?? html`<span class="muted">unattributed</span>`}</th>${cells(row)}</tr>`)}</tbody>
-      <tfoot><tr><th scope="row">Total</th>${cells(totals)}</tr></tfoot></table>`;
-  }, 8);
+  return shown(answer, `spend by ${dimension}`, ({ rows, totals }) => (rows.length === 0 ? html`<${Empty}>Nothing in this time.<//>`
+    : html`<${Table} title=${`spend by ${dimension}`} columns=${columns(dimension)} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
 }

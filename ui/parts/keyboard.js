@@ -1,18 +1,20 @@
 // Keys that work everywhere, and the sheet that names them.
 import { html, signal, useEffect, useRef } from "../lib.js";
 import { address, go } from "../state.js";
-import { pick, shift } from "./picker.js";
+import { colorsChanged } from "../theme_colors.js";
+import { pick, shift, zoomOut } from "./picker.js";
 
 const isHelping = signal(false);
 
 /** After `g`. @type {Record<string, string>} */
-const PLACES = { o: "", s: "sessions", m: "models", p: "projects" };
+const PLACES = { o: "", s: "sessions", t: "tools", m: "models", p: "projects", r: "reconcile" };
 
 /** @type {[keys: string, what: string][]} */
 const SHEET = [
-  ["g o", "Overview"], ["g s", "Sessions"], ["g m", "Models"], ["g p", "Projects"],
+  ["g o", "Overview"], ["g s", "Sessions"], ["g t", "Tools"], ["g m", "Models"], ["g p", "Projects"], ["g r", "Reconcile"],
   ["/", "Search"], ["j k", "Next, previous row"], ["Enter", "Open the row"],
-  ["[ ]", "Earlier, later"], [".", "Today"], ["t", "Light, dark or the system's theme"], ["?", "These keys"], ["Esc", "Close"],
+  ["[ ]", "Earlier, later"], [".", "Today"], ["← →", "In a chart: bar to bar; Enter looks closer"], ["Esc", "Close, or look at more time again"],
+  ["t", "Light, dark or the system's theme"], ["?", "These keys"],
 ];
 
 export function nextTheme() {
@@ -26,8 +28,7 @@ export function nextTheme() {
   } catch {
     // Storage is forbidden: it holds until the page is closed.
   }
-  // Charts are drawn in the theme's colours.
-  dispatchEvent(new Event("themechange"));
+  colorsChanged();
 }
 
 /** Moves among rows that can be opened. @param {1 | -1} way */
@@ -35,14 +36,14 @@ function step(way) {
   const rows = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("main [data-row]"))];
   const at = rows.findIndex((row) => row === document.activeElement || row.contains(document.activeElement));
   const row = rows[Math.max(0, Math.min(rows.length - 1, at + way))];
-  (row?.querySelector("a") ?? row)?.focus();
+  /** @type {HTMLElement | null | undefined} */ (row?.querySelector("a, button, summary"))?.focus();
 }
 
 export function shortcuts() {
   let isGoing = false;
   addEventListener("keydown", (event) => {
     const target = event.target instanceof HTMLElement ? event.target : null;
-    if (event.metaKey || event.ctrlKey || event.altKey) return;
+    if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (target?.matches("input, select, textarea")) {
       if (event.key === "Escape") target.blur();
       return;
@@ -56,7 +57,7 @@ export function shortcuts() {
     /** @type {Record<string, () => void>} */
     const keys = {
       g: () => (isGoing = true),
-      j: () => step(1), k: () => step(-1), "[": () => shift(-1), "]": () => shift(1), ".": () => pick("today"), t: nextTheme,
+      j: () => step(1), k: () => step(-1), "[": () => shift(-1), "]": () => shift(1), ".": () => pick("today"), t: nextTheme, Escape: zoomOut,
       "?": () => (isHelping.value = true), "/": () => /** @type {HTMLElement | null} */ (document.querySelector("main input[type=search]"))?.focus(),
     };
     if (keys[event.key]) {

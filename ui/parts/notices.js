@@ -3,6 +3,8 @@ import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { ago, bytes } from "../format.js";
 import { now, zone } from "../state.js";
+import { marked } from "./command.js";
+import { witnessName } from "./names.js";
 
 const WEEK_MS = 7 * 86_400_000;
 
@@ -17,15 +19,10 @@ function Going({ folder }) {
     <code>ducat setup claude-code --keep-transcripts 365</code> keeps them longer.</p>`;
 }
 
-/** @type {Record<string, string>} */
-const NAMES = { hook: "hooks", transcript: "transcripts", status_line: "status line", api: "API calls" };
-/** @type {Record<string, string>} */
-const TELEMETRY = { otlp_log: "logs", otlp_span: "spans", otlp_metric: "metrics" };
-
 /** `hooks, telemetry (logs, spans)`. @param {string[]} witnesses */
 function names(witnesses) {
-  const signals = witnesses.filter((witness) => witness in TELEMETRY).map((witness) => TELEMETRY[witness]);
-  const others = witnesses.filter((witness) => !(witness in TELEMETRY)).map((witness) => NAMES[witness] ?? witness);
+  const signals = witnesses.filter((witness) => witness.startsWith("otlp_")).map((witness) => witnessName(witness).replace("telemetry ", ""));
+  const others = witnesses.filter((witness) => !witness.startsWith("otlp_")).map(witnessName);
   return [...others, ...(signals.length ? [`telemetry (${signals.join(", ")})`] : [])].join(", ");
 }
 
@@ -49,14 +46,14 @@ function Quiet({ group, isOneHost }) {
   const until = latest(group.map((row) => row.quiet.others_heard_at));
   return html`<p class="notice" title=${`${heard} to ${until}`}>
     <strong>No word from the ${names(silent)} of ${agent}${isOneHost ? "" : ` on ${host}`} since ${ago(heard, now.value)}, while its ${names(others) || "others"} went on until ${ago(until, now.value)}.</strong>${" "}
-    ${quiet.remedy.split("`").map((/** @type {string} */ part, /** @type {number} */ place) => (place % 2 ? html`<code>${part}</code>` : part))}</p>`;
+    ${marked(quiet.remedy)}</p>`;
 }
 
-export function Notices() {
+/** @param {{ witnesses: any[] }} properties */
+export function Notices({ witnesses }) {
   const { data } = useAnswer("history");
-  const witnesses = useAnswer("witnesses").data?.rows ?? [];
   const going = (data?.rows ?? []).filter((/** @type {any} */ folder) => folder.files > 0 && folder.next_deletion_at && Date.parse(folder.next_deletion_at) - now.value < WEEK_MS);
-  const isOneHost = new Set(witnesses.map((/** @type {any} */ row) => row.host)).size <= 1;
+  const isOneHost = new Set(witnesses.map(({ host }) => host)).size <= 1;
   return [
     ...grouped(witnesses).map((group) => html`<${Quiet} key=${`${group[0].agent} ${group[0].host} ${group[0].witness}`} group=${group} isOneHost=${isOneHost} />`),
     ...going.map((/** @type {any} */ folder) => html`<${Going} key=${folder.folder} folder=${folder} />`),

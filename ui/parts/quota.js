@@ -2,7 +2,8 @@
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { clock } from "../format.js";
-import { day, now, zone } from "../state.js";
+import { day } from "../calendar.js";
+import { now, zone } from "../state.js";
 import { Figure } from "./figure.js";
 
 /** `16:40`, with the weekday when that is neither today nor soon. @param {string} time */
@@ -30,6 +31,7 @@ function Gauge({ quota }) {
 }
 
 export function Quotas() {
-  const { data } = useAnswer("quota");
-  return (data?.quotas ?? []).map((/** @type {any} */ quota) => html`<${Gauge} key=${`${quota.agent} ${quota.window} ${quota.limit} ${quota.resets_at}`} quota=${quota} />`);
+  const quotas = useAnswer("quota").data?.quotas ?? [];
+  if (quotas.length === 0) return null;
+  return html`<div class="figures">${quotas.map((/** @type {any} */ quota) => html`<${Gauge} key=${`${quota.agent} ${quota.window} ${quota.limit} ${quota.resets_at}`} quota=${quota} />`)}</div>`;
 }

@@ -4,7 +4,7 @@ import { isLive, onEvent } from "../api.js";
 import { clock, duration, last, tokens, usd } from "../format.js";
 import { address, zone } from "../state.js";
 
-const MOST = 14;
+const MOST = 11;
 
 /** A word for an event's kind, what it is about, what came of it. @param {any} event @returns {[string, string, string, boolean] | null} */
 function words(event) {

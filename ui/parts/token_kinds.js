@@ -10,6 +10,11 @@ const KINDS = [
   ["output", "--output", ["output_tokens"]],
 ];
 
+/** Tokens that were sent, from the cache or not. @param {any} row */
+export function sent(row) {
+  return row.input_tokens + row.cache_read_tokens + row.cache_write_5m_tokens + row.cache_write_1h_tokens;
+}
+
 /** @param {{ totals: any }} properties */
 export function TokenKinds({ totals }) {
   const kinds = KINDS.map(([name, color, fields]) => ({ name, color, count: fields.reduce((sum, field) => sum + (totals[field] ?? 0), 0) }));

@@ -14,8 +14,19 @@ use crate::api::error;
 const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/ui.rs"));
 const INDEX: &str = include_str!("../../../ui/index.html");
 /// Addresses of the page's views, and those of the first version's page; what is looked at is in the rest of the address.
-pub(crate) const VIEWS: [&str; 8] =
-    ["/", "/sessions", "/sessions/{id}", "/models", "/projects", "/settings", "/dashboard", "/dashboard/realtime.html"];
+pub(crate) const VIEWS: [&str; 11] = [
+    "/",
+    "/sessions",
+    "/sessions/{id}",
+    "/tools",
+    "/models",
+    "/projects",
+    "/people",
+    "/reconcile",
+    "/settings",
+    "/dashboard",
+    "/dashboard/realtime.html",
+];
 
 /// Whether an address is one of a view: opened from a link elsewhere too, because the page holds no data of its own.
 pub(crate) fn is_view(path: &str) -> bool {

@@ -1,0 +1,68 @@
+// Headline figures of spend: in the range, today, in seven days, in the month.
+import { html } from "../lib.js";
+import { useAnswer } from "../api.js";
+import { HOUR_MS, QUARTER_MS, day, floorTo, plus, stamp } from "../calendar.js";
+import { exactUsd, moment, usd, whole } from "../format.js";
+import { monthEnd } from "../forecast.js";
+import { now, parameters, range, zone } from "../state.js";
+import { Delta, Figure } from "./figure.js";
+
+/** Days that the forecast and the figures need: the last two months. */
+const DAYS = 60;
+
+/** What of a cost is no bill. @param {any} report by billing */
+function planShare(report) {
+  const plan = report.rows.find((/** @type {any} */ row) => row.billing === "plan")?.cost_usd ?? 0;
+  if (plan === 0) return null;
+  return html`<p class="note">${plan >= (report.totals.cost_usd ?? 0) * 0.9995 ? "list-price value on a plan, no bill" : `${usd(plan)} of it list-price value on a plan`}</p>`;
+}
+
+/** How sure a sum is. @param {any} totals */
+function certainty(totals) {
+  const unpriced = totals.unpriced_requests;
+  return html`<p class="note">${unpriced > 0 ? html`<span class="warn" title=${totals.unpriced_models.join(", ")}>${whole(unpriced)} of ${whole(totals.requests)} requests of unknown price</span>`
+    : totals.requests > 0 ? "every request priced" : "no requests"}${totals.estimated_requests > 0 && html`, ${whole(totals.estimated_requests)} estimated and not in the sum`}</p>`;
+}
+
+/** @param {{ answer: import("../api.js").Answer, past: any }} properties of reports by billing */
+export function Spend({ answer, past }) {
+  const totals = answer.data?.totals;
+  return html`<${Figure} size="first" title=${`Spend, ${range.value.label.toLowerCase()}`} answer=${answer} value=${usd(totals?.cost_usd)} exact=${exactUsd(totals?.cost_nano_usd)}>
+    ${totals && html`<p class="note"><${Delta} value=${totals.cost_usd ?? 0} before=${past?.totals.cost_usd} /></p>${certainty(totals)}${planShare(answer.data)}`}
+  <//>`;
+}
+
+/** Spend an hour, of the last three quarters of an hour and the one that runs. */
+function useBurnRate() {
+  const since = floorTo(now.value, QUARTER_MS, zone.value) - 3 * QUARTER_MS;
+  const { data } = useAnswer("report", { ...parameters({ since: stamp(since), until: stamp(since + 4 * QUARTER_MS) }), by: "agent" });
+  return data ? ((data.totals.cost_usd ?? 0) * HOUR_MS) / Math.max(3 * QUARTER_MS, now.value - since) : null;
+}
+
+/** Today, the last seven days and the month, of one answer. @param {{ heardAt: string | null }} properties when a witness last told anything */
+export function Lately({ heardAt }) {
+  const today = day(now.value, zone.value);
+  const answer = useAnswer("report", { ...parameters({ since: plus(today, 1 - DAYS), until: today }), by: "daily" });
+  const rate = useBurnRate();
+  /** @type {{ date: string, usd: number, nano: bigint, requests: number }[]} */
+  const days = (answer.data?.rows ?? []).filter((/** @type {any} */ row) => row.date).map((/** @type {any} */ row) => ({ date: row.date, usd: row.cost_usd ?? 0, nano: BigInt(row.cost_nano_usd ?? 0), requests: row.requests }));
+  const since = (/** @type {string} */ first, until = today) => {
+    const all = days.filter(({ date }) => date >= first && date <= until);
+    const nano = all.reduce((sum, { nano }) => sum + nano, 0n);
+    return { usd: Number(nano) / 1e9, exact: exactUsd(String(nano)), requests: all.reduce((sum, { requests }) => sum + requests, 0) };
+  };
+  const [now_, week, weekBefore, month] = [since(today), since(plus(today, -6)), since(plus(today, -13), plus(today, -7)), since(`${today.slice(0, 8)}01`)];
+  const end = monthEnd(days, today);
+  return html`
+    <${Figure} title="Today" answer=${answer} value=${usd(now_.usd)} exact=${now_.exact}>
+      <p class="note">${rate === null ? " " : html`<span title="over the last hour"><b>${usd(rate)}/h</b> now</span>`}</p>
+      <p class="note">${now_.requests > 0 ? `${whole(now_.requests)} requests` : heardAt ? `nothing heard since ${moment(heardAt, zone.value, now.value)}` : "nothing heard yet"}</p>
+    <//>
+    <${Figure} title="7 days" answer=${answer} value=${usd(week.usd)} exact=${week.exact}>
+      <p class="note"><${Delta} value=${week.usd} before=${weekBefore.usd} /></p>
+    <//>
+    <${Figure} title="Month to date" answer=${answer} value=${usd(month.usd)} exact=${month.exact}>
+      ${end ? html`<p class="note" title=${`spent so far, and the mean of the last ${end.days} full days for each to come; four of five months end within the band`}>
+        heading for <b>${usd(end.usd)}</b> ± ${usd(end.band)}</p>` : html`<p class="note">a forecast needs three full days</p>`}
+    <//>`;
+}
