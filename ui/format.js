@@ -97,6 +97,17 @@ export function ago(time, now) {
   return "now";
 }
 
+/** Making one takes longer than all it is asked for. @type {Map<string, Intl.DateTimeFormat>} */
+const formats = new Map();
+
+/** @param {string} zone @param {Intl.DateTimeFormatOptions} options */
+function format(zone, options) {
+  const key = `${zone} ${Object.entries(options)}`;
+  let made = formats.get(key);
+  if (!made) formats.set(key, (made = new Intl.DateTimeFormat("en-GB", { timeZone: zone, ...options })));
+  return made;
+}
+
 /**
  * `14:03:11` in a zone.
  * @param {string | number} time
@@ -104,15 +115,15 @@ export function ago(time, now) {
  * @param {boolean} withSeconds
  */
 export function clock(time, zone, withSeconds = false) {
-  return new Date(time).toLocaleTimeString("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", ...(withSeconds ? { second: "2-digit" } : {}) });
+  return format(zone, { hour: "2-digit", minute: "2-digit", ...(withSeconds ? { second: "2-digit" } : {}) }).format(new Date(time));
 }
 
 /** `14:05` of today, `Tue 14:05` of the last week, `24 Sept 14:05` before. @param {string | number} time @param {string} zone @param {number} now */
 export function moment(time, zone, now) {
   const at = new Date(time);
-  const date = (/** @type {Date} */ at) => at.toLocaleDateString("en-GB", { timeZone: zone });
+  const date = format(zone, { dateStyle: "short" });
   const isWeek = now - at.getTime() < 6 * 86_400_000;
-  const day = date(at) === date(new Date(now)) ? "" : `${at.toLocaleDateString("en-GB", { timeZone: zone, ...(isWeek ? { weekday: "short" } : { day: "numeric", month: "short" }) })} `;
+  const day = date.format(at) === date.format(now) ? "" : `${format(zone, isWeek ? { weekday: "short" } : { day: "numeric", month: "short" }).format(at)} `;
   return day + clock(time, zone);
 }
 

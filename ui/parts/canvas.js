@@ -8,10 +8,10 @@ import { color, onColors } from "../theme_colors.js";
  */
 
 /**
- * `canvas` is given out for pictures. It is drawn anew at each rendering, at most once a frame.
- * @param {{ draw: (surface: Surface) => void, height: number, canvas: { current: HTMLCanvasElement | null }, [attribute: string]: any }} properties
+ * `canvas` is given out for pictures. It is drawn anew when one of `of` is another, at most once a frame.
+ * @param {{ draw: (surface: Surface) => void, of: unknown[], height: number, canvas: { current: HTMLCanvasElement | null }, [attribute: string]: any }} properties
  */
-export function Canvas({ draw, height, canvas, ...attributes }) {
+export function Canvas({ draw, of, height, canvas, ...attributes }) {
   const latest = useRef(draw);
   latest.current = draw;
   const again = useRef(() => {});
@@ -51,7 +51,7 @@ export function Canvas({ draw, height, canvas, ...attributes }) {
       stop();
     };
   }, []);
-  useEffect(() => again.current());
+  useEffect(() => again.current(), of);
   return html`<canvas ref=${canvas} style=${{ height: `${height}px` }} ...${attributes}></canvas>`;
 }
 

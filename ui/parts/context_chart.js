@@ -155,7 +155,7 @@ export function ContextChart({ requests, incidents }) {
         <tbody>${of.slice(0, MOST_IN_TABLE).map((request, place) => html`<tr key=${request.request}><td>${request.started_at ? clock(request.started_at, zone.value, true) : ""}</td><td>${request.model}</td>
           ${KINDS.map(([label, , value]) => html`<td key=${label} class="number" title=${whole(value(request))}>${tokens(value(request))}</td>`)}<td class="number">${usd(request.cost_usd)}</td><td>${rebuilt[place] ? "rebuilt" : ""}</td></tr>`)}</tbody></table>
         ${count > MOST_IN_TABLE && html`<p class="note">and ${whole(count - MOST_IN_TABLE)} more in the CSV</p>`}</div>`
-    : html`<${Canvas} canvas=${canvas} draw=${draw} height=${(canvas.current?.clientWidth ?? innerWidth) < 560 ? PHONE_HEIGHT : HEIGHT} tabindex="0" role="img" aria-label=${`${title}; arrows go from request to request, the figures are behind Table`}
+    : html`<${Canvas} canvas=${canvas} draw=${draw} of=${[of, incidents, at]} height=${(canvas.current?.clientWidth ?? innerWidth) < 560 ? PHONE_HEIGHT : HEIGHT} tabindex="0" role="img" aria-label=${`${title}; arrows go from request to request, the figures are behind Table`}
         onPointerMove=${(/** @type {PointerEvent} */ event) => setAt(placeOf(event))} onPointerLeave=${() => setAt(null)} onKeyDown=${key} onBlur=${() => setAt(null)} />`}
   </figure>`;
 }

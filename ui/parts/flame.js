@@ -11,6 +11,8 @@ import { Ranking } from "./ranking.js";
 const [ROW, LEVELS] = [26, 4];
 /** Narrower parts of a row are drawn as one. */
 const LEAST = 2;
+/** What is listed at first. */
+const MOST = 12;
 const COLORS = ["--series-7", "--accent", "--series-2", "--series-1"];
 /** What the list may show. @type {[key: string, title: string][]} */
 const LISTS = [["files", "Files and commands"], ["parts", "Parts of it"]];
@@ -38,6 +40,7 @@ export function Flame({ spent }) {
   const [list, setList] = useState("files");
   const [hint, setHint] = useState("");
   const [isTable, setTable] = useState(false);
+  const [most, setMost] = useState(MOST);
   const nodes = along(spent, asked);
   const path = asked.slice(0, nodes.length - 1);
   const node = nodes[nodes.length - 1];
@@ -92,7 +95,7 @@ export function Flame({ spent }) {
   return html`<figure class="chart flame" aria-label=${title}>
     <figcaption><span class="when"><span class="path">${nodes.map((one, level) => html`${level > 0 && " / "}${level < nodes.length - 1 ? html`<button type="button" class="link" onClick=${() => setPath(path.slice(0, level))}>${called(one, level)}</button>` : html`<b>${called(one, level)} ${usd(Number(one.nano) / 1e9)}</b>`}`)}</span> <span>${hint}</span></span>
       <span class="tools"><button type="button" aria-pressed=${isTable} onClick=${() => setTable(!isTable)}>Table</button>${copyable(title, table, isTable ? undefined : drawn)}</span></figcaption>
-    ${!isTable && html`<${Canvas} canvas=${canvas} draw=${draw} height=${LEVELS * ROW} role="img" aria-label=${`${title}; the list below has the same figures and narrows too`}
+    ${!isTable && html`<${Canvas} canvas=${canvas} draw=${draw} of=${[spent, asked]} height=${LEVELS * ROW} role="img" aria-label=${`${title}; the list below has the same figures and narrows too`}
       onPointerMove=${(/** @type {PointerEvent} */ event) => setHint(under(event)?.title ?? "")} onPointerLeave=${() => setHint("")} onClick=${(/** @type {PointerEvent} */ event) => {
         const to = under(event)?.path;
         if (to) setPath(to.length > 2 ? to.slice(0, 3) : to);
@@ -100,7 +103,7 @@ export function Flame({ spent }) {
     ${isTable ? html`<div class="scroll" tabindex="0" role="region" aria-label=${`${title}, as a table`}><table class="rows"><thead><tr><th scope="col">Turn</th><th scope="col">Tool</th><th scope="col">File</th><th scope="col" class="number">Cost</th></tr></thead>
         <tbody>${table().slice(1, 501).map(([turn, tool, target, , nano], at) => html`<tr key=${at}><td>${turn}</td><td>${tool}</td><td class="grow" title=${target}>${target}</td><td class="number" title=${exactUsd(nano)}>${usd(Number(nano) / 1e9)}</td></tr>`)}</tbody></table></div>`
     : html`<div class="tabs" role="group" aria-label="What is listed">${LISTS.map(([key, name]) => html`<button key=${key} type="button" aria-pressed=${key === list || (key === "parts" && nodes.length > 3)} disabled=${key === "files" && nodes.length > 3} onClick=${() => setList(key)}>${key === "parts" ? ["Turns", "Tools", "Files", "Files"][nodes.length - 1] : name}</button>`)}</div>
-      <${Ranking} rows=${ranked} most=${12} none="It has no parts." />`}
+      <${Ranking} rows=${ranked} most=${most} none="It has no parts." />${ranked.length > most + 1 && html`<p class="note"><button type="button" onClick=${() => setMost(most * 4)}>More of them</button></p>`}`}
     <p class="note">A call costs what the request that asked for it cost; a request that asked for several is split evenly among them, one that asked for none is “answer”. What its result costs later, carried along in the context, is not in here.${node.unpriced > 0 && html` <span class="warn">${whole(node.unpriced)} of ${whole(node.requests)} requests are of unknown price and in no sum.</span>`}</p>
   </figure>`;
 }

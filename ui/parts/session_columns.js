@@ -30,7 +30,7 @@ function named(name, label, width, sort = null) {
 }
 
 /** @param {string} name @param {string} label @param {string | null} sort @param {string} width @returns {Column} */
-function counted(name, label, sort, width = "92px") {
+function counted(name, label, sort, width = "80px") {
   return { name, label, sort, width, cell: (row) => whole(row[name]), total: (totals) => whole(totals[name]) };
 }
 
@@ -46,21 +46,21 @@ function errors(row) {
 
 /** @type {Column[]} */
 export const COLUMNS = [
-  { name: "session", label: "Session", width: "104px", isText: true, cell: link, exact: (row) => row.session, total: (_, count) => html`<b>${whole(count)}</b> ${count === 1 ? "session" : "sessions"}` },
+  { name: "session", label: "Session", width: "96px", isText: true, cell: link, exact: (row) => row.session, total: (_, count) => html`<b>${whole(count)}</b> ${count === 1 ? "session" : "sessions"}` },
   { name: "project", label: "Project", sort: "project", width: "minmax(120px, 2fr)", isText: true, cell: (row) => last(row.project ?? row.cwd) || html`<span class="muted">unattributed</span>`, exact: (row) => row.project ?? row.cwd },
   named("cwd", "Folder", "minmax(160px, 3fr)"),
   named("branch", "Branch", "minmax(96px, 1fr)"),
   { ...named("agent", "Agent", "minmax(88px, 1fr)"), sort: "agent" },
   { name: "models", label: "Models", width: "minmax(120px, 1fr)", isText: true, cell: (row) => row.models.join(", "), exact: (row) => row.models.join(", ") },
   named("user", "User", "minmax(80px, 1fr)"), named("team", "Team", "minmax(80px, 1fr)"), named("host", "Host", "minmax(80px, 1fr)"), named("billing", "Billing", "80px"),
-  { name: "started_at", label: "Started", sort: "started_at", width: "112px", cell: (row) => (row.started_at ? moment(row.started_at, zone.value, now.value) : UNKNOWN), exact: (row) => row.started_at },
-  { name: "last_at", label: "Last", sort: "last_at", width: "112px", cell: (row) => (row.last_at ? moment(row.last_at, zone.value, now.value) : UNKNOWN), exact: (row) => row.last_at },
-  { name: "duration", label: "Duration", sort: "duration", width: "88px", hint: "from the first to the last that was heard", cell: (row) => (row.started_at && row.last_at ? duration(Date.parse(row.last_at) - Date.parse(row.started_at)) : UNKNOWN) },
-  counted("turns", "Turns", "turns", "72px"), counted("requests", "Requests", "requests"), counted("tool_calls", "Tool calls", "tool_calls"),
-  { name: "errors", label: "Errors", sort: "errors", width: "72px", hint: "failed tool calls and errors of the API", cell: (row) => (errors(row) > 0 ? html`<span class="bad">${whole(errors(row))}</span>` : html`<span class="muted">0</span>`),
+  { name: "started_at", label: "Started", sort: "started_at", width: "96px", cell: (row) => (row.started_at ? moment(row.started_at, zone.value, now.value) : UNKNOWN), exact: (row) => row.started_at },
+  { name: "last_at", label: "Last", sort: "last_at", width: "96px", cell: (row) => (row.last_at ? moment(row.last_at, zone.value, now.value) : UNKNOWN), exact: (row) => row.last_at },
+  { name: "duration", label: "Duration", sort: "duration", width: "80px", hint: "from the first to the last that was heard", cell: (row) => (row.started_at && row.last_at ? duration(Date.parse(row.last_at) - Date.parse(row.started_at)) : UNKNOWN) },
+  counted("turns", "Turns", "turns", "64px"), counted("requests", "Requests", "requests"), counted("tool_calls", "Tool calls", "tool_calls"),
+  { name: "errors", label: "Errors", sort: "errors", width: "64px", hint: "failed tool calls and errors of the API", cell: (row) => (errors(row) > 0 ? html`<span class="bad">${whole(errors(row))}</span>` : html`<span class="muted">0</span>`),
     exact: (row) => `${whole(row.failed_tool_calls)} failed tool calls, ${whole(row.api_errors)} errors of the API, ${whole(row.incidents)} incidents`, total: (totals) => whole(errors(totals)) },
-  { name: "tokens", label: "Tokens", sort: "tokens", width: "88px", cell: (row) => (row.requests === null ? UNKNOWN : tokens(allTokens(row))), exact: (row) => `${whole(allTokens(row))} tokens`, total: (totals) => tokens(allTokens(totals)) },
-  { name: "cost", label: "Cost", sort: "cost", width: "96px", cell: cost, exact: (row) => exactUsd(row.cost_nano_usd), total: (totals) => html`<span title=${exactUsd(totals.cost_nano_usd)}>${cost(totals)}</span>` },
+  { name: "tokens", label: "Tokens", sort: "tokens", width: "76px", cell: (row) => (row.requests === null ? UNKNOWN : tokens(allTokens(row))), exact: (row) => `${whole(allTokens(row))} tokens`, total: (totals) => tokens(allTokens(totals)) },
+  { name: "cost", label: "Cost", sort: "cost", width: "84px", cell: cost, exact: (row) => exactUsd(row.cost_nano_usd), total: (totals) => html`<span title=${exactUsd(totals.cost_nano_usd)}>${cost(totals)}</span>` },
 ];
 
 const USUAL = ["session", "project", "agent", "last_at", "duration", "turns", "requests", "tool_calls", "errors", "cost"];

@@ -54,7 +54,7 @@ export function Turns({ turns, requests, calls, names, asked, askers }) {
         <td class="muted wide" title=${turn.started_at}>${turn.started_at ? moment(turn.started_at, zone.value, now.value) : ""}</td><td class="number wide">${turn.took === null ? "" : duration(turn.took)}</td>
         <td class="number wide">${turn.prompt_bytes === null ? "" : bytes(turn.prompt_bytes)}</td><td class="number wide">${whole(turn.requests.length)}</td>
         <td class="number">${turn.failed > 0 && html`<span class="bad">${whole(turn.failed)} failed of</span> `}${whole(turn.calls.length)}</td>
-        <td class="bar wide"><span class="track" aria-hidden="true"><i style=${{ width: `${Number((turn.nano * 1000n) / largest) / 10}%` }}></i></span></td>
+        <td class="costs wide"><span class="track" aria-hidden="true"><i style=${{ width: `${Number((turn.nano * 1000n) / largest) / 10}%` }}></i></span></td>
         <td class="number" title=${exactUsd(String(turn.nano))}>${cost(turn)}</td></tr>
       ${open === turn.turn && html`<tr key=${`${turn.turn} open`}><td colspan="8" class="opened"><${Waterfall} title=${names.get(turn.turn) ?? "no turn"} turns=${turn.own} requests=${turn.requests} calls=${turn.calls} asked=${asked} askers=${askers} /></td></tr>`}`)}</tbody></table>
     ${all.length > most && html`<p class="note"><button type="button" onClick=${() => setMost(most + PAGE)}>${whole(Math.min(PAGE, all.length - most))} more</button> of ${whole(all.length - most)}</p>`}`;

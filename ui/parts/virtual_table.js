@@ -1,8 +1,11 @@
 // A table of any length, of which only the rows in sight exist. Rows are of one height; the row that has the focus stays, however far one scrolls.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib.js";
+import { now } from "../state.js";
 
 /** Rows beyond the edge that exist already. */
 const BEYOND = 6;
+/** Between columns, in pixels. */
+const GAP = 12;
 
 /**
  * @typedef {object} Column
@@ -100,16 +103,29 @@ export function VirtualTable({ label, columns, count, row, keyOf, height, compac
   const [first, last] = [sight[0], Math.min(sight[1], count - 1)];
   const indices = Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => first + at);
   if (focused !== null && focused < count && (focused < first || focused > last)) indices.push(focused);
+  // Each row is a grid of its own: what they need at least is one width for all.
+  const least = columns.reduce((sum, { width }) => sum + Number.parseInt(width.replace("minmax(", ""), 10) + GAP, GAP);
   const tracks = compact ? "minmax(0, 1fr)" : columns.map(({ width }) => width).join(" ");
+  /** A row that is as it was is not made again, nor compared. */
+  const made = useRef(/** @type {{ by: unknown[], lines: WeakMap<any, { index: number, line: any }> }} */ ({ by: [], lines: new WeakMap() }));
+  const by = [columns, height, compact, now.value];
+  if (by.some((one, at) => one !== made.current.by[at])) made.current = { by, lines: new WeakMap() };
   const line = (/** @type {number} */ index) => {
     const of = row(index);
+    const known = of && made.current.lines.get(of);
+    if (known?.index === index) return known.line;
+    const line = drawn(of, index);
+    if (of) made.current.lines.set(of, { index, line });
+    return line;
+  };
+  const drawn = (/** @type {any} */ of, /** @type {number} */ index) => {
     const at = { top: `${index * height}px`, height: `${height}px`, gridTemplateColumns: tracks };
     if (!of) return html`<div key=${`at ${index}`} role="row" class="line" aria-rowindex=${index + 2} style=${at} aria-busy="true">${(compact ? [columns[0]] : columns).map(({ name }) => html`<span key=${name} role="cell"><i class="skeleton"></i></span>`)}</div>`;
     return html`<div key=${keyOf(of)} role="row" class="line" data-row aria-rowindex=${index + 2} style=${at} onFocusIn=${() => setFocused(index)}>${compact ? html`<div role="cell">${compact(of)}</div>`
       : columns.map(({ name, cell, exact, isText }) => html`<span key=${name} role="cell" class=${isText ? "" : "number"} title=${exact?.(of)}>${cell(of)}</span>`)}</div>`;
   };
   return html`<div class="virtual" ref=${box} onScroll=${look} tabindex="0" role="region" aria-label=${label}>
-    <div role="table" aria-label=${label} aria-rowcount=${count + 2} style=${{ minWidth: compact ? "0" : "max-content" }}>
+    <div role="table" aria-label=${label} aria-rowcount=${count + 2} style=${{ minWidth: compact ? "0" : `${least}px` }}>
       <div role="rowgroup" class=${`head${compact ? " hidden" : ""}`}><div role="row" class="line" aria-rowindex="1" style=${{ gridTemplateColumns: tracks, height: `${height}px` }}>${(compact ? [{ ...columns[0], label, sort: null }] : columns).map((column) => html`<span key=${column.name} role="columnheader" class=${column.isText ? "" : "number"} title=${column.hint}
         aria-sort=${column.sort && column.sort === sorted.name ? (sorted.order === "asc" ? "ascending" : "descending") : null}>${column.sort ? html`<button type="button" class="link" onClick=${() => onSort(column)}>${column.isText ? "" : html`<span aria-hidden="true">${column.sort === sorted.name ? (sorted.order === "asc" ? "↑ " : "↓ ") : ""}</span>`}${column.label}${
           column.isText ? html`<span aria-hidden="true">${column.sort === sorted.name ? (sorted.order === "asc" ? " ↑" : " ↓") : ""}</span>` : ""}</button>` : column.label}</span>`)}</div></div>

@@ -46,8 +46,10 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
   const shownHigh = Math.min(high, MOST_HIGH);
   // In real time, so that what comes at the end moves nothing that is looked at.
   const [from, to] = view ? [folded.fold(view[0]), folded.fold(view[1])] : [0, folded.length];
-  const labels = () => ((canvas.current?.clientWidth ?? 0) < 560 ? PHONE_LABELS : LABELS);
-  const wide = () => Math.max(1, (canvas.current?.clientWidth ?? 1) - labels() - 8);
+  /** As it was last drawn: to ask the page for it makes it lay itself out. */
+  const width = useRef(0);
+  const labels = () => (width.current < 560 ? PHONE_LABELS : LABELS);
+  const wide = () => Math.max(1, width.current - labels() - 8);
   const xOf = (/** @type {number} */ time) => labels() + ((time - from) * wide()) / (to - from);
   const timeOf = (/** @type {number} */ x) => from + ((x - labels()) * (to - from)) / wide();
   const look = (/** @type {number} */ first, /** @type {number} */ last) => {
@@ -59,15 +61,17 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
   const pan = (/** @type {number} */ share) => look(from + (to - from) * share, to + (to - from) * share);
 
   /** @param {import("./canvas.js").Surface} surface */
-  const draw = ({ context, width, height, token }) => {
+  const draw = ({ context, width: all, height, token }) => {
+    width.current = all;
     const left = labels();
+    const scale = wide() / (to - from);
     context.save();
     context.beginPath();
-    context.rect(left, 0, width - left, height);
+    context.rect(left, 0, all - left, height);
     context.clip();
     for (const { length, from: start, to: end } of folded.folds) {
       const [x, until] = [xOf(start), xOf(end)];
-      if (until < left || x > width) continue;
+      if (until < left || x > all) continue;
       context.fillStyle = token("--hover");
       context.fillRect(x, TOP, until - x, height);
       context.strokeStyle = token("--muted");
@@ -90,8 +94,10 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
       const x = xOf(place);
       const text = step < 1000 ? `${clock(time, zone.value, true)}.${String(time % 1000).padStart(3, "0")}` : clock(time, zone.value, step < 60_000);
       if (x >= free) {
-        context.fillText(text, x + 4, 10);
+        context.fillStyle = token("--line");
         context.fillRect(x, 4, 1, height);
+        context.fillStyle = token("--muted");
+        context.fillText(text, x + 4, 10);
         free = x + context.measureText(text).width + 16;
       }
       // Past a pause at once: its ticks would lie over each other.
@@ -104,21 +110,23 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
       const { from: starts, to: ends } = placed[at];
       context.save();
       context.beginPath();
-      context.rect(left, TOP, width - left, height);
+      context.rect(left, TOP, all - left, height);
       context.clip();
-      let drawn = -1;
+      const [paint, bad] = [token(COLORS[row.kind]), token("--bad")];
+      let [drawn, failed] = [-1, -1];
       const first = Math.max(0, lastAtMost(from, starts.length, (place) => ends[place]));
       for (let place = first; place < starts.length && starts[place] <= to; place += 1) {
-        const x = xOf(starts[place]);
-        const until = Math.max(x + LEAST, xOf(ends[place]));
+        const x = left + (starts[place] - from) * scale;
+        const until = Math.max(x + LEAST, left + (ends[place] - from) * scale);
         const bar = row.bars[place];
         // Within the pixel that is painted already; failures stand out.
-        if (until <= drawn + 1 && !bar.isBad && bar !== chosen) continue;
-        context.fillStyle = token(bar.isBad ? "--bad" : COLORS[row.kind]);
+        if (until <= drawn + 1 && !(bar.isBad && until > failed + 1) && bar.fact !== chosen?.fact) continue;
+        context.fillStyle = bar.isBad ? bad : paint;
         context.globalAlpha = row.kind === "turn" ? 0.45 : 1;
         context.fillRect(x, y + (ROW - BAR) / 2, until - x - (until - x > 4 ? 1 : 0), BAR);
         context.globalAlpha = 1;
         drawn = Math.max(drawn, until);
+        if (bar.isBad) failed = until;
         if (bar.fact === chosen?.fact) {
           context.strokeStyle = token("--text");
           context.lineWidth = 2;
@@ -248,7 +256,7 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
         <tbody>${visible.slice(0, MOST_IN_TABLE).map((one, at) => html`<tr key=${at}>${cells(one).slice(0, -1).map((cell, place) => html`<td key=${place} title=${cell}>${place === 1 ? clock(cell, zone.value, true) : cell}</td>`)}</tr>`)}</tbody></table>
         ${visible.length > MOST_IN_TABLE && html`<p class="note">and ${whole(visible.length - MOST_IN_TABLE)} more: look closer, or take the CSV</p>`}</div>`
     : html`<div class="lanes" ref=${box} style=${{ maxHeight: `${shownHigh}px` }} onScroll=${() => setScrolled(box.current?.scrollTop ?? 0)}>
-        <${Canvas} canvas=${canvas} draw=${draw} height=${shownHigh} tabindex="0" role="img" aria-label=${`${title}: ${whole(inTime.length)} bars. Arrows left and right move, plus and minus zoom, 0 shows all, arrows up and down go from bar to bar. The figures are behind Table.`}
+        <${Canvas} canvas=${canvas} draw=${draw} of=${[rows, view, chosen, drag, scrolled, shownHigh]} height=${shownHigh} tabindex="0" role="img" aria-label=${`${title}: ${whole(inTime.length)} bars. Arrows left and right move, plus and minus zoom, 0 shows all, arrows up and down go from bar to bar. The figures are behind Table.`}
           onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${() => setDrag(null)} onPointerLeave=${() => setHint("")} onDblClick=${() => setView(null)} onKeyDown=${key} />
         <div style=${{ height: `${high - shownHigh}px` }}></div></div>`}
     ${untimed > 0 && html`<p class="note">${whole(untimed)} without a time are not drawn.</p>`}

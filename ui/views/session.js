@@ -6,7 +6,7 @@ import { address, now, zone } from "../state.js";
 import { askedFor, inOrder, nanoOf, sent, spent } from "../session_shape.js";
 import { ContextChart } from "../parts/context_chart.js";
 import { Faults, faultsOf } from "../parts/faults.js";
-import { Figure } from "../parts/figure.js";
+import { Figure, Glance } from "../parts/figure.js";
 import { Flame } from "../parts/flame.js";
 import { witnessName } from "../parts/names.js";
 import { runs } from "../parts/session_columns.js";
@@ -58,8 +58,9 @@ function Witnesses({ id, told, news }) {
     <p class=${differs || answer.error ? "note warn" : "note"}>${verdict} <a href=${address("reconcile")}>details</a></p><//>`;
 }
 
-/** @param {{ data: any, listed: any, id: string, news: any, model: any }} properties */
-function Head({ data, listed, id, news, model }) {
+/** @param {{ answer: import("../api.js").Answer, listed: any, id: string, news: any, model: any }} properties */
+function Head({ answer, listed, id, news, model }) {
+  const { data } = answer;
   const { requests, nano, unpriced, faults } = model;
   const all = requests.reduce((/** @type {number} */ sum, /** @type {any} */ row) => sum + sent(row), 0);
   const read = requests.reduce((/** @type {number} */ sum, /** @type {any} */ row) => sum + row.cache_read_tokens, 0);
@@ -69,19 +70,22 @@ function Head({ data, listed, id, news, model }) {
   const estimated = requests.filter((/** @type {any} */ request) => request.estimated).length;
   const sums = requests.filter((/** @type {any} */ request) => request.is_sum).length;
   const facts = [["Folder", data.cwd], ["Branch", listed?.branch], ["Project", listed?.project], ["User", listed?.user], ["Team", listed?.team], ["Host", data.host], ["Billing", data.billing]].filter(([, value]) => value);
-  return html`<div class="figures">
+  return html`<div class="figures pair">
     <${Figure} size="first" title=${html`${last(data.cwd) || data.agent} <span class="muted">${data.agent} ${data.version}</span> ${runs(data) && html`<span class="good"><span class="pulse" aria-hidden="true"></span> live</span>`}`}
       value=${requests.length === unpriced ? UNKNOWN : usd(Number(nano) / 1e9)} exact=${requests.length === unpriced ? "unknown price" : exactUsd(String(nano))}>
       <p class="note">${requests.length === 0 ? "no witness told of requests" : unpriced === 0 ? "every request priced" : html`<span class="warn">${whole(unpriced)} of ${whole(requests.length)} requests of unknown price</span>`}${
         estimated > 0 && `, ${whole(estimated)} estimated`}${sums > 0 && `, ${whole(sums)} told only as sums`}${data.billing === "plan" && ", list-price value on a plan, no bill"}</p>
       ${reported(data)}<p class="note">${models.join(", ")}</p>
     <//>
-    <${Figure} title="Turns" value=${whole(data.turns.length)}><p class="note">${requests.length === 0 ? "requests unknown" : `${whole(requests.length)} requests`}</p><//>
-    <${Figure} title="Duration" value=${took === null ? UNKNOWN : duration(took)}><p class="note" title=${data.last_at}>${data.last_at ? `last ${moment(data.last_at, zone.value, now.value)}` : "no time was told"}</p><//>
-    <${Figure} title="From the cache" value=${all > 0 ? percent(read / all) : UNKNOWN}><p class="note">${all > 0 ? `of ${tokens(all)} sent` : ""}</p><//>
-    <${Figure} title="Tool calls" value=${whole(data.tool_calls.length)}><p class=${faults > 0 ? "note bad" : "note"}>${faults === 0 ? "none failed" : html`<a href="#errors" data-away>${whole(faults)} failed</a>`}</p><//>
     <${Witnesses} id=${id} told=${told} news=${news} />
   </div>
+  <dl class="card glances">
+    <${Glance} label="Turns" answer=${answer} value=${whole(data.turns.length)} />
+    <${Glance} label="Requests" answer=${answer} value=${requests.length === 0 ? UNKNOWN : whole(requests.length)} />
+    <${Glance} label="Duration" answer=${answer} value=${took === null ? UNKNOWN : duration(took)} exact=${`${data.started_at} to ${data.last_at}`} note=${data.last_at ? `last ${moment(data.last_at, zone.value, now.value)}` : "no time was told"} />
+    <${Glance} label="From the cache" answer=${answer} value=${all > 0 ? percent(read / all) : UNKNOWN} note=${all > 0 && `of ${tokens(all)} sent`} />
+    <${Glance} label="Tool calls" answer=${answer} value=${whole(data.tool_calls.length)} note=${faults === 0 ? "none failed" : html`<a class="bad" href="#errors" data-away>${whole(faults)} failed</a>`} />
+  </dl>
   ${facts.length > 0 && html`<dl class="facts">${facts.map(([term, value]) => html`<div key=${term}><dt>${term}</dt><dd title=${value}>${value}</dd></div>`)}</dl>`}`;
 }
 
@@ -98,17 +102,18 @@ function modelOf(data) {
   };
 }
 
-/** @param {{ data: any, id: string, news: any }} properties */
-function Whole({ data, id, news }) {
+/** @param {{ answer: import("../api.js").Answer, id: string, news: any }} properties */
+function Whole({ answer, id, news }) {
+  const { data } = answer;
   const model = useMemo(() => modelOf(data), [data]);
   const { requests, calls, turns, names, asked, askers, kinds } = model;
   const listed = useAnswer("sessions", { search: data.session, limit: "1", timezone: zone.value }, news).data?.rows?.find((/** @type {any} */ row) => row.session === data.session);
-  return html`<${Head} data=${data} listed=${listed} id=${data.session} news=${news} model=${model} />
+  return html`<${Head} answer=${answer} listed=${listed} id=${data.session} news=${news} model=${model} />
     <section class="card"><h2>Timeline</h2><${Waterfall} title="Timeline" turns=${turns} requests=${requests} calls=${calls} asked=${asked} askers=${askers} /></section>
     <section class="card"><h2>Context</h2><${ContextChart} requests=${requests} incidents=${data.incidents} /></section>
     <section class="card"><h2>Where the cost went</h2><${Flame} key=${id} spent=${model.spent} /></section>
     <section class="card"><h2>Turns</h2><${Turns} turns=${turns} requests=${requests} calls=${calls} names=${names} asked=${asked} askers=${askers} /></section>
-    <section class="card" id="errors"><h2>Errors</h2><${Faults} kinds=${kinds} /></section>`;
+    <section class="card" id="errors"><h2>Errors and incidents</h2><${Faults} kinds=${kinds} /></section>`;
 }
 
 /** @param {{ id: string }} properties */
@@ -116,5 +121,5 @@ export function Session({ id }) {
   const news = useNews(id);
   const answer = useAnswer(`sessions/${encodeURIComponent(id)}`, {}, news);
   return html`<p class="crumbs"><a href=${address("sessions")}>Sessions</a> / <code title=${id}>${id.slice(0, 8)}</code></p>
-    ${shown(answer, "the session", (data) => html`<${Whole} key=${id} data=${data} id=${id} news=${news} />`, 12)}`;
+    ${shown(answer, "the session", () => html`<${Whole} key=${id} answer=${answer} id=${id} news=${news} />`, 12)}`;
 }

@@ -1,5 +1,5 @@
 // Which sessions cost what.
-import { html, useEffect, useRef, useState } from "../lib.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
 import { ask, asked, filters, place } from "../state.js";
 import { whole } from "../format.js";
 import { usePages } from "../session_pages.js";
@@ -41,7 +41,7 @@ export function Sessions() {
   const see = useRef({ pages, of: (/** @type {number} */ first, /** @type {number} */ last) => pages.see(first, last) });
   if (see.current.pages !== pages) see.current = { pages, of: (first, last) => pages.see(first, last) };
   const { total, totals, fresh, error, isLoading, at } = pages.list.value;
-  const columns = COLUMNS.filter(({ name }) => chosen.includes(name));
+  const columns = useMemo(() => COLUMNS.filter(({ name }) => chosen.includes(name)), [chosen]);
   const sort = (/** @type {import("../parts/virtual_table.js").Column} */ { sort, isText }) => {
     // Names begin with A, figures with the largest.
     const usual = isText ? "asc" : "desc";
