@@ -32,6 +32,8 @@ export class Pages {
     this.asking = new Map();
     this.waiting = 0;
     this.isEnded = false;
+    /** Whether anything was read: until then others' rows may stand here. */
+    this.isKnown = false;
     /** Whether rows are being read: they stay where they are then. @type {() => boolean} */
     this.isRead = () => false;
   }
@@ -50,6 +52,7 @@ export class Pages {
   }
 
   fill() {
+    if (!this.isKnown) return;
     const { pages, total } = this.list.peek();
     for (let page = this.seen[0]; page <= this.seen[1]; page += 1) if (!pages.has(page) && !this.asking.has(page) && (total === null || page * PAGE < total)) void this.read(page);
   }
@@ -59,21 +62,23 @@ export class Pages {
     const abort = new AbortController();
     this.asking.set(page, abort);
     const { fresh } = this.list.peek();
+    const isKept = () => isNews && this.isKnown && this.isRead();
     // What came on top since has moved all others down.
-    const parameters = { ...this.parameters, offset: String(page * PAGE + (page > 0 || (isNews && this.isRead()) ? fresh : 0)), limit: String(PAGE) };
+    const parameters = { ...this.parameters, offset: String(page * PAGE + (page > 0 || isKept() ? fresh : 0)), limit: String(PAGE) };
     try {
       const { rows, total, totals } = await fetchJson(this.path, parameters, abort.signal);
       if (abort.signal.aborted) return;
       const known = this.list.peek();
       const at = Date.now();
-      if (isNews && this.isRead()) {
+      if (isKept()) {
         // Rows keep their places and take on their new figures.
         const news = new Map(rows.map((/** @type {any} */ row) => [row.session, row]));
         const pages = new Map([...known.pages].map(([number, rows]) => [number, this.seen[0] <= number && number <= this.seen[1] ? rows.map((row) => news.get(row.session) ?? row) : rows]));
         const grown = this.isNewestFirst ? Math.max(0, total - (known.total ?? total)) : 0;
         this.list.value = { ...known, pages, totals, fresh: grown, error: null, isLoading: false, at };
       } else {
-        const isAnew = isNews || known.total === null;
+        const isAnew = isNews || !this.isKnown;
+        this.isKnown = true;
         this.list.value = { pages: new Map([...(isAnew ? [] : known.pages), [page, rows]]), total: isAnew ? total : known.total, totals, fresh: isAnew ? 0 : this.isNewestFirst ? Math.max(0, total - (known.total ?? total)) : 0, error: null, isLoading: false, at };
       }
     } catch (error) {
@@ -86,9 +91,9 @@ export class Pages {
 
   /** Something happened. */
   renew() {
-    const page = this.seen[0];
+    const page = this.isKnown && this.isRead() ? this.seen[0] : 0;
     if (document.hidden || this.isEnded || this.asking.has(page)) return;
-    void this.read(this.isRead() ? page : 0, true);
+    void this.read(page, true);
   }
 
   /** What is new is wanted now. */

@@ -127,8 +127,8 @@ function nothing(name, label) {
   return { name, label, nano: 0n, requests: 0, unpriced: 0, parts: new Map() };
 }
 
-/** Where cost goes that no call asked for. */
-export const ANSWER = "answer";
+/** Where cost goes that no call asked for, and what was told as a sum and not request by request. */
+export const [ANSWER, SUM] = ["answer", "told only as a sum"];
 
 /**
  * A session's cost by turn, tool and file: a request's goes evenly to the calls it asked for, else to the answer.
@@ -139,7 +139,8 @@ export function spent(requests, asked, turns) {
   for (const request of requests) {
     const turn = request.turn ?? "";
     const calls = asked.get(request.request) ?? [];
-    const paths = calls.length === 0 ? [[ANSWER, ANSWER, ""]] : calls.map((call) => [call.name ?? "tool", call.name ?? "tool", call.target ?? ""]);
+    const end = request.is_sum ? SUM : ANSWER;
+    const paths = calls.length === 0 ? [[end, end, ""]] : calls.map((call) => [call.name ?? "tool", call.name ?? "tool", call.target ?? ""]);
     const whole = nanoOf(request.cost_nano_usd);
     const share = whole / BigInt(paths.length);
     /** Calls of one request meet in a turn, which counts it once. @type {Set<Spent>} */
@@ -147,7 +148,7 @@ export function spent(requests, asked, turns) {
     paths.forEach(([tool, label, target], at) => {
       // What does not divide goes to the first, so that it adds up.
       const nano = at === 0 ? whole - share * BigInt(paths.length - 1) : share;
-      const steps = [[turn, turns.get(turn) ?? "no turn"], [tool, label], ...(tool === ANSWER ? [] : [[target, target || "no file named"]])];
+      const steps = [[turn, turns.get(turn) ?? "no turn"], [tool, label], ...(tool === end ? [] : [[target, target || "no file named"]])];
       let node = all;
       for (const step of [null, ...steps]) {
         if (step) {

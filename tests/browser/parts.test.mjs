@@ -5,7 +5,7 @@ import { ago, bytes, duration, exactUsd, last, percent, tokens, usd } from "../.
 import { monthEnd } from "../../ui/forecast.js";
 
 test("dollars have the digits that matter", () => {
-  for (const [value, text] of [[0, "$0.00"], [1234.4, "$1,234"], [999.995, "$1,000"], [999.99, "$999.99"], [12.345, "$12.35"], [0.99995, "$1.00"],
+  for (const [value, text] of [[0, "$0"], [1234.4, "$1,234"], [999.995, "$1,000"], [999.99, "$999.99"], [12.345, "$12.35"], [0.99995, "$1.00"],
     [0.99994, "$0.9999"], [0.012345, "$0.0123"], [0.00123456, "$0.0012"], [0.0000000041, "$0.000000004"], [-3.5, "-$3.50"], [null, "unknown"], [undefined, "unknown"]]) {
     assert.equal(usd(value), text, String(value));
   }

@@ -1,6 +1,6 @@
 // How full the context window was, request by request: read from the cache, written to it, fresh, and what was answered; the cost running up as a line.
 import { html, useMemo, useRef, useState } from "../lib.js";
-import { clock, tokens, usd, whole } from "../format.js";
+import { UNKNOWN, clock, tokens, usd, whole } from "../format.js";
 import { zone } from "../state.js";
 import { REBUILD, conversations, instant, lastAtMost, rebuilds, sent, written } from "../session_shape.js";
 import { Canvas } from "./canvas.js";
@@ -32,7 +32,8 @@ function shape(requests, incidents, isMain) {
 
 /** @param {string} name @param {Request[]} requests */
 function titleOf(name, requests) {
-  return name === "" ? `main agent, ${whole(requests.length)} requests` : `${requests[0].subagent_type ?? "sub-agent"} ${name.slice(0, 8)}, ${whole(requests.length)} requests`;
+  const count = `${whole(requests.length)} ${requests.length === 1 ? "request" : "requests"}`;
+  return name === "" ? `main agent, ${count}` : `${requests[0].subagent_type ?? "sub-agent"} ${name.slice(0, 8)}, ${count}`;
 }
 
 /** @param {{ requests: Request[], incidents: any[] }} properties requests in their order */
@@ -46,6 +47,8 @@ export function ContextChart({ requests, incidents }) {
   const { rebuilt, cost, compactions, most } = useMemo(() => shape(of, incidents, chosen === ""), [of, incidents]);
   if (of.length === 0) return html`<p class="empty">${requests.length === 0 ? "No witness told of requests: what was in the context is unknown." : "Only sums were told, and no request by itself: what was in the context is unknown."}</p>`;
   const spent = cost[cost.length - 1];
+  const isPriced = of.some(({ cost_usd }) => cost_usd !== null);
+  const sumText = (/** @type {number} */ sum) => (isPriced ? usd(sum) : UNKNOWN);
   const count = of.length;
 
   /** @param {import("./canvas.js").Surface} surface */
@@ -140,7 +143,7 @@ export function ContextChart({ requests, incidents }) {
     const request = of[place];
     return [request.request, request.started_at ?? "", request.model, ...KINDS.map(([, , value]) => String(value(request))), request.cost_nano_usd ?? "", String(rebuilt[place])];
   };
-  const drawn = () => ({ canvas: canvas.current ?? undefined, legend: /** @type {[string, string | null, string][]} */ ([...KINDS.map(([label, color, value]) => [label, color, tokens(sum(value))]), ["cost so far", "--text", usd(spent)]]) });
+  const drawn = () => ({ canvas: canvas.current ?? undefined, legend: /** @type {[string, string | null, string][]} */ ([...KINDS.map(([label, color, value]) => [label, color, tokens(sum(value))]), ["cost so far", "--text", sumText(spent)]]) });
   const title = `Context by request, ${titleOf(chosen, of)}`;
   return html`<figure class="chart context" aria-label=${title}>
     <figcaption><span class="when">${all.length > 1 ? html`<select aria-label="Whose context" value=${chosen} onChange=${(/** @type {any} */ event) => (setName(event.currentTarget.value), setAt(null))}>
@@ -148,7 +151,7 @@ export function ContextChart({ requests, incidents }) {
         <span>${shown ? `${at !== null ? at + 1 : ""}. ${shown.started_at ? clock(shown.started_at, zone.value, true) : ""} ${shown.model}, ${usd(shown.cost_usd)}${at !== null && rebuilt[at] ? ", rebuilt its cache" : ""}` : ""}</span></span>
       <span class="tools"><button type="button" aria-pressed=${isTable} onClick=${() => setTable(!isTable)}>Table</button>${copyable(title, () => [head, ...of.map((_, place) => cells(place))], isTable ? undefined : drawn)}</span>
       <ul class="legend">${KINDS.map(([label, color, value]) => html`<li key=${label}><i style=${{ background: `var(${color})` }}></i>${label} <b>${tokens(sum(value))}</b></li>`)}
-        <li><i class="line"></i>cost so far <b>${usd(at !== null && shown ? cost[at] : spent)}</b></li>
+        <li><i class="line"></i>cost so far <b>${sumText(at !== null && shown ? cost[at] : spent)}</b></li>
         <li title=${REBUILD} tabindex="0"><span class="mark" aria-hidden="true">▼</span>rebuilt cache <b>${whole(rebuiltCount)}</b><span class="hidden">${REBUILD}</span></li>
         ${compactions.length > 0 && html`<li title="The context was summed up to make room."><i class="compaction"></i>compaction <b>${whole(compactions.length)}</b></li>`}</ul></figcaption>
     ${isTable ? html`<div class="scroll" tabindex="0" role="region" aria-label=${`${title}, as a table`}><table class="rows"><thead><tr><th scope="col">At</th><th scope="col">Model</th>${KINDS.map(([label]) => html`<th key=${label} scope="col" class="number">${label}</th>`)}<th scope="col" class="number">Cost</th><th scope="col">Cache</th></tr></thead>

@@ -30,11 +30,11 @@ function along(root, path) {
 
 /** @param {Spent} node @param {number} level */
 function called(node, level) {
-  return level === 3 ? last(node.name) || node.label : node.name === ANSWER ? "answer" : node.label;
+  return level === 3 ? last(node.name) || node.label : node.label;
 }
 
-/** @param {{ spent: Spent }} properties */
-export function Flame({ spent }) {
+/** @param {{ spent: Spent, unasked: number }} properties `unasked` counts calls of which no witness told who asked */
+export function Flame({ spent, unasked }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const [asked, setPath] = useState(/** @type {string[]} */ ([]));
   const [list, setList] = useState("files");
@@ -87,7 +87,7 @@ export function Flame({ spent }) {
   };
   const turns = nodes.length === 1 ? [...spent.parts.values()] : nodes.length === 2 ? [node] : [{ ...nodes[1], parts: new Map([[nodes[2].name, nodes[2]]]) }];
   const ranked = list === "files" && nodes.length < 4
-    ? files(turns).map(({ tool, target, nano, unpriced }) => ({ name: `${tool}\0${target}`, label: tool === ANSWER ? "answer" : `${tool} ${last(target) || target}`, title: tool === ANSWER ? "requests that asked for no tool" : `${tool} ${target}`, nano, isUnknown: unpriced > 0 }))
+    ? files(turns).map(({ tool, target, nano, unpriced }) => ({ name: `${tool}\0${target}`, label: `${tool} ${last(target) || target}`, title: tool === ANSWER ? "requests that asked for no tool" : `${tool} ${target}`, nano, isUnknown: unpriced > 0 }))
     : partsOf(node).map((part) => ({ name: part.name || "\u0001", label: called(part, nodes.length), title: part.name || part.label, nano: part.nano, isUnknown: part.unpriced > 0, onPick: part.parts.size > 0 ? () => setPath([...path, part.name]) : undefined }));
   const title = "Cost by turn, tool and file";
   const table = () => [["turn", "tool", "target", "requests", "cost_nano_usd"], ...partsOf(spent).flatMap((turn) => partsOf(turn).flatMap((tool) => (tool.parts.size === 0 ? [tool] : partsOf(tool)).map((file) => [turn.label, tool.name, file === tool ? "" : file.name, String(file.requests), String(file.nano)])))];
@@ -104,6 +104,6 @@ export function Flame({ spent }) {
         <tbody>${table().slice(1, 501).map(([turn, tool, target, , nano], at) => html`<tr key=${at}><td>${turn}</td><td>${tool}</td><td class="grow" title=${target}>${target}</td><td class="number" title=${exactUsd(nano)}>${usd(Number(nano) / 1e9)}</td></tr>`)}</tbody></table></div>`
     : html`<div class="tabs" role="group" aria-label="What is listed">${LISTS.map(([key, name]) => html`<button key=${key} type="button" aria-pressed=${key === list || (key === "parts" && nodes.length > 3)} disabled=${key === "files" && nodes.length > 3} onClick=${() => setList(key)}>${key === "parts" ? ["Turns", "Tools", "Files", "Files"][nodes.length - 1] : name}</button>`)}</div>
       <${Ranking} rows=${ranked} most=${most} none="It has no parts." />${ranked.length > most + 1 && html`<p class="note"><button type="button" onClick=${() => setMost(most * 4)}>More of them</button></p>`}`}
-    <p class="note">A call costs what the request that asked for it cost; a request that asked for several is split evenly among them, one that asked for none is “answer”. What its result costs later, carried along in the context, is not in here.${node.unpriced > 0 && html` <span class="warn">${whole(node.unpriced)} of ${whole(node.requests)} requests are of unknown price and in no sum.</span>`}</p>
+    <p class="note">A call costs what the request that asked for it cost; a request that asked for several is split evenly among them, one that asked for none is “answer”. What its result costs later, carried along in the context, is not in here.${unasked > 0 && ` Of ${whole(unasked)} calls it is not known which request asked for them: it counts as an answer.`}${node.unpriced > 0 && html` <span class="warn">${whole(node.unpriced)} of ${whole(node.requests)} requests are of unknown price and in no sum.</span>`}</p>
   </figure>`;
 }

@@ -32,9 +32,10 @@ const GAP = 12;
  * @param {(column: Column) => void} properties.onSort
  * @param {(first: number, last: number) => void} properties.onSee
  * @param {{ current: (() => boolean) }} properties.isRead is set to whether rows are being read
+ * @param {{ current: number }} properties.scrolled how far, also when it was last shown
  * @param {any} properties.totals
  */
-export function VirtualTable({ label, columns, count, row, keyOf, height, compact, sorted, onSort, onSee, isRead, totals }) {
+export function VirtualTable({ label, columns, count, row, keyOf, height, compact, sorted, onSort, onSee, isRead, scrolled, totals }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const body = useRef(/** @type {HTMLDivElement | null} */ (null));
   const [sight, setSight] = useState(/** @type {[number, number]} */ ([0, 30]));
@@ -50,9 +51,13 @@ export function VirtualTable({ label, columns, count, row, keyOf, height, compac
     const { count, height, onSee } = latest.current;
     const first = Math.max(0, Math.floor(element.scrollTop / height) - BEYOND);
     const last = Math.min(Math.max(0, count - 1), Math.ceil((element.scrollTop + element.clientHeight) / height) + BEYOND);
+    scrolled.current = element.scrollTop;
     setSight((known) => (known[0] === first && known[1] === last ? known : [first, last]));
     onSee(first, last);
   };
+  useLayoutEffect(() => {
+    if (box.current) box.current.scrollTop = scrolled.current;
+  }, [scrolled]);
   useEffect(look, [count, height, onSee]);
   useEffect(() => {
     const watch = new ResizeObserver(look);
@@ -124,7 +129,7 @@ export function VirtualTable({ label, columns, count, row, keyOf, height, compac
     return html`<div key=${keyOf(of)} role="row" class="line" data-row aria-rowindex=${index + 2} style=${at} onFocusIn=${() => setFocused(index)}>${compact ? html`<div role="cell">${compact(of)}</div>`
       : columns.map(({ name, cell, exact, isText }) => html`<span key=${name} role="cell" class=${isText ? "" : "number"} title=${exact?.(of)}>${cell(of)}</span>`)}</div>`;
   };
-  return html`<div class="virtual" ref=${box} onScroll=${look} tabindex="0" role="region" aria-label=${label}>
+  return html`<div class=${`virtual${sight[0] === 0 ? " top" : ""}`} ref=${box} onScroll=${look} tabindex="0" role="region" aria-label=${label}>
     <div role="table" aria-label=${label} aria-rowcount=${count + 2} style=${{ minWidth: compact ? "0" : `${least}px` }}>
       <div role="rowgroup" class=${`head${compact ? " hidden" : ""}`}><div role="row" class="line" aria-rowindex="1" style=${{ gridTemplateColumns: tracks, height: `${height}px` }}>${(compact ? [{ ...columns[0], label, sort: null }] : columns).map((column) => html`<span key=${column.name} role="columnheader" class=${column.isText ? "" : "number"} title=${column.hint}
         aria-sort=${column.sort && column.sort === sorted.name ? (sorted.order === "asc" ? "ascending" : "descending") : null}>${column.sort ? html`<button type="button" class="link" onClick=${() => onSort(column)}>${column.isText ? "" : html`<span aria-hidden="true">${column.sort === sorted.name ? (sorted.order === "asc" ? "↑ " : "↓ ") : ""}</span>`}${column.label}${

@@ -97,8 +97,9 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
         context.fillStyle = token("--line");
         context.fillRect(x, 4, 1, height);
         context.fillStyle = token("--muted");
-        context.fillText(text, x + 4, 10);
-        free = x + context.measureText(text).width + 16;
+        const end = x + 4 + context.measureText(text).width;
+        if (end <= all) context.fillText(text, x + 4, 10);
+        free = end + 12;
       }
       // Past a pause at once: its ticks would lie over each other.
       const pause = folded.folds.find(({ at, length }) => time + step > at && time + step < at + length);

@@ -69,19 +69,20 @@ function Head({ answer, listed, id, news, model }) {
   const took = data.started_at && data.last_at ? Date.parse(data.last_at) - Date.parse(data.started_at) : null;
   const estimated = requests.filter((/** @type {any} */ request) => request.estimated).length;
   const sums = requests.filter((/** @type {any} */ request) => request.is_sum).length;
+  const single = requests.length - sums;
   const facts = [["Folder", data.cwd], ["Branch", listed?.branch], ["Project", listed?.project], ["User", listed?.user], ["Team", listed?.team], ["Host", data.host], ["Billing", data.billing]].filter(([, value]) => value);
   return html`<div class="figures pair">
     <${Figure} size="first" title=${html`${last(data.cwd) || data.agent} <span class="muted">${data.agent} ${data.version}</span> ${runs(data) && html`<span class="good"><span class="pulse" aria-hidden="true"></span> live</span>`}`}
       value=${requests.length === unpriced ? UNKNOWN : usd(Number(nano) / 1e9)} exact=${requests.length === unpriced ? "unknown price" : exactUsd(String(nano))}>
-      <p class="note">${requests.length === 0 ? "no witness told of requests" : unpriced === 0 ? "every request priced" : html`<span class="warn">${whole(unpriced)} of ${whole(requests.length)} requests of unknown price</span>`}${
-        estimated > 0 && `, ${whole(estimated)} estimated`}${sums > 0 && `, ${whole(sums)} told only as sums`}${data.billing === "plan" && ", list-price value on a plan, no bill"}</p>
+      <p class="note">${requests.length === 0 ? "no witness told of requests" : unpriced === 0 ? (single === 0 ? "of sums; no request by itself" : "every request priced") : html`<span class="warn">${whole(unpriced)} of ${whole(requests.length)} requests of unknown price</span>`}${
+        estimated > 0 && `, ${whole(estimated)} estimated`}${sums > 0 && single > 0 && `, ${whole(sums)} told only as sums`}${data.billing === "plan" && ", list-price value on a plan, no bill"}</p>
       ${reported(data)}<p class="note">${models.join(", ")}</p>
     <//>
     <${Witnesses} id=${id} told=${told} news=${news} />
   </div>
   <dl class="card glances">
     <${Glance} label="Turns" answer=${answer} value=${whole(data.turns.length)} />
-    <${Glance} label="Requests" answer=${answer} value=${requests.length === 0 ? UNKNOWN : whole(requests.length)} />
+    <${Glance} label="Requests" answer=${answer} value=${single === 0 ? UNKNOWN : whole(single)} note=${sums > 0 && "some or all told only as sums"} />
     <${Glance} label="Duration" answer=${answer} value=${took === null ? UNKNOWN : duration(took)} exact=${`${data.started_at} to ${data.last_at}`} note=${data.last_at ? `last ${moment(data.last_at, zone.value, now.value)}` : "no time was told"} />
     <${Glance} label="From the cache" answer=${answer} value=${all > 0 ? percent(read / all) : UNKNOWN} note=${all > 0 && `of ${tokens(all)} sent`} />
     <${Glance} label="Tool calls" answer=${answer} value=${whole(data.tool_calls.length)} note=${faults === 0 ? "none failed" : html`<a class="bad" href="#errors" data-away>${whole(faults)} failed</a>`} />
@@ -111,7 +112,7 @@ function Whole({ answer, id, news }) {
   return html`<${Head} answer=${answer} listed=${listed} id=${data.session} news=${news} model=${model} />
     <section class="card"><h2>Timeline</h2><${Waterfall} title="Timeline" turns=${turns} requests=${requests} calls=${calls} asked=${asked} askers=${askers} /></section>
     <section class="card"><h2>Context</h2><${ContextChart} requests=${requests} incidents=${data.incidents} /></section>
-    <section class="card"><h2>Where the cost went</h2><${Flame} key=${id} spent=${model.spent} /></section>
+    <section class="card"><h2>Where the cost went</h2><${Flame} key=${id} spent=${model.spent} unasked=${calls.length - askers.size} /></section>
     <section class="card"><h2>Turns</h2><${Turns} turns=${turns} requests=${requests} calls=${calls} names=${names} asked=${asked} askers=${askers} /></section>
     <section class="card" id="errors"><h2>Errors and incidents</h2><${Faults} kinds=${kinds} /></section>`;
 }

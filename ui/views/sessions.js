@@ -11,6 +11,8 @@ import { VirtualTable } from "../parts/virtual_table.js";
 const PHONE = matchMedia("(max-width: 640px)");
 /** Of a row, in pixels: one line, or two on a phone. */
 const [ROW, PHONE_ROW] = [32, 56];
+/** Where one was in which list, for who comes back to it. */
+let left = { of: "", scrolled: { current: 0 } };
 const USUAL = { name: "last_at", order: "desc" };
 
 function usePhone() {
@@ -36,6 +38,8 @@ export function Sessions() {
   const own = asksOfSessions();
   const parameters = { ...asked.value, ...own, sort: sorted.name, order: sorted.order };
   const pages = usePages("sessions", parameters, sorted.order === "desc" && ["last_at", "started_at"].includes(sorted.name));
+  const list = JSON.stringify(parameters);
+  if (left.of !== list) left = { of: list, scrolled: { current: 0 } };
   const isRead = useRef(() => false);
   pages.isRead = () => isRead.current();
   const see = useRef({ pages, of: (/** @type {number} */ first, /** @type {number} */ last) => pages.see(first, last) });
@@ -59,6 +63,6 @@ export function Sessions() {
     ${fresh > 0 && html`<p class="news"><button type="button" class="chip" onClick=${release}>↑ ${whole(fresh)} new</button></p>`}
     ${total === null ? !error && html`<${Loading} lines=${12} />` : total === 0 ? html`<${Nothing} isNarrowed=${Object.keys(own).length + filters.value.length > 0} />`
     : html`<${VirtualTable} label="Sessions" columns=${columns} count=${total} row=${(/** @type {number} */ index) => pages.row(index)} keyOf=${(/** @type {any} */ row) => row.session} height=${isPhone ? PHONE_ROW : ROW}
-        compact=${isPhone ? compact : undefined} sorted=${sorted} onSort=${sort} onSee=${see.current.of} isRead=${isRead} totals=${totals} />`}
+        compact=${isPhone ? compact : undefined} sorted=${sorted} onSort=${sort} onSee=${see.current.of} isRead=${isRead} scrolled=${left.scrolled} totals=${totals} />`}
   </section>`;
 }
