@@ -5,10 +5,10 @@ import { effect, signal, useEffect, useSignal } from "./lib.js";
 
 /** Counts what happened: who reads it is told again. */
 export const happened = signal(0);
-/** Whether events come. */
-export const isLive = signal(false);
-/** When they ceased to; null before the first. */
-export const lostAt = signal(/** @type {number | null} */ (null));
+/** Whether events come, as far as is known. */
+export const isLive = signal(true);
+/** When they ceased to. */
+export const lostAt = signal(0);
 
 /**
  * @param {string} path below /api/v1

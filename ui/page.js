@@ -54,7 +54,7 @@ function Page() {
       <header class="bar">
         <h1>${found?.[1] ?? "Not found"}</h1>
         <${Chips} />
-        ${!isLive.value && html`<span class="warn" role="status">not connected${lostAt.value !== null && ` since ${clock(lostAt.value, zone.value, true)}: figures are of then`}</span>`}
+        ${!isLive.value && html`<span class="warn" role="status">not connected since ${clock(lostAt.value, zone.value, true)}: figures are of then</span>`}
         <${Picker} />
       </header>
       <main>${View ? html`<${View} key=${view} id=${id} />` : html`<p class="empty">There is nothing at this address. <a href="/">To the overview</a></p>`}</main>

@@ -48,7 +48,17 @@ impl Terminal {
     /// Types the text, then presses the key (`Enter`, `C-c`).
     pub fn types(&self, text: &str, key: &str) {
         assert!(self.tmux(&["send-keys", "-l", text]).status().unwrap().success());
+        self.press(key);
+    }
+
+    /// Presses a key (`Enter`, `C-c`).
+    pub fn press(&self, key: &str) {
         assert!(self.tmux(&["send-keys", key]).status().unwrap().success());
+    }
+
+    pub fn resize(&self, width: u16, height: u16) {
+        let size = (width.to_string(), height.to_string());
+        assert!(self.tmux(&["resize-window", "-x", &size.0, "-y", &size.1]).status().unwrap().success());
     }
 
     /// Waits until the screen shows this.

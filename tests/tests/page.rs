@@ -11,7 +11,7 @@ use ducat_end_to_end::{Machine, Server, eventually, shared};
 use serde_json::{Value, json};
 
 /// Views that the navigation leads to.
-const VIEWS: [&str; 5] = ["/", "/sessions", "/models", "/projects", "/settings"];
+const VIEWS: [&str; 8] = ["/", "/sessions", "/tools", "/models", "/projects", "/people", "/reconcile", "/settings"];
 
 /// A machine with the real transcripts of Claude Code, Codex and Gemini CLI, all of them in the ledger.
 fn loaded() -> Option<(Machine, Server)> {
@@ -135,7 +135,7 @@ fn keys_lead_everywhere() {
     let Some((_machine, server)) = loaded() else { return };
     let Some(mut browser) = Browser::at(&server) else { return };
     browser.open("/?range=all");
-    for (key, heading) in [("s", "Sessions"), ("m", "Models"), ("p", "Projects"), ("o", "Overview")] {
+    for (key, heading) in [("s", "Sessions"), ("t", "Tools"), ("m", "Models"), ("p", "Projects"), ("r", "Reconcile"), ("o", "Overview")] {
         browser.press("g");
         let saw = browser.press(key);
         assert_eq!(saw["heading"], heading);

@@ -47,6 +47,30 @@ fn a_transcripts_small_output_is_seen_by_command_and_api_alike() {
     let cost = &row["reported_cost"];
     assert_eq!((&cost["requests"], &cost["reported_usd"], &cost["ours_usd"]), (&json!(1), &json!(0.0026), &json!(0.00255)));
 
+    let covered = server.get_json("/api/v1/coverage?since=2026-01-02&until=2026-01-02&agent=claude-code");
+    let totals = &covered["totals"];
+    assert_eq!(
+        (&totals["requests"], &totals["disputed_requests"], &totals["disputed_sessions"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    for name in ["cost_nano_usd", "difference_nano_usd"] {
+        assert_eq!(totals[name], found["totals"][name], "{name}");
+    }
+    let rows: Vec<&Value> = covered["rows"].as_array().unwrap().iter().map(|row| &row["witnesses"]).collect();
+    assert!(rows.contains(&&json!(["transcript"])) && rows.contains(&&json!(["transcript", "otlp_log"])), "{rows:?}");
+    let disputed = &covered["disputed"][0];
+    assert_eq!(
+        (&disputed["session"], &disputed["requests"], &disputed["fields"]),
+        (&json!("s"), &json!(2), &json!(["output_tokens"]))
+    );
+    assert_eq!(server.get_json("/api/v1/coverage?since=2026-01-03")["rows"], json!([]));
+    for (path, part) in
+        [("?project=p", "project"), ("?since=soon", "since"), ("?agent=%00&until=9", "until"), ("?timezone=x", "timezone")]
+    {
+        let (status, answer) = server.ask(&format!("/api/v1/coverage{path}"), None, "");
+        assert!(status == 400 && answer.contains(part), "{path}: {answer}");
+    }
+
     let printed = machine.run(&["reconcile", "--timezone", "UTC", "--json"]);
     assert_eq!(String::from_utf8(printed.stdout).unwrap().trim_end(), server.get("/api/v1/reconcile"));
     assert_eq!(printed.status.code(), Some(1));
@@ -54,7 +78,14 @@ fn a_transcripts_small_output_is_seen_by_command_and_api_alike() {
     assert_eq!(code(&["reconcile", "--session", "s"]), Some(1));
     assert_eq!(code(&["reconcile", "--session", "nobody"]), Some(2));
     assert_eq!(code(&["reconcile", "--since", "soon"]), Some(2));
-    for (path, status) in [("?session=nobody", 404), ("?since=soon", 400), ("?sinze=today", 400), ("?tolerance=x", 400)] {
+    for (path, status) in [
+        ("?session=nobody", 404),
+        ("?since=soon", 400),
+        ("?sinze=today", 400),
+        ("?tolerance=x", 400),
+        ("?limit=0", 400),
+        ("?limit=1", 200),
+    ] {
         assert_eq!(server.ask(&format!("/api/v1/reconcile{path}"), None, "").0, status, "{path}");
     }
 }

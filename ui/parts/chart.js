@@ -125,7 +125,7 @@ export function Bars(properties) {
         y: { range: (_, __, most) => [0, Math.max(most ?? 0, ...(latest.current.before ?? [])) * 1.05 || 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 24, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => labelled(plot, latest.current.slots, STEPS[latest.current.grain]), values: (_, places) => places.map((place) => latest.current.slots[place]?.tick ?? "") },
         { ...axis, grid: { stroke: () => color("--line"), width: 1 }, size: 64, values: (_, values) => values.map((value) => latest.current.format(value)) },
       ],
       cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: false } },
@@ -148,7 +148,7 @@ export function Bars(properties) {
     plot.current = made;
     const watch = new ResizeObserver(() => made.setSize(size()));
     watch.observe(element);
-    const forget = onColors(() => made.redraw(false));
+    const forget = onColors(() => made.redraw(true));
     return () => {
       forget();
       watch.disconnect();
@@ -165,7 +165,7 @@ export function Bars(properties) {
   /** @type {[label: string, color: string | null, value: string][]} */
   const legend = [...series.map((one) => /** @type {[string, string, string]} */ ([one.label, one.color, value(one.values)])), ...(before ? [/** @type {[string, null, string]} */ (["period before", null, value(before.slice(0, slots.length))])] : [])];
   const columns = [...series, ...(before ? [{ name: "before", label: "period before", values: before }] : [])];
-  const rows = [["from", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, String(total[place]), ...columns.map(({ values }) => String(values[place] ?? ""))])];
+  const rows = () => [["from", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, String(total[place]), ...columns.map(({ values }) => String(values[place] ?? ""))])];
   /** Arrows move among the bars, Enter looks closer at one. @param {KeyboardEvent} event */
   const onKeyDown = (event) => {
     const last = slots.length - 1;
@@ -189,6 +189,7 @@ export function Bars(properties) {
         <tbody>${slots.map((slot, place) => html`<tr key=${slot.start}><th scope="row">${slot.label}</th><td class="number">${format(total[place])}</td>${columns.map(({ name, values }) => html`<td key=${name} class="number">${format(values[place] ?? 0)}</td>`)}</tr>`)}</tbody></table></div>`
     : html`<div class="plot" ref=${box} tabindex="0" role="slider" aria-label=${`${title}: arrows go from bar to bar`} aria-valuemin="0" aria-valuemax=${Math.max(0, slots.length - 1)} aria-valuenow=${shown ?? slots.length - 1}
         aria-valuetext=${`${when}: ${value(total)}; ${legend.map(([label, , text]) => `${label} ${text}`).join(", ")}`} onKeyDown=${onKeyDown} onBlur=${() => plot.current?.setCursor({ left: -10, top: -10 })} onDblClick=${onOut}>
+        ${series.length === 0 && html`<p class="nothing">Nothing in this time.</p>`}
         ${shown !== null && html`<div class=${shown < slots.length / 2 ? "tip right" : "tip"} aria-hidden="true"><b>${when}</b>${legend.filter((_, place) => place === series.length || series[place].values[shown]).map(([label, swatch, text]) => html`<span key=${label}><i style=${{ background: `var(${swatch ?? "--line"})` }}></i>${label} <b>${text}</b></span>`)}</div>`}</div>`}
     </figure>`;
 }

@@ -27,7 +27,7 @@ export function Figure({ title, value, exact, size = "", answer, children }) {
   return html`<section class=${`card figure ${size}`} aria-busy=${isComing ? "true" : null}>
     <h2>${title}</h2>
     <p class="value" title=${exact}>${isComing ? html`<i class="skeleton" aria-label="loading"></i>` : isFailed ? UNKNOWN : value}</p>
-    ${isFailed ? html`<p class="note bad" role="alert">${answer.error}</p>` : isComing ? html`<p class="note"> </p>` : children}
+    ${isFailed ? html`<p class="note bad" role="alert">${answer.error}</p>` : isComing ? html`<p class="note"> <br /> </p>` : children}
   </section>`;
 }
 

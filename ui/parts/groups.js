@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { UNKNOWN, exactUsd, percent, tokens, usd, whole } from "../format.js";
 import { FILTERS, asked, narrow } from "../state.js";
-import { DIMENSIONS, label } from "./names.js";
+import { DIMENSIONS, labels } from "./names.js";
 import { Empty, shown } from "./states.js";
 import { Name, Table } from "./table.js";
 import { sent } from "./token_kinds.js";
@@ -20,12 +20,12 @@ const KINDS = [
   ["Cache write", "cache_write_tokens", (row) => row.cache_write_5m_tokens + row.cache_write_1h_tokens], ["Output", "output_tokens", (row) => row.output_tokens],
 ];
 
-/** @param {string} dimension @returns {import("./table.js").Column[]} */
-function columns(dimension) {
+/** @param {string} dimension @param {(name: string) => string} label @returns {import("./table.js").Column[]} */
+function columns(dimension, label) {
   const [, title] = DIMENSIONS.find(([name]) => name === dimension) ?? [dimension, dimension];
   return [
     { name: dimension, label: title, isText: true, of: (row) => row[dimension] ?? null, exact: (row) => row[dimension] ?? "told by no witness",
-      cell: (row) => html`<${Name} name=${row[dimension]} label=${label(dimension, row[dimension] ?? "")} onPick=${FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined} />` },
+      cell: (row) => html`<${Name} name=${row[dimension]} label=${label(row[dimension] ?? "")} onPick=${FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined} />` },
     { name: "requests", label: "Requests", isWide: true, of: (row) => row.requests, cell: (row) => whole(row.requests) },
     ...KINDS.map(([label, name, of]) => ({ name, label, isWide: true, of, cell: (/** @type {any} */ row) => tokens(of(row)), exact: (/** @type {any} */ row) => whole(of(row)) })),
     { name: "cache_hit_ratio", label: "From cache", hint: "cache reads of all that was sent", isWide: true, of: (row) => (sent(row) > 0 ? row.cache_read_tokens / sent(row) : null), cell: (row) => (sent(row) > 0 ? percent(row.cache_read_tokens / sent(row)) : "") },
@@ -39,5 +39,5 @@ function columns(dimension) {
 export function Groups({ dimension, first = "cost_nano_usd" }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
   return shown(answer, `spend by ${dimension}`, ({ rows, totals }) => (rows.length === 0 ? html`<${Empty}>Nothing in this time.<//>`
-    : html`<${Table} title=${`spend by ${dimension}`} columns=${columns(dimension)} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
+    : html`<${Table} title=${`spend by ${dimension}`} columns=${columns(dimension, labels(dimension, rows.map((/** @type {any} */ row) => row[dimension])))} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
 }

@@ -2,7 +2,8 @@
 import { html } from "../lib.js";
 import { exactUsd, usd } from "../format.js";
 import { FILTERS, narrow } from "../state.js";
-import { label } from "./names.js";
+import { copyable } from "./copy.js";
+import { labels } from "./names.js";
 
 const MOST = 6;
 
@@ -19,10 +20,12 @@ export function Movers({ dimension, rows, past }) {
   const size = (/** @type {{ now: bigint, before: bigint }} */ { now, before }) => (now > before ? now - before : before - now);
   const moved = [...all].filter(([, both]) => size(both) > 0n).sort(([, one], [, other]) => (size(other) > size(one) ? 1 : -1)).slice(0, MOST);
   if (moved.length === 0) return html`<p class="empty">Nothing moved.</p>`;
-  return html`<table class="rows"><tbody>${moved.map(([name, both]) => {
+  const label = labels(dimension, all.keys());
+  const csv = [[dimension, "before_nano_usd", "cost_nano_usd"], ...[...all].map(([name, { before, now }]) => [name, String(before), String(now)])];
+  return html`<div class="tools">${copyable(`movers by ${dimension}`, csv)}</div><table class="rows"><tbody>${moved.map(([name, both]) => {
     const [now, before] = [Number(both.now) / 1e9, Number(both.before) / 1e9];
     return html`<tr key=${name}><th scope="row" class="grow" title=${name}>${FILTERS.includes(dimension)
-      ? html`<button type="button" class="link" onClick=${() => narrow(dimension, name)}>${label(dimension, name) || "unattributed"}</button>` : label(dimension, name) || "unattributed"}</th>
+      ? html`<button type="button" class="link" onClick=${() => narrow(dimension, name)}>${label(name) || "unattributed"}</button>` : label(name) || "unattributed"}</th>
       <td class="number muted wide">${before === 0 ? "new" : `${usd(before)} →`}</td><td class="number" title=${exactUsd(String(both.now))}>${now === 0 ? "gone" : usd(now)}</td>
       <td class="number">${now > before ? "▲" : "▼"} ${usd(Number(size(both)) / 1e9)}</td></tr>`;
   })}</tbody></table>`;

@@ -51,8 +51,10 @@ function offset() {
 
 export function Picker() {
   const [isOpen, setOpen] = useState(false);
+  const [isChoosing, setChoosing] = useState(false);
   const { name, label, since, from, to, today } = range.value;
-  const zones = [...new Set([Intl.DateTimeFormat().resolvedOptions().timeZone, "UTC", zone.value])];
+  // All four hundred only when somebody is about to choose.
+  const zones = [...new Set([Intl.DateTimeFormat().resolvedOptions().timeZone, "UTC", zone.value, ...(isChoosing ? Intl.supportedValuesOf("timeZone") : [])])];
   const dates = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
@@ -65,7 +67,7 @@ export function Picker() {
     <button type="button" class="current" aria-expanded=${isOpen} aria-haspopup="true" onClick=${() => setOpen(!isOpen)}>${label}</button>
     <button type="button" title="The time after: ]" aria-label="Later" onClick=${() => shift(1)} disabled=${!since || to > Date.now()}>›</button>
     <label class="zone" title=${zone.value}><span class="hidden">Time zone</span>
-      <select value=${zone.value} onChange=${(/** @type {any} */ event) => ask({ timezone: event.currentTarget.value === zones[0] ? null : event.currentTarget.value })}>
+      <select value=${zone.value} onPointerEnter=${() => setChoosing(true)} onFocus=${() => setChoosing(true)} onChange=${(/** @type {any} */ event) => ask({ timezone: event.currentTarget.value === zones[0] ? null : event.currentTarget.value })}>
         ${zones.map((one) => html`<option key=${one} value=${one}>${one === zone.value ? `${one} (${offset()})` : one}</option>`)}
       </select></label>
     ${isOpen && html`<div class="menu" role="group" aria-label="Range">

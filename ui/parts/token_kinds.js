@@ -1,5 +1,6 @@
 // Tokens by kind as one bar, and how much of what was sent came from the cache.
 import { html } from "../lib.js";
+import { copyable } from "./copy.js";
 import { percent, tokens, whole } from "../format.js";
 
 /** @type {[name: string, color: string, fields: string[]][]} */
@@ -21,7 +22,7 @@ export function TokenKinds({ totals }) {
   const all = kinds.reduce((sum, { count }) => sum + count, 0);
   if (all === 0) return html`<p class="empty">No tokens in this time.</p>`;
   const sent = all - kinds[3].count;
-  return html`<p class="value small">${percent(sent > 0 ? kinds[0].count / sent : null)} <small class="muted">of what was sent came from the cache</small></p>
+  return html`<div class="tools">${copyable("tokens by kind", [["kind", "tokens"], ...kinds.map(({ name, count }) => [name, String(count)])])}</div><p class="value small">${percent(sent > 0 ? kinds[0].count / sent : null)} <small class="muted">of what was sent came from the cache</small></p>
     <div class="stack" aria-hidden="true">${kinds.map(({ name, color, count }) => html`<i key=${name} style=${{ width: `${(100 * count) / all}%`, background: `var(${color})` }}></i>`)}</div>
     <ul class="legend">${kinds.map(({ name, color, count }) => html`<li key=${name} title=${`${whole(count)} tokens`}><i style=${{ background: `var(${color})` }}></i>${name} <b>${tokens(count)}</b></li>`)}</ul>`;
 }

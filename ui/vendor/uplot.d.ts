@@ -12,6 +12,7 @@ export interface Options {
     ticks: { show: boolean };
     grid: { show?: boolean; stroke?: () => string; width?: number };
     size?: number;
+    gap?: number;
     splits?: (plot: uPlot) => number[];
     values: (plot: uPlot, values: number[]) => string[];
   }[];

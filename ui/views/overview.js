@@ -3,9 +3,10 @@ import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { ago, exactUsd, last, moment, percent, tokens, usd, whole } from "../format.js";
 import { FILTERS, address, ask, asked, beforeSoFar, narrow, now, parameters, place, range, zone } from "../state.js";
+import { copyable } from "../parts/copy.js";
 import { Delta, Glance } from "../parts/figure.js";
 import { Movers } from "../parts/movers.js";
-import { DIMENSIONS, label } from "../parts/names.js";
+import { DIMENSIONS, labels } from "../parts/names.js";
 import { Notices } from "../parts/notices.js";
 import { Quotas } from "../parts/quota.js";
 import { Ranking } from "../parts/ranking.js";
@@ -27,19 +28,23 @@ function Glances({ report, past, heardAt }) {
     <${Glance} label="Requests" answer=${report} value=${whole(totals?.requests)} note=${totals && html`<${Delta} value=${totals.requests} before=${past?.totals.requests} moreIsBad=${false} />`} />
     <${Glance} label="Tokens" answer=${report} value=${totals && tokens(sent(totals) + totals.output_tokens)} exact=${totals && `${whole(sent(totals) + totals.output_tokens)} tokens`} note=${totals && `${tokens(totals.output_tokens)} of it output`} />
     <${Glance} label="Cache hit ratio" answer=${report} value=${totals && percent(sent(totals) > 0 ? totals.cache_read_tokens / sent(totals) : null)} note="of what was sent" />
-    ${!(calls.error && !calls.data) && html`<${Glance} label="Failed tool calls" answer=${calls} value=${whole(told?.failed)} note=${told && html`<a href=${address("tools")}>${told.calls > 0 ? `${percent(told.failed / told.calls)} of ${whole(told.calls)}` : "of none"}</a>`} />`}
-    ${!(live.error && !live.data) && html`<${Glance} label="Live sessions" answer=${live} value=${whole(live.data?.total)} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />`}
+    <${Glance} label="Failed tool calls" answer=${calls} value=${whole(told?.failed)} note=${told && html`<a href=${address("tools")}>${told.calls > 0 ? `${percent(told.failed / told.calls)} of ${whole(told.calls)}` : "of none"}</a>`} />
+    <${Glance} label="Live sessions" answer=${live} value=${whole(live.data?.total)} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />
   </dl>`;
 }
 
 /** @param {{ dimension: string }} properties */
 function Where({ dimension }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
-  return html`<section class="card"><h2>Where it went <span class="muted">by ${dimension}</span> <a class="more" href=${address("projects", { by: dimension === "project" ? null : dimension })}>all</a></h2>${shown(answer, `spend by ${dimension}`, (data) => html`<${Ranking} rows=${data.rows.map((/** @type {any} */ row) => ({
-    name: row[dimension] ?? "", label: label(dimension, row[dimension] ?? "") || "unattributed", title: row[dimension] ?? "told by no witness",
-    nano: BigInt(row.cost_nano_usd ?? 0), isUnknown: row.cost_nano_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0),
-    onPick: FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined,
-  }))} />`, 6)}</section>`;
+  return html`<section class="card"><h2>Where it went <span class="muted">by ${dimension}</span></h2>${shown(answer, `spend by ${dimension}`, ({ rows }) => {
+    const label = labels(dimension, rows.map((/** @type {any} */ row) => row[dimension]));
+    const csv = [[dimension, "cost_nano_usd"], ...rows.map((/** @type {any} */ row) => [row[dimension] ?? "", row.cost_nano_usd ?? ""])];
+    return html`<div class="tools">${copyable(`where it went by ${dimension}`, csv)}<a href=${address(dimension === "model" ? "models" : "projects")}>all</a></div><${Ranking} rows=${rows.map((/** @type {any} */ row) => ({
+      name: row[dimension] ?? "", label: label(row[dimension] ?? "") || "unattributed", title: row[dimension] ?? "told by no witness",
+      nano: BigInt(row.cost_nano_usd ?? 0), isUnknown: row.cost_nano_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0),
+      onPick: FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined,
+    }))} />`;
+  }, 6)}</section>`;
 }
 
 /** @param {{ dimension: string }} properties */

@@ -3,6 +3,7 @@ import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { UNKNOWN, bytes, duration, last, moment, percent, whole } from "../format.js";
 import { address, ask, filters, now, only, place, zone } from "../state.js";
+import { copyable } from "../parts/copy.js";
 import { Glance } from "../parts/figure.js";
 import { Icon } from "../parts/icons.js";
 import { Empty, shown } from "../parts/states.js";
@@ -67,8 +68,9 @@ function Outcomes({ totals }) {
     <${Name} name=${name} label=${name.replaceAll("_", " ")} onPick=${isOutcome ? () => ask({ outcome: name }) : undefined} />
     <span class="track" aria-hidden="true"><i style=${{ width: `${(100 * count) / most}%` }}></i></span><span class="number">${whole(count)}</span></li>`;
   const list = (/** @type {[string, any][]} */ rows, /** @type {boolean} */ isOutcome) => html`<ol class="ranking">${rows.map((row) => bar(row, Number(rows[0][1]) || 1, isOutcome))}</ol>`;
-  return html`<div class="columns"><section class="card"><h2>Outcomes</h2>${outcomes.length === 0 ? html`<${Empty}>No calls in this time.<//>` : list(outcomes, true)}</section>
-    <section class="card"><h2>Failures by kind</h2>${errors.length === 0 ? html`<${Empty}>${totals.failed === 0 ? "Nothing failed." : "No witness told why."}<//>` : list(errors, false)}</section></div>`;
+  const save = (/** @type {string} */ title, /** @type {[string, any][]} */ rows) => html`<div class="tools">${copyable(title, [["name", "calls"], ...rows.map(([name, count]) => [name, String(count)])])}</div>`;
+  return html`<div class="columns"><section class="card"><h2>Outcomes</h2>${outcomes.length === 0 ? html`<${Empty}>No calls in this time.<//>` : html`${save("outcomes", outcomes)}${list(outcomes, true)}`}</section>
+    <section class="card"><h2>Failures by kind</h2>${errors.length === 0 ? html`<${Empty}>${totals.failed === 0 ? "Nothing failed." : "No witness told why."}<//>` : html`${save("failures by kind", errors)}${list(errors, false)}`}</section></div>`;
 }
 
 /** @param {{ rows: any[] }} properties */
@@ -77,7 +79,7 @@ function Slowest({ rows }) {
   return html`<table class="rows"><thead><tr><th scope="col">At</th><th scope="col">Tool</th><th scope="col">Target</th><th scope="col" class="wide">Project</th><th scope="col" class="wide">Outcome</th><th scope="col" class="number">Took</th></tr></thead>
     <tbody>${rows.map((call) => html`<tr key=${call.tool_call} data-row><td class="muted">${call.started_at ? moment(call.started_at, zone.value, now.value) : ""}</td>
       <td>${call.session ? html`<a href=${address(`sessions/${encodeURIComponent(call.session)}`)}>${call.name ?? "tool"}</a>` : call.name ?? "tool"}</td>
-      <td class="grow muted" title=${call.target}>${last(call.target) || call.target || ""}</td><td class="wide" title=${call.project}>${last(call.project)}</td>
+      <td class="grow muted" title=${call.target}>${/^https?:/.test(call.target ?? "") ? call.target : last(call.target)}</td><td class="wide" title=${call.project}>${last(call.project)}</td>
       <td class=${`wide ${call.outcome && call.outcome !== "ok" ? "bad" : ""}`}>${call.outcome ?? UNKNOWN}</td><td class="number">${duration(call.duration_ms)}</td></tr>`)}</tbody></table>`;
 }
 

@@ -24,6 +24,7 @@ mod ship;
 mod status;
 mod status_line;
 mod table;
+mod top;
 mod watch;
 
 use std::io::{self, Write};
@@ -43,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   ducat serve                       the page at http://localhost:9090
   ducat service install             have the server always there
   ducat setup claude-code           have Claude Code tell of each tool call
+  ducat top                         what is spent now, in the terminal
   ducat report                      what every day cost
   ducat report session --since 7d   the sessions of the last seven days
   ducat report blocks --live        the plan's five hours, as they go
@@ -67,6 +69,7 @@ enum Command {
     Reconcile(reconcile::Args),
     Meter(meter::Args),
     Status(status::Args),
+    Top(top::Args),
     Sessions(sessions::ListArgs),
     Session(sessions::ShowArgs),
     Prices(prices::Args),
@@ -112,6 +115,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(&args),
         Command::Meter(args) => meter::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Sessions(args) => sessions::list(&args),
         Command::Session(args) => sessions::show(&args),
         Command::Prices(args) => prices::run(args),

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use crate::config::{Config, report_cache};
 use crate::{blocks, doctor, table};
 
-/// What requests and tokens cost, by day, week, month, session, project, model, branch or agent
+/// What requests and tokens cost, by hour, day, week, month, session, project, model, branch or agent
 ///
 /// Reads the transcripts that the agents keep; needs no server. Days and weeks (from Monday) are cut in --timezone. Costs are computed from the price table
 /// (`ducat prices`); requests of unknown price are counted and named, never taken for free.
@@ -31,10 +31,10 @@ pub struct Args {
     /// What the rows are; tag:NAME is a tag of the configuration's groups, label:NAME a label of the requests (otlp.labels)
     #[arg(default_value = "daily", value_parser = ByParser, value_name = "BY")]
     by: String,
-    /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days
+    /// First day: 2026-01-31, 20260131, today, yesterday, or 7d for the last seven days; or a time, 2026-01-31T14:00
     #[arg(long, value_name = "DAY")]
     since: Option<String>,
-    /// Last day, inclusive; as --since
+    /// Last day, inclusive, or a time, exclusive; as --since
     #[arg(long, value_name = "DAY")]
     until: Option<String>,
     /// Time zone: local, UTC, or a name like Europe/Berlin
@@ -49,6 +49,21 @@ pub struct Args {
     /// Only this agent, such as claude-code
     #[arg(long, value_name = "AGENT")]
     agent: Option<String>,
+    /// Only this branch; as all of these, '' for what is attributed to none
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
+    /// Only this user
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Only this team
+    #[arg(long, value_name = "TEAM")]
+    team: Option<String>,
+    /// Only this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Only what is paid so: metered, plan, overage, credits or local
+    #[arg(long, value_name = "BILLING")]
+    billing: Option<String>,
     /// Only the projects of this [[group]] of the configuration
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
@@ -73,8 +88,8 @@ pub struct Args {
     /// Read the transcripts below this folder instead of the agents' homes; repeatable
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     from: Vec<PathBuf>,
-    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user, team,
-    /// plugin, query_source, effort and label it is read by itself where there is one
+    /// Read the ledger instead of the transcripts: also what other machines shipped and what only live witnesses tell; by host, billing, user, team
+    /// (and where these are filtered by), plugin, query_source, effort and label it is read by itself where there is one
     #[arg(long, conflicts_with_all = ["from", "no_cache"])]
     ledger: bool,
     /// Draw the active block every two seconds: its cost, burn rate, projection and quota
@@ -89,6 +104,8 @@ const EXAMPLES: &str = "Examples:
   ducat report weekly --timezone UTC
   ducat report session --since yesterday --project ducat
   ducat report monthly --breakdown --json | jq '.totals.cost_usd'
+  ducat report hourly --since 2026-01-31T08:00 --until 2026-01-31T18:00
+  ducat report daily --breakdown=project --since 7d
   ducat report blocks --since 2d
   ducat report blocks --live
   ducat report host --since 7d
@@ -246,6 +263,11 @@ impl Args {
             ("project", self.project.as_deref()),
             ("model", self.model.as_deref()),
             ("agent", self.agent.as_deref()),
+            ("branch", self.branch.as_deref()),
+            ("user", self.user.as_deref()),
+            ("team", self.team.as_deref()),
+            ("host", self.host.as_deref()),
+            ("billing", self.billing.as_deref()),
             ("group", self.group.as_deref()),
             ("currency", self.currency.as_deref()),
             ("rate", self.rate.as_deref()),
@@ -269,11 +291,23 @@ impl Args {
                 | Grouping::Effort
                 | Grouping::Label
         );
-        self.ledger || (is_told_there && self.from.is_empty())
+        let is_filtered_there = [&self.user, &self.team, &self.host, &self.billing].into_iter().any(Option::is_some);
+        self.ledger || ((is_told_there || is_filtered_there) && self.from.is_empty())
     }
 
     fn is_filtered(&self) -> bool {
-        [&self.since, &self.until, &self.project, &self.model, &self.agent, &self.group].into_iter().any(Option::is_some)
+        let filters = [
+            &self.project,
+            &self.model,
+            &self.agent,
+            &self.branch,
+            &self.user,
+            &self.team,
+            &self.host,
+            &self.billing,
+            &self.group,
+        ];
+        filters.into_iter().chain([&self.since, &self.until]).any(Option::is_some)
     }
 }
 
@@ -374,6 +408,8 @@ fn terminal(document: &Document) -> String {
 
 fn title(by: Grouping) -> &'static str {
     match by {
+        Grouping::QuarterHourly => "QUARTER HOUR",
+        Grouping::Hourly => "HOUR",
         Grouping::Daily => "DAY",
         Grouping::Weekly => "WEEK FROM",
         Grouping::Monthly => "MONTH",
@@ -404,6 +440,10 @@ fn name(by: Grouping, row: &Row) -> String {
         None if by.is_calendar() => "undated".to_owned(),
         None => "unattributed".to_owned(),
         Some(name) if name.is_empty() => "unattributed".to_owned(),
+        // Of an hour the date and the clock; the zone is the one asked for.
+        Some(name) if matches!(by, Grouping::Hourly | Grouping::QuarterHourly) => {
+            name.get(..16).unwrap_or(name).replace('T', " ")
+        }
         Some(name) => name.clone(),
     }
 }

@@ -16,11 +16,17 @@ fn prints(home: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-const GROUPINGS: [&str; 16] = [
+/// Groupings and what else is asked.
+const REPORTS: [&str; 20] = [
+    "quarter_hourly --timezone Asia/Kathmandu",
+    "hourly",
     "daily",
+    "daily --breakdown=skill --since 2026-01-05T10:20 --until 2026-08-01T09:20:30.5Z",
+    "daily --breakdown=project --branch main",
     "weekly",
     "monthly",
     "session",
+    "session --model claude-opus-4-5-20251101 --branch",
     "project",
     "model",
     "branch",
@@ -30,8 +36,7 @@ const GROUPINGS: [&str; 16] = [
     "skill",
     "mcp_server",
     "plugin",
-    "query_source",
-    "effort",
+    "query_source --breakdown=effort",
     "blocks",
 ];
 
@@ -44,8 +49,17 @@ fn are_the_same(from: &Path) {
 }
 
 fn compare(home: &Path, transcripts: &[&str]) {
-    for by in GROUPINGS {
-        let asked = ["report", by, "--timezone", "UTC", "--json", "--breakdown"];
+    for by in REPORTS {
+        let mut asked: Vec<&str> = ["report", "--json"].into_iter().chain(by.split(' ')).collect();
+        if by.ends_with("--branch") {
+            asked.push("");
+        }
+        if !by.contains("--timezone") {
+            asked.extend(["--timezone", "UTC"]);
+        }
+        if !by.contains("--breakdown") {
+            asked.push("--breakdown");
+        }
         let report = |source: &[&str]| prints(home, &[&asked[..], source].concat());
         let ledger = report(&["--ledger"]);
         assert_eq!(report(&[transcripts, &["--no-cache"]].concat()), ledger, "{transcripts:?} by {by}");

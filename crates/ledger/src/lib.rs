@@ -37,7 +37,9 @@ pub use owner::owner;
 pub use pairing::{Paired, Role, lanes};
 pub use quiet::{Freshness, Quiet, REMEMBERED_MS, SPELL_PAUSES_MS, Spell, TakenOut, freshness, is_live};
 pub use quota::{Pace, Quota};
-pub use rollup::{BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, bucket_of};
+pub use rollup::{
+    BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, WitnessRollup, WitnessRollupKey, bucket_of,
+};
 pub use told::Told;
 pub use witness::{DERIVED, FieldClass, Witness, Witnesses};
 

@@ -5,7 +5,7 @@
 
 use ducat_prices::NanoUsd;
 
-use crate::{Attributes, Billing, Outcome, Request, UnixMs};
+use crate::{Attributes, Billing, Outcome, Request, Role, UnixMs, Witnesses};
 
 /// Length of a bucket in milliseconds.
 pub const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -104,6 +104,11 @@ impl RequestRollup {
         self.combine(other, i64::saturating_sub);
     }
 
+    /// Whether it sums nothing any more; sums and estimates are in rows without requests.
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0 && self.sums == 0 && self.estimated_requests == 0 && self.estimated_tokens == 0
+    }
+
     /// The sums in the order of their declaration.
     pub fn columns(&self) -> [i64; COLUMNS] {
         [
@@ -171,4 +176,71 @@ pub struct ToolRollup {
     pub calls: i64,
     pub duration_ms: i64,
     pub result_bytes: i64,
+}
+
+/// What requests are summed by to say who told of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WitnessRollupKey {
+    pub bucket: i64,
+    pub agent: String,
+    /// All who told of each of them.
+    pub witnesses: Witnesses,
+    /// Somebody claims something else than is believed.
+    pub is_disputed: bool,
+}
+
+/// Sums of requests by who told of them. Signed, as [`RequestRollup`] is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WitnessRollup {
+    pub requests: i64,
+    /// Sums that nobody told one by one; their cost is in the figures below, how many requests they are is unknown.
+    pub sums: i64,
+    pub cost_nano: i64,
+    /// Requests and sums whose cost is unknown; they are in no `cost_nano`.
+    pub unpriced_requests: i64,
+    /// What the claims that are not believed would cost more or less, without signs.
+    pub difference_nano: i64,
+    /// Requests and sums some of whose difference is unknown.
+    pub unknown_differences: i64,
+}
+
+impl WitnessRollup {
+    /// What it sums, in the order of the declaration.
+    pub const COLUMNS: usize = 6;
+
+    /// What one row of the ledger adds; nothing where another row counts, or where nobody counted its tokens.
+    pub fn of(role: Role, cost: Option<NanoUsd>) -> Option<Self> {
+        let (requests, sums) = match role {
+            Role::One => (1, 0),
+            Role::Sum => (0, 1),
+            Role::Twin | Role::CoveredSum | Role::Estimate => return None,
+        };
+        let (cost_nano, unpriced_requests) = (cost.map_or(0, |cost| cost.0), i64::from(cost.is_none()));
+        Some(Self { requests, sums, cost_nano, unpriced_requests, ..Self::default() })
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.combine(other, i64::saturating_add);
+    }
+
+    pub fn subtract(&mut self, other: &Self) {
+        self.combine(other, i64::saturating_sub);
+    }
+
+    fn combine(&mut self, other: &Self, with: fn(i64, i64) -> i64) {
+        let (ours, theirs) = (self.columns(), other.columns());
+        *self = Self::from_columns(std::array::from_fn(|place| with(ours[place], theirs[place])));
+    }
+
+    /// The sums in the order of their declaration.
+    pub fn columns(&self) -> [i64; Self::COLUMNS] {
+        let Self { requests, sums, cost_nano, unpriced_requests, difference_nano, unknown_differences } = *self;
+        [requests, sums, cost_nano, unpriced_requests, difference_nano, unknown_differences]
+    }
+
+    /// The sums from columns in the order of their declaration.
+    pub fn from_columns(columns: [i64; Self::COLUMNS]) -> Self {
+        let [requests, sums, cost_nano, unpriced_requests, difference_nano, unknown_differences] = columns;
+        Self { requests, sums, cost_nano, unpriced_requests, difference_nano, unknown_differences }
+    }
 }

@@ -101,7 +101,7 @@ impl Witness {
 }
 
 /// A set of witnesses, one bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Witnesses(pub u8);
 
 impl Witnesses {

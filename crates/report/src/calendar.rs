@@ -3,11 +3,11 @@
 use std::cell::Cell;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 /// Offsets from UTC are multiples of 15 minutes in every zone since 1972, so all times of a quarter-hour share a day.
-const QUARTER_HOUR_MS: i64 = 15 * 60 * 1000;
+pub(crate) const QUARTER_HOUR_MS: i64 = 15 * 60 * 1000;
 const YEAR_1972_MS: i64 = 63_072_000_000;
 
 /// Cuts time into the days of one zone.
@@ -35,6 +35,21 @@ impl Calendar {
         let date = self.zone.to_datetime(clamped(at_ms)).date();
         self.last.set(Some((quarter, date)));
         date
+    }
+
+    /// When the local hour, or part of one, that a time falls into began, and the zone's distance from UTC then, in seconds. Where clocks are
+    /// set by less than an hour, the time may lie before they were.
+    pub fn part_of_day(&self, at_ms: i64, length_ms: i64) -> (i64, i32) {
+        let at = clamped(at_ms);
+        let offset = self.zone.to_offset(at).seconds();
+        let at_ms = at.as_millisecond();
+        (at_ms - (at_ms + i64::from(offset) * 1000).rem_euclid(length_ms), offset)
+    }
+
+    /// Such a time, `2026-01-31T14:00:00+01:00`.
+    pub fn written(start_ms: i64, offset: i32) -> String {
+        let zone = Offset::from_seconds(offset).unwrap_or(Offset::UTC);
+        clamped(start_ms).display_with_offset(zone).to_string()
     }
 
     /// The first millisecond of a local date.
@@ -70,6 +85,29 @@ mod tests {
         assert_eq!(utc.date(at).to_string(), "2026-01-05");
         assert_eq!(kathmandu.date(at).to_string(), "2026-01-06");
         assert_eq!(kathmandu.date(at - 6 * 60 * 1000).to_string(), "2026-01-05");
+    }
+
+    #[test]
+    fn hours_are_cut_in_the_zone_and_a_repeated_one_is_two() {
+        let hours = |zone: &str, first: &str, quarters: i64| {
+            let (calendar, first) = (Calendar::new(TimeZone::get(zone).unwrap()), first.parse::<Timestamp>().unwrap());
+            let mut names: Vec<String> = (0..quarters)
+                .map(|quarter| calendar.part_of_day(first.as_millisecond() + quarter * QUARTER_HOUR_MS, 4 * QUARTER_HOUR_MS))
+                .map(|(start, offset)| Calendar::written(start, offset))
+                .collect();
+            names.dedup();
+            names
+        };
+        assert_eq!(
+            hours("Asia/Kathmandu", "2026-01-05T18:00:00Z", 5),
+            ["2026-01-05T23:00:00+05:45", "2026-01-06T00:00:00+05:45"]
+        );
+        let autumn =
+            ["2026-10-25T01:00:00+02:00", "2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"];
+        assert_eq!(hours("Europe/Berlin", "2026-10-24T23:00:00Z", 16), autumn);
+        // Half an hour is repeated.
+        let island = ["2026-04-05T01:00:00+11:00", "2026-04-05T01:00:00+10:30", "2026-04-05T02:00:00+10:30"];
+        assert_eq!(hours("Australia/Lord_Howe", "2026-04-04T14:00:00Z", 8), island);
     }
 
     #[test]

@@ -10,7 +10,10 @@ mod calendar;
 mod currency;
 mod document;
 pub mod figures;
+mod filters;
+mod fold;
 mod groups;
+mod period;
 mod query;
 mod reconcile;
 mod report;
@@ -23,12 +26,16 @@ pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
 pub use calendar::Calendar;
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
+pub use filters::{Filters, Named};
+pub use fold::Moment;
 pub use groups::{Group, Groups};
+pub use period::Period;
 pub use query::{Grouping, QueryError, ReportQuery};
 pub use reconcile::{
-    ClaimSums, Disagreement, Field, FieldClaims, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
+    ClaimSums, Coverage, CoverageQuery, Covered, Disagreement, Dispute, DisputeSums, Disputed, DisputedSession, Field,
+    FieldClaims, Fields, Presence, Pricing, ReconcileQuery, Reconciled, Reconciliation, SumClaims,
 };
 pub use report::{Report, RequestRow, is_project};
-pub use sessions_query::{Filters, SessionFormat, SessionSort, SessionsQuery};
+pub use sessions_query::{SessionFormat, SessionSort, SessionsQuery};
 pub use settings::Settings;
 pub use totals::Totals;

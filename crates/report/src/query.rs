@@ -1,16 +1,18 @@
 //! What a report is asked for.
 
 use ducat_ledger::UnixMs;
-use jiff::civil::Date;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 
+use crate::period::day;
 use crate::settings::AskedCurrency;
-use crate::{Currency, Groups, Settings};
+use crate::{Currency, Filters, Groups, Period, Settings};
 
 /// What the rows of a report are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grouping {
+    QuarterHourly,
+    Hourly,
     #[default]
     Daily,
     Weekly,
@@ -49,7 +51,9 @@ const TAG: &str = "tag:";
 const LABEL: &str = "label:";
 
 impl Grouping {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
+        Self::QuarterHourly,
+        Self::Hourly,
         Self::Daily,
         Self::Weekly,
         Self::Monthly,
@@ -77,6 +81,8 @@ impl Grouping {
     /// As written on the command line and in `by=`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::QuarterHourly => "quarter_hourly",
+            Self::Hourly => "hourly",
             Self::Daily => "daily",
             Self::Weekly => "weekly",
             Self::Monthly => "monthly",
@@ -102,9 +108,11 @@ impl Grouping {
         }
     }
 
-    /// The key that names a row: `date`, `week`, `month`, `session`, ….
+    /// The key that names a row: `hour`, `date`, `week`, `month`, `session`, ….
     pub fn row_key(self) -> &'static str {
         match self {
+            Self::QuarterHourly => "quarter_hour",
+            Self::Hourly => "hour",
             Self::Daily => "date",
             Self::Weekly => "week",
             Self::Monthly => "month",
@@ -119,7 +127,7 @@ impl Grouping {
     }
 
     pub fn is_calendar(self) -> bool {
-        matches!(self, Self::Daily | Self::Weekly | Self::Monthly)
+        matches!(self, Self::QuarterHourly | Self::Hourly | Self::Daily | Self::Weekly | Self::Monthly)
     }
 
     /// It is of [`ducat_ledger::Attributes`].
@@ -148,29 +156,22 @@ impl Grouping {
     }
 }
 
+const WANTED_DAY: &str = "day; write 2026-01-31, 20260131, today, yesterday or 7d (six days ago)";
 const DAY_MS: i64 = 86_400_000;
-const WANTED_GROUPING: &str = "grouping: daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
+const WANTED_GROUPING: &str = "grouping: quarter_hourly, hourly, daily, weekly, monthly, session, project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort, blocks, group, tag:NAME or label:NAME";
 
 const WANTED_BREAKDOWN: &str = "breakdown: project, model, branch, agent, user, team, host, billing, subagent, skill, mcp_server, plugin, query_source, effort; or true for model, or false";
 
-const PARAMETERS: &str = "by, since, until, timezone, project, model, agent, group, breakdown, currency, rate, rate_date";
+const PARAMETERS: &str = "by, since, until, timezone, project, model, branch, agent, user, team, host, billing, group, breakdown, currency, rate, rate_date";
 
 /// Which requests, and how they are grouped.
 #[derive(Clone, Debug)]
 pub struct ReportQuery {
     pub by: Grouping,
-    /// First local day, inclusive.
-    pub since: Option<Date>,
-    /// Last local day, inclusive.
-    pub until: Option<Date>,
+    pub period: Period,
+    /// Days, weeks and months are cut in it.
     pub timezone: TimeZone,
-    /// The project's path, or its last part.
-    pub project: Option<String>,
-    /// Canonical model name.
-    pub model: Option<String>,
-    pub agent: Option<String>,
-    /// A group of the user's.
-    pub group: Option<String>,
+    pub filters: Filters,
     /// The name of the tag that [`Grouping::Tag`] groups by.
     pub tag: Option<String>,
     /// The name of the label that [`Grouping::Label`] groups by.
@@ -190,13 +191,9 @@ impl Default for ReportQuery {
     fn default() -> Self {
         Self {
             by: Grouping::Daily,
-            since: None,
-            until: None,
+            period: Period::default(),
             timezone: TimeZone::UTC,
-            project: None,
-            model: None,
-            agent: None,
-            group: None,
+            filters: Filters::default(),
             tag: None,
             label: None,
             breakdown: None,
@@ -223,8 +220,8 @@ pub enum QueryError {
     NoCurrency,
     #[error("rate: missing; say what a US dollar is in {code}, such as 0.92")]
     NoRate { code: String },
-    #[error("since: {since} is after until: {until}")]
-    Backwards { since: Date, until: Date },
+    #[error("since: {since} is not before the end of until: {until}")]
+    Backwards { since: String, until: String },
 }
 
 fn known_names(known: &[String]) -> String {
@@ -261,10 +258,6 @@ impl ReportQuery {
                 "since" => since = Some(value),
                 "until" => until = Some(value),
                 "timezone" => query.timezone = Self::parse_timezone(value)?,
-                "project" => query.project = Some(value.to_owned()),
-                "model" => query.model = Some(value.to_owned()),
-                "agent" => query.agent = Some(value.to_owned()),
-                "group" => query.group = Some(value.to_owned()),
                 "currency" => currency.code = Some(value),
                 "rate" => currency.rate = Some(value),
                 "rate_date" => rate_date = Some(value),
@@ -279,18 +272,13 @@ impl ReportQuery {
                         ),
                     }
                 }
+                name if query.filters.take(name, value) => {}
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }
         }
         let today = query.timezone.to_datetime(now).date();
-        query.since = since.map(|value| parse_day("since", value, today)).transpose()?;
-        query.until = until.map(|value| parse_day("until", value, today)).transpose()?;
-        if let (Some(since), Some(until)) = (query.since, query.until)
-            && since > until
-        {
-            return Err(QueryError::Backwards { since, until });
-        }
-        currency.rate_date = rate_date.map(|value| parse_day("rate_date", value, today)).transpose()?;
+        query.period = Period::parse(since, until, &query.timezone, now)?;
+        currency.rate_date = rate_date.map(|value| day("rate_date", value, today, WANTED_DAY)).transpose()?;
         query.currency = settings.currency(currency, today)?;
         query.is_configured()?;
         Ok(query)
@@ -305,7 +293,8 @@ impl ReportQuery {
             }
             _ => Ok(()),
         };
-        of("group", &self.group, self.groups.names())?;
+        let group = self.filters.group.clone().filter(|group| !group.is_empty());
+        of("group", &group, self.groups.names())?;
         of("tag", &self.tag, self.groups.tag_names())?;
         if self.by == Grouping::Group && self.groups.is_empty() {
             return Err(QueryError::NotConfigured { field: "by", value: "group".to_owned(), known: Vec::new() });
@@ -340,37 +329,13 @@ impl ReportQuery {
 
     /// The times the query can need, from inclusive to exclusive, in milliseconds; for stores that can skip the rest.
     pub fn time_range(&self) -> (Option<i64>, Option<i64>) {
-        let calendar = crate::Calendar::new(self.timezone.clone());
-        let until = self.until.and_then(|until| until.tomorrow().ok());
-        let (since, until) = (self.since.map(|since| calendar.start_of(since)), until.map(|until| calendar.start_of(until)));
+        let Period { from, until } = self.period;
         if self.by == Grouping::Blocks {
             // A block is shown whole, and where one begins hangs on those before it, back to a pause of five hours.
-            return (since.map(|since| since.saturating_sub(7 * DAY_MS)), until.map(|until| until.saturating_add(DAY_MS)));
+            return (from.map(|from| from.saturating_sub(7 * DAY_MS)), until.map(|until| until.saturating_add(DAY_MS)));
         }
-        (since, until)
+        (from, until)
     }
-}
-
-/// `2026-01-31`, `20260131`, `today`, `yesterday`, `7d` (seven days with today).
-fn parse_day(field: &'static str, value: &str, today: Date) -> Result<Date, QueryError> {
-    let wrong = || QueryError::Value {
-        field,
-        value: value.to_owned(),
-        wanted: "day; write 2026-01-31, 20260131, today, yesterday or 7d (the last seven days)",
-    };
-    let back = |days: i64| today.checked_sub(days.days()).map_err(|_| wrong());
-    match value {
-        "today" => return Ok(today),
-        "yesterday" => return back(1),
-        _ => {}
-    }
-    if let Some(days) = value.strip_suffix('d') {
-        let days: i64 = days.parse().map_err(|_| wrong())?;
-        return if (1..=100_000).contains(&days) { back(days - 1) } else { Err(wrong()) };
-    }
-    let digits = value.len() == 8 && value.bytes().all(|byte| byte.is_ascii_digit());
-    let dashed = value.len() == 10 && value.is_char_boundary(4) && value.as_bytes()[4] == b'-';
-    if digits || dashed { value.parse().map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -386,23 +351,8 @@ mod tests {
     }
 
     #[test]
-    fn days_in_every_form() {
-        for (value, day) in [
-            ("2026-01-31", "2026-01-31"),
-            ("20260131", "2026-01-31"),
-            ("today", "2026-11-24"),
-            ("yesterday", "2026-11-23"),
-            ("7d", "2026-11-18"),
-        ] {
-            assert_eq!(parse(&[("since", value)]).unwrap().since.unwrap().to_string(), day, "{value}");
-        }
-        let berlin = parse(&[("since", "today"), ("timezone", "Europe/Berlin")]).unwrap();
-        assert_eq!(berlin.since.unwrap().to_string(), "2026-11-25");
-    }
-
-    #[test]
     fn the_querys_currency_is_over_the_configurations() {
-        let day = |text: &str| text.parse::<Date>().unwrap();
+        let day = |text: &str| text.parse().unwrap();
         let settings =
             Settings { currency: Some(Currency::new("EUR", "0.9", day("2026-11-01")).unwrap()), ..Settings::default() };
         let parse = |pairs: &[(&'static str, &'static str)]| {

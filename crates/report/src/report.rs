@@ -6,8 +6,9 @@ use ducat_ledger::{Attributes, Billing, Quota, RequestRollup, UnixMs};
 use jiff::civil::Date;
 
 use crate::blocks::{BLOCK_MINUTES, Points};
+use crate::calendar::QUARTER_HOUR_MS;
 use crate::groups::last_part;
-use crate::{Calendar, Document, Grouping, ReportQuery, Row, Totals};
+use crate::{Calendar, Document, Filters, Grouping, Named, Period, ReportQuery, Row, Totals};
 
 /// A request, or the sum of some that share all names and a quarter-hour, under the owner's session, project and branch.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +56,7 @@ impl RequestRow<'_> {
 /// A report under way.
 #[derive(Debug)]
 pub struct Report {
-    query: ReportQuery,
+    pub(crate) query: ReportQuery,
     calendar: Calendar,
     rows: HashMap<RowKey, RowSums>,
     totals: Totals,
@@ -63,15 +64,17 @@ pub struct Report {
     points: Points,
     quotas: Vec<Quota>,
     /// The times that the query can need.
-    range: (Option<UnixMs>, Option<UnixMs>),
+    range: Period,
     /// Group and tag of each project seen: patterns are tried once a project.
     grouped: HashMap<String, (Option<String>, Option<String>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum RowKey {
+pub(crate) enum RowKey {
     /// The first day of the day, week or month; none for requests that tell no time.
     Day(Option<Date>),
+    /// When an hour or a part of one began, and its distance from UTC in seconds: one that is repeated has another.
+    Time(UnixMs, i32),
     Named(Option<String>),
     Session {
         agent: String,
@@ -91,7 +94,8 @@ pub(crate) struct RowSums {
 impl Report {
     pub fn new(query: ReportQuery) -> Self {
         let calendar = Calendar::new(query.timezone.clone());
-        let range = query.time_range();
+        let (from, until) = query.time_range();
+        let range = Period { from, until };
         Self {
             query,
             calendar,
@@ -122,27 +126,19 @@ impl Report {
 
     /// Whether rows must tell [`RequestRow::attributes`].
     pub fn wants_attributes(&self) -> bool {
-        self.query.by.is_attribute()
+        self.query.by.is_attribute() || self.query.breakdown.is_some_and(Grouping::is_attribute)
     }
 
     /// Adds a row if the query asks for it.
     pub fn add(&mut self, row: &RequestRow<'_>) {
-        let date = row.started_at.map(|at| self.calendar.date(at));
-        if !self.asks_for(row, date) {
+        if !self.is_in_range(row.started_at) || !self.asks_for(row) {
             return;
         }
-        self.look_up(row.project);
         let (group, tag) = self.group_of(row.project);
-        if self.query.group.is_some() && self.query.group.as_deref() != group {
-            return;
-        }
         if let (Grouping::Blocks, Some(at)) = (self.query.by, row.started_at) {
             return self.points.at(row.agent, at).see(row, &self.query);
         }
-        let key = match self.query.by {
-            Grouping::Daily => RowKey::Day(date),
-            Grouping::Weekly => RowKey::Day(date.map(Calendar::week)),
-            Grouping::Monthly => RowKey::Day(date.map(Calendar::month)),
+        let key = self.row_of_time(row.started_at).unwrap_or_else(|| match self.query.by {
             Grouping::Session => RowKey::Session { agent: row.agent.to_owned(), session: row.session.to_owned() },
             // What tells no time is in no block.
             Grouping::Blocks => RowKey::Named(None),
@@ -150,14 +146,27 @@ impl Report {
             Grouping::Tag => named(tag),
             Grouping::Label => named(self.query.label.as_deref().and_then(|name| row.attributes.label(name))),
             by => named(row.name_of(by)),
-        };
+        });
         self.totals.add(row.model, &row.sums);
         self.rows.entry(key).or_default().see(row, &self.query);
     }
 
+    /// The row that a request is in by its time alone; none where names decide.
+    pub(crate) fn row_of_time(&self, started_at: Option<UnixMs>) -> Option<RowKey> {
+        let date = || started_at.map(|at| self.calendar.date(at));
+        match self.query.by {
+            Grouping::QuarterHourly => Some(self.part_of_day(started_at, QUARTER_HOUR_MS)),
+            Grouping::Hourly => Some(self.part_of_day(started_at, 4 * QUARTER_HOUR_MS)),
+            Grouping::Daily => Some(RowKey::Day(date())),
+            Grouping::Weekly => Some(RowKey::Day(date().map(Calendar::week))),
+            Grouping::Monthly => Some(RowKey::Day(date().map(Calendar::month))),
+            _ => None,
+        }
+    }
+
     fn look_up(&mut self, project: Option<&str>) {
         let query = &self.query;
-        let wants_groups = query.group.is_some() || matches!(query.by, Grouping::Group | Grouping::Tag);
+        let wants_groups = query.filters.group.is_some() || matches!(query.by, Grouping::Group | Grouping::Tag);
         if let Some(project) = project.filter(|project| wants_groups && !self.grouped.contains_key(*project)) {
             let group = query.groups.of(project);
             let tag = query.tag.as_deref().and_then(|name| group?.tags.get(name)).cloned();
@@ -170,23 +179,34 @@ impl Report {
         found.map_or((None, None), |(group, tag)| (group.as_deref(), tag.as_deref()))
     }
 
-    fn asks_for(&self, row: &RequestRow<'_>, date: Option<Date>) -> bool {
-        let query = &self.query;
-        let in_range = if query.by == Grouping::Blocks {
-            // Blocks are chosen when they are cut.
-            let (from, to) = self.range;
-            row.started_at
-                .map_or(from.is_none() && to.is_none(), |at| from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to))
-        } else {
-            (query.since.is_none() && query.until.is_none())
-                || date.is_some_and(|date| {
-                    query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until)
-                })
-        };
-        in_range
-            && query.project.as_deref().is_none_or(|wanted| row.project.is_some_and(|project| is_project(project, wanted)))
-            && query.model.as_deref().is_none_or(|wanted| row.model == wanted)
-            && query.agent.as_deref().is_none_or(|wanted| row.agent == wanted)
+    fn part_of_day(&self, at: Option<UnixMs>, length: i64) -> RowKey {
+        at.map_or(RowKey::Day(None), |at| {
+            let (start, offset) = self.calendar.part_of_day(at, length);
+            RowKey::Time(start, offset)
+        })
+    }
+
+    pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>) -> bool {
+        // Blocks are chosen when they are cut.
+        let period = if self.query.by == Grouping::Blocks { self.range } else { self.query.period };
+        period.contains(started_at)
+    }
+
+    /// Whether the query asks for the names of a row, whatever its time.
+    pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
+        self.look_up(row.project);
+        let filters = &self.query.filters;
+        filters.group.as_deref().is_none_or(|wanted| self.group_of(row.project).0.unwrap_or("") == wanted)
+            && filters.ask_for(&Named {
+                project: row.project,
+                model: Some(row.model),
+                branch: row.branch,
+                agent: Some(row.agent),
+                user: row.user,
+                team: row.team,
+                host: row.host,
+                billing: row.billing.map(Billing::name),
+            })
     }
 
     /// The finished report: days in order, sessions by their first request, all else by cost.
@@ -209,13 +229,12 @@ impl Report {
 impl Report {
     /// Blocks that begin in the asked days, and then what tells no time.
     fn finish_blocks(self) -> Document {
-        let Self { query, calendar, points, quotas, mut totals, rows: undated, .. } = self;
-        let is_part = query.project.is_some() || query.model.is_some() || query.group.is_some();
+        let Self { query, points, quotas, mut totals, rows: undated, .. } = self;
+        let is_part = query.filters != Filters { agent: query.filters.agent.clone(), ..Filters::default() };
         let mut rows = Vec::new();
         for (mut block, sums) in points.cut(&quotas, query.now) {
             block.whole = !is_part;
-            let date = calendar.date(block.start);
-            if query.since.is_none_or(|since| date >= since) && query.until.is_none_or(|until| date <= until) {
+            if query.period.contains(Some(block.start)) {
                 totals.unite(&sums.totals);
                 rows.push(Row::of_block(block, sums));
             }
@@ -262,17 +281,20 @@ fn named(name: Option<&str>) -> RowKey {
 }
 
 /// Undated and unattributed rows come last.
-fn order_of(key: &RowKey) -> (bool, Option<Date>, &str, &str) {
+fn order_of(key: &RowKey) -> (bool, Option<Date>, (UnixMs, i32), &str, &str) {
+    let any = (0, 0);
     match key {
-        RowKey::Day(date) => (date.is_none(), *date, "", ""),
-        RowKey::Named(name) => (name.is_none(), None, name.as_deref().unwrap_or(""), ""),
-        RowKey::Session { agent, session } => (false, None, session, agent),
+        RowKey::Day(date) => (date.is_none(), *date, any, "", ""),
+        RowKey::Time(start, offset) => (false, None, (*start, *offset), "", ""),
+        RowKey::Named(name) => (name.is_none(), None, any, name.as_deref().unwrap_or(""), ""),
+        RowKey::Session { agent, session } => (false, None, any, session, agent),
     }
 }
 
 fn row_of(by: Grouping, key: RowKey, sums: RowSums) -> Row {
     let (name, agent) = match key {
         RowKey::Day(None) => (None, None),
+        RowKey::Time(start, offset) => (Some(Calendar::written(start, offset)), None),
         RowKey::Day(Some(date)) if by == Grouping::Monthly => (Some(date.strftime("%Y-%m").to_string()), None),
         RowKey::Day(Some(date)) => (Some(date.to_string()), None),
         RowKey::Named(name) => (name, None),

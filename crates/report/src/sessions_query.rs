@@ -3,8 +3,9 @@
 use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-use crate::{Groups, QueryError, ReportQuery, Settings};
+use crate::{Filters, Groups, Period, QueryError, ReportQuery, Settings};
 
 const PARAMETERS: &str = "since, until, timezone, project, model, branch, agent, user, team, host, billing, group, search, errors, live, min_cost_usd, max_cost_usd, sort, order, offset, limit, format";
 const LARGEST_PAGE: u64 = 500;
@@ -74,25 +75,11 @@ pub enum SessionFormat {
     Csv,
 }
 
-/// What a session must have, each `None` for anything and `""` for none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters {
-    pub project: Option<String>,
-    pub model: Option<String>,
-    pub branch: Option<String>,
-    pub agent: Option<String>,
-    pub user: Option<String>,
-    pub team: Option<String>,
-    pub host: Option<String>,
-    pub billing: Option<String>,
-    pub group: Option<String>,
-}
-
 /// Which sessions, and which page of them.
 #[derive(Clone, Debug)]
 pub struct SessionsQuery {
-    /// Sessions alive in it, from inclusive to exclusive.
-    pub range: (Option<UnixMs>, Option<UnixMs>),
+    /// Sessions alive in it.
+    pub period: Period,
     pub filters: Filters,
     /// A part of id, folder, project, branch, agent, host or user, in lower case.
     pub search: Option<String>,
@@ -118,7 +105,7 @@ pub struct SessionsQuery {
 impl Default for SessionsQuery {
     fn default() -> Self {
         Self {
-            range: (None, None),
+            period: Period::default(),
             filters: Filters::default(),
             search: None,
             errors: false,
@@ -144,7 +131,7 @@ impl SessionsQuery {
         settings: &Settings,
     ) -> Result<Self, QueryError> {
         let mut query = Self { now: now.as_millisecond(), groups: settings.groups.clone(), ..Self::default() };
-        let mut of_range = Vec::new();
+        let (mut since, mut until, mut zone) = (None, None, TimeZone::UTC);
         for (name, value) in pairs {
             let wrong = |field, wanted| QueryError::Value { field, value: value.to_owned(), wanted };
             let flag = |field| match value {
@@ -153,16 +140,9 @@ impl SessionsQuery {
                 _ => Err(wrong(field, "switch; it is true or false")),
             };
             match name {
-                "since" | "until" | "timezone" => of_range.push((name, value)),
-                "project" => query.filters.project = Some(value.to_owned()),
-                "model" => query.filters.model = Some(value.to_owned()),
-                "branch" => query.filters.branch = Some(value.to_owned()),
-                "agent" => query.filters.agent = Some(value.to_owned()),
-                "user" => query.filters.user = Some(value.to_owned()),
-                "team" => query.filters.team = Some(value.to_owned()),
-                "host" => query.filters.host = Some(value.to_owned()),
-                "billing" => query.filters.billing = Some(value.to_owned()),
-                "group" => query.filters.group = Some(value.to_owned()),
+                "since" => since = Some(value),
+                "until" => until = Some(value),
+                "timezone" => zone = ReportQuery::parse_timezone(value)?,
                 "search" => query.search = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
                 "errors" => query.errors = flag("errors")?,
                 "live" => query.live = flag("live")?,
@@ -191,6 +171,7 @@ impl SessionsQuery {
                         _ => return Err(wrong("format", "format; it is json or csv")),
                     }
                 }
+                name if query.filters.take(name, value) => {}
                 other => return Err(QueryError::Unknown { field: other.to_owned(), known: PARAMETERS }),
             }
         }
@@ -200,7 +181,7 @@ impl SessionsQuery {
             let wanted = "amount up to max_cost_usd";
             return Err(QueryError::Value { field: "min_cost_usd", value: min.exact(), wanted });
         }
-        query.range = ReportQuery::parse(of_range, now, settings)?.time_range();
+        query.period = Period::parse(since, until, &zone, now)?;
         Ok(query)
     }
 }
@@ -241,7 +222,7 @@ mod tests {
         assert_eq!((query.min_cost, query.max_cost), (Some(NanoUsd(500_000_000)), Some(NanoUsd(2_000_000_000))));
         assert_eq!((query.sort, query.offset, query.limit), (SessionSort::Cost, 7, 500));
         assert_eq!(query.format, SessionFormat::Csv);
-        assert_eq!(query.range, (Some(1_795_478_400_000), Some(1_795_564_800_000)));
+        assert_eq!(query.period, Period { from: Some(1_795_478_400_000), until: Some(1_795_564_800_000) });
         for sort in SessionSort::ALL {
             assert_eq!(parse(&[("sort", sort.name())]).unwrap().sort, sort);
             assert!(WANTED_SORT.contains(sort.name()));

@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use ducat_ledger::{Key, UnixMs};
-use ducat_report::{ReconcileQuery, Report, ReportQuery};
+use ducat_report::{CoverageQuery, ReconcileQuery, Report, ReportQuery};
 use ducat_store::{Machine, StoreError, TenantId, ledger_mark};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -94,6 +94,19 @@ pub(crate) async fn reconcile(State(app): State<App>, Query(pairs): Query<Vec<(S
     match off_the_runtime(move || app.store.reader()?.reconcile(TenantId::LOCAL, &query, &*app.pricer)).await {
         Ok(Some(reconciliation)) => Json(reconciliation.to_json()).into_response(),
         Ok(None) => error(StatusCode::NOT_FOUND, &format!("there is no one session whose id is or begins with {asked:?}")),
+        Err(cause) => failed(&cause),
+    }
+}
+
+/// Who told of requests, and the sessions whose witnesses' claims differ by most.
+pub(crate) async fn coverage(State(app): State<App>, Query(pairs): Query<Vec<(String, String)>>) -> Response {
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let query = match CoverageQuery::parse(pairs, Timestamp::now()) {
+        Ok(query) => query,
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
+    };
+    match off_the_runtime(move || app.store.reader()?.coverage(TenantId::LOCAL, &query)).await {
+        Ok(coverage) => Json(coverage.to_json()).into_response(),
         Err(cause) => failed(&cause),
     }
 }

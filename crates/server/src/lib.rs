@@ -378,6 +378,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(session::session))
         .route("/api/v1/reconcile", get(api::reconcile))
+        .route("/api/v1/coverage", get(api::coverage))
         .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
         .route("/api/v1/ship", post(ingest::ship::post))

@@ -62,7 +62,8 @@ fn folded(
 /// Numbers of sets, for one commit.
 pub(crate) struct AttributeSets<'c> {
     connection: &'c Connection,
-    known: HashMap<(TenantId, Attributes), i64>,
+    /// As told: the number, and the set as it stands in a roll-up.
+    known: HashMap<(TenantId, Attributes), (i64, Attributes)>,
 }
 
 impl<'c> AttributeSets<'c> {
@@ -70,21 +71,25 @@ impl<'c> AttributeSets<'c> {
         Self { connection, known: HashMap::new() }
     }
 
-    /// The number of the set that requests of these names are summed under; a new one where they are new and within bounds.
-    pub fn number(&mut self, tenant: TenantId, told: &Attributes) -> Result<i64, StoreError> {
-        if told.is_empty() {
+    /// Makes names the set that requests of them are summed under, and tells its number; a new one where they are new and within bounds.
+    pub fn put_in(&mut self, tenant: TenantId, names: &mut Attributes) -> Result<i64, StoreError> {
+        if names.is_empty() {
             return Ok(NONE);
         }
-        let key = (tenant, told.clone());
-        if let Some(number) = self.known.get(&key) {
-            return Ok(*number);
-        }
-        // A set that is there is of known values, or of `other`.
-        let number = match self.find(tenant, told)? {
-            Some(number) => number,
-            None => self.insert(tenant, &folded(told.as_deref(), |name, value| self.standing(tenant, name, value))?)?,
+        let key = (tenant, names.clone());
+        let (number, set) = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            // A set that is there is of known values, or of `other`.
+            None => match self.find(tenant, names)? {
+                Some(number) => (number, names.clone()),
+                None => {
+                    let set = folded(names.as_deref(), |name, value| self.standing(tenant, name, value))?;
+                    (self.insert(tenant, &set)?, set)
+                }
+            },
         };
-        self.known.insert(key, number);
+        names.clone_from(&set);
+        self.known.insert(key, (number, set));
         Ok(number)
     }
 
@@ -157,7 +162,7 @@ pub(crate) fn sum_by(connection: &Connection) -> Result<(), StoreError> {
         });
         changes.request(TenantId(row.get(6).doing(MOVING)?), before, after);
     }
-    changes.write(connection)
+    changes.write(connection).map(drop)
 }
 
 fn row_of(tenant: TenantId, set: &Attributes) -> impl Iterator<Item = rusqlite::types::Value> {
@@ -189,20 +194,26 @@ impl KnownAttributes {
     }
 }
 
+/// A tenant's sets by number.
+pub(crate) fn sets(connection: &Connection, tenant: TenantId) -> Result<HashMap<i64, Attributes>, StoreError> {
+    let sql = "SELECT subagent_type, skill, mcp_server, plugin, query_source, effort, labels, number
+               FROM attribute_sets WHERE tenant = ?1";
+    let mut statement = connection.prepare_cached(sql).doing(READING)?;
+    let mut rows = statement.query([tenant.0]).doing(READING)?;
+    let mut sets = HashMap::new();
+    while let Some(row) = rows.next().doing(READING)? {
+        let mut columns: [Option<String>; Attributes::<String>::NAMES.len()] = Default::default();
+        for (place, column) in columns.iter_mut().enumerate() {
+            *column = row.get::<_, Option<String>>(place).doing(READING)?.filter(|text| !text.is_empty());
+        }
+        sets.insert(row.get(7).doing(READING)?, Attributes::from_columns(columns));
+    }
+    Ok(sets)
+}
+
 impl Reader {
     pub(crate) fn known_attributes(&self, tenant: TenantId) -> Result<KnownAttributes, StoreError> {
-        let sql = "SELECT subagent_type, skill, mcp_server, plugin, query_source, effort, labels, number
-                   FROM attribute_sets WHERE tenant = ?1";
-        let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
-        let mut rows = statement.query([tenant.0]).doing(READING)?;
-        let mut sets = HashMap::new();
-        while let Some(row) = rows.next().doing(READING)? {
-            let mut columns: [Option<String>; Attributes::<String>::NAMES.len()] = Default::default();
-            for (place, column) in columns.iter_mut().enumerate() {
-                *column = row.get::<_, Option<String>>(place).doing(READING)?.filter(|text| !text.is_empty());
-            }
-            sets.insert(row.get(7).doing(READING)?, Attributes::from_columns(columns));
-        }
+        let sets = sets(&self.connection, tenant)?;
         let mut statement =
             self.connection.prepare_cached("SELECT name, value FROM attribute_values WHERE tenant = ?1").doing(READING)?;
         let mut rows = statement.query([tenant.0]).doing(READING)?;

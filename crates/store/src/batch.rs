@@ -8,9 +8,10 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::billings::Billings;
 use crate::births::Births;
+use crate::coverage::{self, CoverageChanges};
 use crate::heard::Heard;
 use crate::pairs::{self, Settled};
-use crate::rollups::RollupChanges;
+use crate::rollups::{RequestChanges, RollupChanges};
 use crate::rows::{self, Owned, Stored};
 use crate::session_sums::{InSession, SessionChanges};
 use crate::spells::Voices;
@@ -142,13 +143,14 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it.
-    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<(), StoreError> {
+    /// Derives owners, prices and roll-ups, writes what changed and tells `heard` of it; returns what changed in the roll-ups.
+    pub fn settle(mut self, heard: &mut Heard<'_, '_>) -> Result<RequestChanges, StoreError> {
         self.settle_births()?;
         self.touch_rebilled()?;
         let Self { connection, pricer, requests, tool_calls, turns, incidents, sessions, quotas, mut births, .. } = self;
         let mut billings = Billings::new(connection, &sessions, &quotas);
         let (mut rollups, mut session_sums) = (RollupChanges::default(), SessionChanges::default());
+        let mut covered = CoverageChanges::default();
         let ids = |tenant: TenantId, owner: Option<&Holder>| {
             let (_, session) = sessions.get(&(tenant, owner?.session))?;
             Some(session.id.as_str())
@@ -159,6 +161,7 @@ impl<'c> Batch<'c> {
         let mut stirred = Vec::new();
         for ((tenant, key), (before, after)) in requests {
             let known = if before.is_some() { rows::load_priced(connection, tenant, key)? } else { None };
+            let (known, was_disputed) = known.unzip();
             let before = before.zip(known);
             let mut priced = match &before {
                 // A new price moves no past cost by itself.
@@ -169,7 +172,11 @@ impl<'c> Batch<'c> {
             if before.as_ref().is_some_and(|(stored, known)| *stored == after && *known == priced) {
                 continue;
             }
-            rows::save_request(connection, tenant, &after, &priced)?;
+            let disputed = coverage::dispute_of(&after, pricer);
+            rows::save_request(connection, tenant, &after, &priced, disputed)?;
+            let was =
+                before.as_ref().and_then(|(stored, priced)| coverage::rollup_of(stored, priced.cost, was_disputed.flatten()));
+            covered.request(tenant, was, coverage::rollup_of(&after, priced.cost, disputed));
             let was = before.as_ref().and_then(|(stored, priced)| rows::request_rollup(stored, priced));
             rollups.request(tenant, was, rows::request_rollup(&after, &priced));
             let was = before.as_ref().and_then(|(stored, priced)| Request::part(stored, priced));
@@ -211,6 +218,7 @@ impl<'c> Batch<'c> {
             }
         }
         session_sums.write(connection, &sessions)?;
+        covered.write(connection)?;
         rollups.write(connection)
     }
 

@@ -6,6 +6,7 @@ use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, Tool
 use rusqlite::Row;
 use rusqlite::types::Value;
 
+use crate::coverage;
 use crate::rows::{self, Stored};
 use crate::session_sums::{self, ROW, SUMS, SessionChanges, SessionSums};
 use crate::{Doing, Reader, StoreError, TenantId};
@@ -30,9 +31,13 @@ impl Reader {
             let known = recomputed.entry(row).or_insert_with(|| vec![0; sums.len()]);
             known.iter_mut().zip(sums).for_each(|(known, sum)| *known = known.saturating_add(sum));
         };
-        self.each("SELECT fact, owner, role, model, cost_nano, billing FROM requests WHERE tenant = ?1", tenant, |row| {
+        self.each("SELECT fact, owner, role, model, cost_nano, billing, disputed_fields, difference_nano, is_difference_unknown FROM requests WHERE tenant = ?1", tenant, |row| {
             let stored = stored::<Request>(row)?;
             let priced = rows::priced_at(row, 3).doing("reading requests")?;
+            let disputed = coverage::disputed_at(row, 6).doing("reading requests")?;
+            if let Some((key, sums)) = coverage::rollup_of(&stored, priced.cost, disputed) {
+                coverage::rows_of(key).for_each(|(span, key)| add(format!("witnesses of {span} {key:?}"), sums.columns().to_vec()));
+            }
             let Some((key, sums)) = rows::request_rollup(&stored, &priced) else { return Ok(()) };
             let billing = key.billing.map(|billing| billing.name().to_owned());
             let names = [Some(key.agent), Some(key.model), key.project, key.branch, key.user, key.team, key.host, billing];
@@ -71,6 +76,12 @@ impl Reader {
                 Ok(())
             })?;
         }
+        self.each("SELECT * FROM rollup_witnesses WHERE tenant = ?1", tenant, |row| {
+            let span: i64 = row.get(1).doing("reading roll-ups")?;
+            let (key, sums) = coverage::rollup_at(row).doing("reading roll-ups")?;
+            kept.insert(format!("witnesses of {span} {key:?}"), sums.columns().to_vec());
+            Ok(())
+        })?;
         recomputed.extend(self.recomputed_sessions(tenant)?);
         self.each("SELECT * FROM session_sums WHERE tenant = ?1", tenant, |row| {
             let key = Key(row.get(1).doing("reading sessions' sums")?);

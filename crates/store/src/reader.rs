@@ -1,16 +1,20 @@
 //! Reading the ledger.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ducat_ledger::{
     Attributes, BUCKET_MS, Billing, Incident, Key, Quota, Request, RequestRollup, Role, Session, ToolCall, Turn, UnixMs, Witness,
-    Witnesses,
+    Witnesses, bucket_of,
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{BLOCK_MINUTES, Report, RequestRow};
 use rusqlite::{Connection, OpenFlags, Params, Row, params};
 
+use crate::copies::{self, Copies};
+use crate::request_columns::RequestView;
 use crate::rows::{Owned, Stored, UNDATED, owner_copy, priced_at};
 use crate::{Doing, FileCursor, StoreError, TenantId, batch, schema};
 
@@ -25,6 +29,8 @@ const MOST_PAST_QUOTAS: usize = 10_000;
 /// A read-only connection; every call sees the state of one commit.
 pub struct Reader {
     pub(crate) connection: Connection,
+    /// Of the writer's own process.
+    pub(crate) copies: Option<Arc<Copies>>,
 }
 
 /// A request with its canonical model and known cost.
@@ -55,37 +61,56 @@ impl Reader {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .doing("opening the database")?;
         schema::configure_reader(&connection)?;
-        Ok(Self { connection })
+        Ok(Self { connection, copies: None })
     }
 
-    /// Adds what a time range has to a report: its roll-ups, or every request where the report must tell sessions apart.
+    /// Adds what a time range has to a report: its roll-ups, and single requests where it cuts a quarter-hour or the report must tell
+    /// sessions apart.
     pub fn add_to(
         &self,
         tenant: TenantId,
-        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        range: (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        schema::require_current(&self.connection)?;
         // Rows, and what their numbers stand for, as of one commit.
-        let transaction = self.connection.unchecked_transaction().doing("reading the ledger")?;
+        let (transaction, view) = match &self.copies {
+            Some(copies) if !report.wants_requests() => {
+                let (transaction, view) = copies.begin(&self.connection, tenant)?;
+                (transaction, Some(view))
+            }
+            _ => (copies::begin(&self.connection)?, None),
+        };
         if report.wants_quotas() {
             report.tell_quotas(self.past_quotas(tenant, BLOCK_MINUTES)?);
         }
-        let is_cut = |at: Option<UnixMs>| at.is_none_or(|at| at.rem_euclid(BUCKET_MS) == 0);
-        if report.wants_requests() || !is_cut(from) || !is_cut(until) {
-            self.add_requests_to(tenant, (from, until), report)?;
+        if report.wants_requests() {
+            self.add_requests_to(tenant, range, report)?;
             return transaction.finish().doing("reading the ledger");
         }
-        let until_then = until.map_or(ROLLED_UP_SINCE, |until| until.min(ROLLED_UP_SINCE));
-        self.add_requests_to(tenant, (Some(from.unwrap_or(UnixMs::MIN)), Some(until_then)), report)?;
-        self.add_rollups_to(tenant, (from, until), report)?;
+        let (from, until) = (range.0.unwrap_or(UnixMs::MIN), range.1.unwrap_or(UnixMs::MAX));
+        let first = -(-from.max(ROLLED_UP_SINCE)).div_euclid(BUCKET_MS);
+        let end = range.1.map_or(i64::MAX, bucket_of);
+        let [first_at, end_at] = [first, end].map(|bucket| bucket.saturating_mul(BUCKET_MS));
+        for (from, until) in [(from, until.min(first_at)), (end_at.max(first_at), until)] {
+            let may_have = |view: &RequestView| view.has_rows(bucket_of(from)..bucket_of(until - 1) + 1);
+            if from < until && view.as_ref().is_none_or(may_have) {
+                self.add_requests_to(tenant, (Some(from), Some(until)), report)?;
+            }
+        }
+        // What tells no time is in no range.
+        let undated = range == (None, None);
+        match view {
+            Some(view) => view.add_to(first..end, undated, report),
+            None => self.add_rollups_to(tenant, first..end, undated, report)?,
+        }
         transaction.finish().doing("reading the ledger")
     }
 
     fn add_rollups_to(
         &self,
         tenant: TenantId,
-        (from, until): (Option<UnixMs>, Option<UnixMs>),
+        buckets: Range<i64>,
+        undated: bool,
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let mut statement = self
@@ -95,12 +120,9 @@ impl Reader {
                  AND ((bucket >= ?2 AND bucket < ?3) OR (bucket = ?4 AND ?5))",
             )
             .doing("reading roll-ups")?;
-        let first = from.map_or(ROLLED_UP_SINCE, |from| from.max(ROLLED_UP_SINCE)).div_euclid(BUCKET_MS);
-        let end = until.map_or(i64::MAX, |until| until.div_euclid(BUCKET_MS));
-        // What tells no time is in no range.
-        let undated = from.is_none() && until.is_none();
         let known = report.wants_attributes().then(|| self.known_attributes(tenant)).transpose()?;
-        let mut rows = statement.query(params![tenant.0, first, end, UNDATED, undated]).doing("reading roll-ups")?;
+        let mut rows =
+            statement.query(params![tenant.0, buckets.start, buckets.end, UNDATED, undated]).doing("reading roll-ups")?;
         while let Some(row) = rows.next().doing("reading roll-ups")? {
             let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing("reading roll-ups");
             let name = |place| text(place).map(|name| Some(name).filter(|name| !name.is_empty()));
@@ -132,16 +154,18 @@ impl Reader {
         (from, until): (Option<UnixMs>, Option<UnixMs>),
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        let sessions = self.session_ids(tenant)?;
+        let sessions = if report.wants_requests() { self.session_ids(tenant)? } else { HashMap::new() };
         let known = report.wants_attributes().then(|| self.known_attributes(tenant)).transpose()?;
+        // Another statement without a range, because an index serves no condition that may be none.
+        let within = if from.is_none() && until.is_none() { "?2 <= ?3" } else { "started_at BETWEEN ?2 AND ?3" };
         let mut statement = self
             .connection
-            .prepare_cached(
-                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1 AND role NOT IN (0, 3)
-                 AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR started_at < ?3)",
-            )
+            .prepare_cached(&format!(
+                "SELECT fact, owner, model, cost_nano, billing FROM requests WHERE tenant = ?1 AND role NOT IN (0, 3) AND {within}"
+            ))
             .doing("reading requests")?;
-        let mut rows = statement.query(params![tenant.0, from, until]).doing("reading requests")?;
+        let (first, last) = (from.unwrap_or(UnixMs::MIN), until.map_or(UnixMs::MAX, |until| until.saturating_sub(1)));
+        let mut rows = statement.query(params![tenant.0, first, last]).doing("reading requests")?;
         while let Some(row) = rows.next().doing("reading requests")? {
             let fact =
                 row.get_ref(0).doing("reading requests")?.as_str().map_err(rusqlite::Error::from).doing("reading requests")?;

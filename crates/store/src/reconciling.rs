@@ -26,24 +26,22 @@ impl Reader {
         // All of it is of one commit.
         let transaction = self.connection.unchecked_transaction().doing(READING)?;
         let mut reconciliation = Reconciliation::new(query);
-        let sessions = match &query.session {
+        let is_asked = |agent: &str| query.agent.as_deref().is_none_or(|asked| asked == agent);
+        let is_full = |found: &Reconciliation| query.limit.is_some_and(|limit| found.sessions.len() >= limit);
+        match &query.session {
             Some(id) => match self.find_session(tenant, id)? {
-                Some(session) => vec![session],
+                Some(session) if is_asked(&session.agent) => reconciliation.add(self.reconciled(tenant, session, pricer)?),
+                Some(_) => {}
                 None => return Ok(None),
             },
-            None => self.sessions_between(tenant, query.range)?,
-        };
-        let is_asked = |agent: &str| query.agent.as_deref().is_none_or(|asked| asked == agent);
-        for session in sessions.into_iter().filter(|session| is_asked(&session.agent)) {
-            let (key, agent) = (session.key, session.agent.clone());
-            let mut row = Reconciled::new(Some(session), &agent);
-            self.requests_of(tenant, key, |request, role, cost| {
-                row.add_request(&request, role, cost, &|request| pricer.price(request));
-            })?;
-            self.owned::<ToolCall>(tenant, key)?.iter().for_each(|call| row.add_tool_call(call));
-            reconciliation.add(row);
+            None => self.each_session_between(tenant, query.range, |session| {
+                if is_asked(&session.agent) {
+                    reconciliation.add(self.reconciled(tenant, session, pricer)?);
+                }
+                Ok(!is_full(&reconciliation))
+            })?,
         }
-        if query.session.is_none() {
+        if query.session.is_none() && !is_full(&reconciliation) {
             let mut by_agent = BTreeMap::<String, Reconciled>::new();
             self.unowned_requests(tenant, query.range, |request, role, cost| {
                 if is_asked(&request.agent) {
@@ -51,7 +49,11 @@ impl Reader {
                     row.add_request(&request, role, cost, &|request| pricer.price(request));
                 }
             })?;
-            by_agent.into_values().for_each(|row| reconciliation.add(row));
+            for row in by_agent.into_values() {
+                if !is_full(&reconciliation) {
+                    reconciliation.add(row);
+                }
+            }
         }
         transaction.finish().doing(READING)?;
         Ok(Some(reconciliation))
@@ -76,18 +78,34 @@ impl Reader {
         Ok(days.into_iter().map(of).collect())
     }
 
-    /// Sessions that were alive in a time, the latest first.
-    fn sessions_between(
+    fn reconciled(&self, tenant: TenantId, session: Session, pricer: &dyn Pricer) -> Result<Reconciled, StoreError> {
+        let (key, agent) = (session.key, session.agent.clone());
+        let mut row = Reconciled::new(Some(session), &agent);
+        self.requests_of(tenant, key, |request, role, cost| {
+            row.add_request(&request, role, cost, &|request| pricer.price(request));
+        })?;
+        self.owned::<ToolCall>(tenant, key)?.iter().for_each(|call| row.add_tool_call(call));
+        Ok(row)
+    }
+
+    /// Sessions that were alive in a time, the latest first, for as long as more are wanted.
+    fn each_session_between(
         &self,
         tenant: TenantId,
         (from, until): (Option<UnixMs>, Option<UnixMs>),
-    ) -> Result<Vec<Session>, StoreError> {
+        mut wants_more: impl FnMut(Session) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let sql = "SELECT fact FROM sessions WHERE tenant = ?1 AND (?2 IS NULL OR last_at >= ?2) ORDER BY last_at DESC, key";
         let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
-        let rows = statement.query_map(params![tenant.0, from], |row| row.get::<_, String>(0)).doing(READING)?;
-        let sessions = rows.map(|fact| Ok(serde_json::from_str::<Session>(&fact.doing(READING)?)?));
-        let began = |session: &Session| until.is_none_or(|until| session.started_at.get().is_none_or(|at| *at < until));
-        sessions.filter(|session| session.as_ref().map_or(true, began)).collect()
+        let mut rows = statement.query(params![tenant.0, from]).doing(READING)?;
+        while let Some(row) = rows.next().doing(READING)? {
+            let session: Session = serde_json::from_str(&row.get::<_, String>(0).doing(READING)?)?;
+            let began = until.is_none_or(|until| session.started_at.get().is_none_or(|at| *at < until));
+            if began && !wants_more(session)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn requests_of(

@@ -8,12 +8,15 @@ use rusqlite::{Connection, params};
 use crate::attributes::AttributeSets;
 use crate::{Doing, StoreError, TenantId};
 
-/// A row that sums nothing any more; sums and estimates are in rows without requests.
+/// Where [`RequestRollup::is_empty`].
 const NO_REQUESTS: &str = "requests = 0 AND sums = 0 AND estimated_requests = 0 AND estimated_tokens = 0";
 /// SQL for the sum of a column. `SUM` fails past 64 bits; this one is exact as far as they reach, and the largest integer beyond.
 pub(crate) fn sum_of(column: &str) -> String {
     format!("CAST(IFNULL(SUM({column} >> 32), 0) * 4294967296 + IFNULL(SUM({column} & 4294967295), 0) AS INTEGER)")
 }
+
+/// What a commit adds to each row, its attributes as they stand in the row.
+pub(crate) type RequestChanges = Vec<((TenantId, RequestRollupKey), RequestRollup)>;
 
 /// New minus old of a commit.
 #[derive(Default)]
@@ -60,7 +63,7 @@ impl RollupChanges {
     }
 
     /// Sums past 64 bits would become floating-point numbers in SQLite, which no report reads: the casts stop them at the largest integer.
-    pub fn write(self, connection: &Connection) -> Result<(), StoreError> {
+    pub fn write(self, connection: &Connection) -> Result<RequestChanges, StoreError> {
         let text = |name: &Option<String>| name.clone().unwrap_or_default();
         let mut upsert = connection
             .prepare_cached(
@@ -78,10 +81,10 @@ impl RollupChanges {
             .doing("writing a roll-up")?;
         let mut emptied = Vec::new();
         // In order, so that which values are within bounds depends on no hash.
-        let mut requests: Vec<_> = self.requests.into_iter().collect();
-        requests.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut changes: RequestChanges = self.requests.into_iter().collect();
+        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut sets = AttributeSets::new(connection);
-        for ((tenant, key), sums) in requests {
+        for ((tenant, key), sums) in &mut changes {
             let [
                 requests,
                 input,
@@ -100,7 +103,7 @@ impl RollupChanges {
             ] = sums.columns();
             let (project, branch, user) = (text(&key.project), text(&key.branch), text(&key.user));
             let (team, host, billing) = (text(&key.team), text(&key.host), key.billing.map_or("", Billing::name));
-            let attributes = sets.number(tenant, &key.attributes)?;
+            let attributes = sets.put_in(*tenant, &mut key.attributes)?;
             upsert
                 .execute(params![
                     tenant.0,
@@ -131,7 +134,7 @@ impl RollupChanges {
                 ])
                 .doing("writing a roll-up")?;
             if requests < 1 {
-                emptied.push(("rollup_requests", NO_REQUESTS, tenant, key.bucket));
+                emptied.push(("rollup_requests", NO_REQUESTS, *tenant, key.bucket));
             }
         }
         let mut upsert = connection
@@ -169,6 +172,6 @@ impl RollupChanges {
                 .and_then(|mut delete| delete.execute(params![tenant.0, bucket]))
                 .doing("writing a roll-up")?;
         }
-        Ok(())
+        Ok(changes)
     }
 }

@@ -7,11 +7,13 @@ use ducat_ledger::{
     Session, ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
 };
 use ducat_prices::NanoUsd;
+use ducat_report::Disputed;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::births::Births;
+use crate::coverage::disputed_at;
 use crate::{Doing, StoreError, TenantId};
 
 /// Bucket of facts that tell no time.
@@ -168,12 +170,20 @@ pub(crate) fn owner_of<F: Owned>(
     Ok(owner(holders, fact.at(), |session| born.get(session).copied().flatten()).map(|holder| holder.session))
 }
 
-/// A request's model and cost as they were when it was last written: a new price moves nothing by itself.
-pub(crate) fn load_priced(connection: &Connection, tenant: TenantId, key: Key) -> Result<Option<Priced>, StoreError> {
+/// A request's model and cost, and what is disputed of it, as they were when it was last written: a new price moves nothing by itself.
+pub(crate) fn load_priced(
+    connection: &Connection,
+    tenant: TenantId,
+    key: Key,
+) -> Result<Option<(Priced, Option<Disputed>)>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT model, cost_nano, billing FROM requests WHERE tenant = ?1 AND key = ?2")
+        .prepare_cached(
+            "SELECT model, cost_nano, billing, disputed_fields, difference_nano, is_difference_unknown FROM requests
+             WHERE tenant = ?1 AND key = ?2",
+        )
         .doing("reading a price")?;
-    statement.query_row(params![tenant.0, key.0], |row| priced_at(row, 0)).optional().doing("reading a price")
+    let read = |row: &Row<'_>| Ok((priced_at(row, 0)?, disputed_at(row, 3)?));
+    statement.query_row(params![tenant.0, key.0], read).optional().doing("reading a price")
 }
 
 /// From the columns `model`, `cost_nano` and `billing`, which begin at `place`.
@@ -191,12 +201,14 @@ pub(crate) fn save_request(
     tenant: TenantId,
     stored: &Stored<Request>,
     priced: &Priced,
+    disputed: Option<Disputed>,
 ) -> Result<(), StoreError> {
     let fact = serde_json::to_string(&stored.fact)?;
     let mut statement = connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact, base, pair_group, role)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact, base, pair_group, role,
+             disputed_fields, difference_nano, is_difference_unknown)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .doing("writing a request")?;
     let owner = stored.owner.map(|owner| owner.0);
@@ -214,7 +226,10 @@ pub(crate) fn save_request(
             fact,
             stored.base_json()?,
             stored.group.map(|group| group.0),
-            stored.role as u8
+            stored.role as u8,
+            disputed.map(|disputed| disputed.fields.0),
+            disputed.map(|disputed| disputed.difference.0),
+            disputed.map(|disputed| disputed.is_unknown)
         ])
         .doing("writing a request")?;
     Ok(())
@@ -260,7 +275,7 @@ pub(crate) fn save_quota(connection: &Connection, tenant: TenantId, quota: &Quot
     Ok(())
 }
 
-fn bucket(at: Option<UnixMs>) -> i64 {
+pub(crate) fn bucket(at: Option<UnixMs>) -> i64 {
     at.map_or(UNDATED, bucket_of)
 }
 

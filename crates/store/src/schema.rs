@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, StoreError, attributes, session_sums};
+use crate::{Doing, Pricer, StoreError, attributes, coverage, session_sums};
 
-const MIGRATIONS: [&str; 11] = ["
+const MIGRATIONS: [&str; 12] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -246,6 +246,22 @@ CREATE TABLE session_sums (
     sums TEXT NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, names TEXT NOT NULL, searched TEXT NOT NULL,
     PRIMARY KEY (tenant, session)) WITHOUT ROWID;
 CREATE INDEX sessions_by_id ON sessions (tenant, id);
+", "
+-- Which fields of a request somebody claims otherwise than is believed (a bit each; none where all agree), what that would cost more or
+-- less, without signs, and whether some of it is unknown; as of when the request was last written.
+ALTER TABLE requests ADD COLUMN disputed_fields INTEGER;
+ALTER TABLE requests ADD COLUMN difference_nano INTEGER;
+ALTER TABLE requests ADD COLUMN is_difference_unknown INTEGER;
+-- All that a list of disputed sessions reads.
+CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano,
+    is_difference_unknown) WHERE disputed_fields IS NOT NULL;
+
+-- Requests by who told of them: `witnesses` is a set, a bit each. Buckets are `span` quarter-hours long, 1 or 96: years are read by days.
+CREATE TABLE rollup_witnesses (
+    tenant INTEGER NOT NULL, span INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, witnesses INTEGER NOT NULL, is_disputed INTEGER NOT NULL,
+    requests INTEGER NOT NULL, sums INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL,
+    difference_nano INTEGER NOT NULL, unknown_differences INTEGER NOT NULL,
+    PRIMARY KEY (tenant, span, bucket, agent, witnesses, is_disputed)) WITHOUT ROWID;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
@@ -254,8 +270,11 @@ const SUMMED_BY_ATTRIBUTES: i64 = 7;
 /// The version from which what sessions own is summed by session.
 const SUMMED_BY_SESSION: i64 = 11;
 
+/// The version from which requests are summed by who told of them, and disputes are known.
+pub(crate) const SUMMED_BY_WITNESSES: i64 = 12;
+
 /// Brings the database to this version's schema, each migration in a transaction of its own.
-pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &mut Connection, pricer: &dyn Pricer) -> Result<(), StoreError> {
     let found = check(connection)?;
     for (version, sql) in (1..).zip(MIGRATIONS).skip(usize::try_from(found).unwrap_or(0)) {
         let transaction = connection.transaction().doing("migrating")?;
@@ -265,6 +284,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         }
         if version == SUMMED_BY_SESSION {
             session_sums::fill(&transaction)?;
+        }
+        if version == SUMMED_BY_WITNESSES {
+            coverage::fill(&transaction, pricer)?;
         }
         transaction.pragma_update(None, "user_version", version).doing("migrating")?;
         transaction.commit().doing("migrating")?;
@@ -306,6 +328,17 @@ pub(crate) fn configure_reader(connection: &Connection) -> Result<(), StoreError
     connection.pragma_update(None, "temp_store", "MEMORY").doing("opening the database")
 }
 
+/// A new ledger as an older version would make it.
+#[cfg(test)]
+pub(crate) fn of_version(version: i64) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    for sql in &MIGRATIONS[..version as usize] {
+        connection.execute_batch(sql).unwrap();
+    }
+    connection.pragma_update(None, "user_version", version).unwrap();
+    connection
+}
+
 #[cfg(test)]
 mod tests {
     use ducat_ledger::{Key, KeySpace, Request, Told};
@@ -314,11 +347,7 @@ mod tests {
 
     #[test]
     fn what_was_summed_without_attributes_is_summed_by_them() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..6] {
-            connection.execute_batch(sql).unwrap();
-        }
-        connection.pragma_update(None, "user_version", 6).unwrap();
+        let mut connection = of_version(6);
         let store = |id: &str, skill: Option<&str>, labels: Option<&str>, role: u8| {
             let mut request = Request::new(Key::of(KeySpace::Request, "a", id), "a", id);
             request.output_tokens = Told::by(1, 3);
@@ -339,8 +368,8 @@ mod tests {
         store("labelled", None, Some("cost_center=7"), 1);
         store("both", Some("pdf"), Some("cost_center=8"), 1);
         store("a twin", Some("pdf"), Some("cost_center=9"), 0);
-        migrate(&mut connection).unwrap();
-        let reader = crate::Reader { connection };
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        let reader = crate::Reader { connection, copies: None };
         assert_eq!(reader.check_rollups(crate::TenantId::LOCAL).unwrap(), vec![]);
         let rows = reader.connection.query_row("SELECT COUNT(*), SUM(requests) FROM rollup_requests", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
@@ -352,11 +381,7 @@ mod tests {
     #[test]
     fn what_was_stored_before_sessions_had_sums_is_summed() {
         use ducat_ledger::{Holder, Holders, Outcome, Session, ToolCall};
-        let mut connection = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..10] {
-            connection.execute_batch(sql).unwrap();
-        }
-        connection.pragma_update(None, "user_version", 10).unwrap();
+        let mut connection = of_version(10);
         let key = Key::of(KeySpace::Session, "a", "s");
         let mut session = Session::new(key, "a", "s");
         session.last_at = Told::by(1, 1_790_000_000_000);
@@ -377,8 +402,8 @@ mod tests {
             let sql = "INSERT INTO tool_calls (tenant, key, owner, fact, role) VALUES (1, ?1, ?2, ?3, ?4)";
             connection.execute(sql, rusqlite::params![call.key.0, key.0, fact, role]).unwrap();
         }
-        migrate(&mut connection).unwrap();
-        let reader = crate::Reader { connection };
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        let reader = crate::Reader { connection, copies: None };
         let page = reader.sessions(crate::TenantId::LOCAL, &ducat_report::SessionsQuery::default()).unwrap();
         assert_eq!((page.rows.len(), page.rows[0].project.as_deref()), (1, Some("/p")));
         let sums = page.rows[0].sums;
@@ -390,18 +415,14 @@ mod tests {
 
     #[test]
     fn what_was_stored_before_roles_counts_as_before() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..5] {
-            connection.execute_batch(sql).unwrap();
-        }
-        connection.pragma_update(None, "user_version", 5).unwrap();
-        connection
-            .execute_batch(
-                r#"INSERT INTO requests VALUES (1, x'01', NULL, 5, 'm', 7, '{"agent":"claude-code","input_tokens":[3,2]}', NULL);
-                   INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0);"#,
-            )
-            .unwrap();
-        migrate(&mut connection).unwrap();
+        let mut connection = of_version(5);
+        let mut request = Request::new(Key::of(KeySpace::Request, "claude-code", "r"), "claude-code", "r");
+        request.input_tokens = Told::by(3, 2);
+        let row = rusqlite::params![request.key.0, serde_json::to_string(&request).unwrap()];
+        connection.execute("INSERT INTO requests VALUES (1, ?1, NULL, 5, 'm', 7, ?2, NULL)", row).unwrap();
+        let sql = "INSERT INTO rollup_requests VALUES (1, 0, 'claude-code', 'm', '', '', '', '', '', '', '', '', '', 1, 2, 3, 0, 0, 0, 0, 0, 7, 0)";
+        connection.execute(sql, []).unwrap();
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
         let of = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(
             of("SELECT COUNT(*) FROM requests WHERE role = 1 AND base IS NULL AND pair_group IS NULL AND cost_nano = 7"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ducat_ledger::{Billing, Key, Session, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{SessionSort, SessionsQuery, is_project};
+use ducat_report::{Filters, Named, SessionSort, SessionsQuery};
 use rusqlite::{Row, params};
 
 use crate::names::{Name, Names, values};
@@ -115,7 +115,7 @@ impl Reader {
         );
         let alive_since = query.live.then(|| query.now.saturating_sub(ALIVE_MS));
         let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
-        let (since, until) = query.range;
+        let (since, until) = (query.period.from, query.period.until);
         let mut rows = statement.query(params![tenant.0, since, until, query.search.as_deref(), alive_since]).doing(READING)?;
         let (mut places, mut totals): (Vec<Place>, _) = (Vec::new(), SessionSums::default());
         while let Some(row) = rows.next().doing(READING)? {
@@ -197,6 +197,7 @@ fn place(row: &Row<'_>, sums: &SessionSums, query: &SessionsQuery) -> Result<Pla
 /// What of a query is asked of each row that SQL found.
 struct Filter<'q> {
     query: &'q SessionsQuery,
+    only_project: Filters,
     /// What must be among the names of a kind, as JSON; none of them for an empty one.
     names: Vec<(Name, String)>,
     /// Whether a project, as JSON, is asked for: the sessions of most ledgers are of few.
@@ -217,7 +218,8 @@ impl<'q> Filter<'q> {
         let json =
             |name: &String| if name.is_empty() { String::new() } else { serde_json::Value::from(name.as_str()).to_string() };
         let names = names.into_iter().filter_map(|(kind, name)| Some((kind, json(name.as_ref()?)))).collect();
-        Self { query, names, projects: HashMap::new() }
+        let only_project = Filters { project: filters.project.clone(), ..Filters::default() };
+        Self { query, only_project, names, projects: HashMap::new() }
     }
 
     fn wants_project(&self) -> bool {
@@ -273,15 +275,7 @@ impl<'q> Filter<'q> {
     }
 
     fn asks_for_project(&self, project: Option<&str>) -> bool {
-        let filters = &self.query.filters;
-        let is_group = filters.group.as_deref().is_none_or(|group| {
-            let found = project.and_then(|project| self.query.groups.of(project));
-            found.map_or("", |found| found.name.as_str()) == group
-        });
-        is_group
-            && filters.project.as_deref().is_none_or(|wanted| match project {
-                Some(project) => !wanted.is_empty() && is_project(project, wanted),
-                None => wanted.is_empty(),
-            })
+        let Self { query, only_project, .. } = self;
+        query.filters.ask_for_group(&query.groups, project) && only_project.ask_for(&Named { project, ..Named::default() })
     }
 }

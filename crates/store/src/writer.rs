@@ -13,6 +13,7 @@ use ducat_metrics::{Counting, LabelValues};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::batch::{Batch, prune_event_ids};
+use crate::copies::Copies;
 use crate::counters::{self, Counters};
 use crate::heard::Heard;
 use crate::keys::{KeyError, Keys};
@@ -47,6 +48,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     counters: Arc<Mutex<Counters>>,
+    copies: Arc<Copies>,
     path: PathBuf,
     durability: Durability,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -87,7 +89,7 @@ impl Store {
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let mut connection = Connection::open(&options.path).doing("opening the database")?;
         schema::configure(&connection)?;
-        schema::migrate(&mut connection)?;
+        schema::migrate(&mut connection, &*options.pricer)?;
         let synchronous = if options.durability == Durability::Power { "FULL" } else { "NORMAL" };
         connection.pragma_update(None, "synchronous", synchronous).doing("opening the database")?;
         // Folding the log takes long and is done on a thread of its own.
@@ -118,8 +120,10 @@ impl Store {
         let since = counters::counts_since(&connection, (options.clock)())?;
         let (series, labels) = counters::restore(&connection)?;
         let counters = Arc::new(Mutex::new(Counters { series, ..Counters::default() }));
+        let copies = Arc::new(Copies::default());
         let mut writer = Writer {
             counters: counters.clone(),
+            copies: copies.clone(),
             labels,
             since,
             listener: options.listener,
@@ -141,6 +145,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             shared,
             counters,
+            copies,
             path: options.path,
             durability: options.durability,
             threads: Mutex::new(threads),
@@ -224,9 +229,14 @@ impl Store {
         Machines::open(&self.0.path)
     }
 
-    /// A connection of its own that only reads.
+    /// A connection of its own that only reads; its reports read the roll-ups' copy in memory, which the first of them loads.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        Reader::open(&self.0.path)
+        Ok(Reader { copies: Some(self.0.copies.clone()), ..Reader::open(&self.0.path)? })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.0.copies
     }
 
     /// Writes what is waiting, and ends; later writes are refused.
@@ -270,6 +280,7 @@ struct Writer {
     slice: usize,
     spells: Spells,
     counters: Arc<Mutex<Counters>>,
+    copies: Arc<Copies>,
     labels: LabelValues,
     /// Facts from before it enter no counter.
     since: UnixMs,
@@ -382,13 +393,13 @@ impl Writer {
         spells.write(&transaction, batch.take_voices(), now)?;
         let mut counting = Counting::new(&mut self.labels, self.since, now);
         let mut heard = Heard::new(&mut counting, self.listener.as_deref(), now);
-        batch.settle(&mut heard)?;
+        let rollups = batch.settle(&mut heard)?;
         let news = heard.news;
         let increments = counting.into_increments();
         let lock = || self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = lock().series.after(&increments, now);
         counters::save(&transaction, &rows)?;
-        transaction.commit().doing("committing")?;
+        self.copies.commit(transaction, rollups)?;
         self.spells = spells;
         if !increments.is_empty() {
             let mut counters = lock();

@@ -224,11 +224,41 @@ fn what_is_asked_for_is_found_or_refused() {
     for (name, value, part) in [
         ("tolerance", "-1", "tolerance"),
         ("tolerance", "NaN", "tolerance"),
+        ("limit", "0", "limit"),
+        ("limit", "-1", "limit"),
+        ("limit", "18446744073709551616", "limit"),
         ("sinse", "1", "session, agent"),
         ("since", "x", "since"),
     ] {
         assert!(ReconcileQuery::parse([(name, value)], now).unwrap_err().to_string().contains(part), "{name}");
     }
+}
+
+#[test]
+fn a_limit_shows_the_latest_sessions_that_told_something() {
+    let mut facts = vec![Fact::Session(session("silent", Witness::Hook))];
+    for (number, id) in ["first", "second", "third"].into_iter().enumerate() {
+        let mut session = session(id, Witness::Hook);
+        session.last_at = Told::by(1, AT + number as i64);
+        let mut request = request(&format!("r{number}"), Witness::Transcript, 1);
+        request.holders = Holders::one(Holder { session: session.key, live: true, project: None, branch: None });
+        facts.extend([Fact::Session(session), Fact::Request(request)]);
+    }
+    let mut loose = request("loose", Witness::OtlpLog, 1);
+    loose.holders = Holders::default();
+    facts.push(Fact::Request(loose));
+    let (_folder, store) = told(facts);
+    let shown = |pairs: &[(&'static str, &'static str)]| {
+        let all = reconcile(&store, pairs).unwrap();
+        let id = |row: &ducat_report::Reconciled| row.session.as_ref().map(|session| session.id.clone());
+        all.sessions.iter().map(id).collect::<Vec<_>>()
+    };
+    let of = |ids: &[&str]| ids.iter().map(|id| Some((*id).to_owned())).collect::<Vec<_>>();
+    assert_eq!(shown(&[("limit", "2")]), of(&["third", "second"]));
+    assert_eq!(shown(&[("limit", "3")]), of(&["third", "second", "first"]));
+    assert_eq!(shown(&[("limit", "9")]), [of(&["third", "second", "first"]), vec![None]].concat());
+    assert_eq!(shown(&[("limit", "9"), ("agent", "codex")]), []);
+    assert_eq!(shown(&[("limit", "1"), ("session", "first")]), of(&["first"]));
 }
 
 #[test]

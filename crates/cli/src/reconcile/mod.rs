@@ -40,7 +40,7 @@ pub struct Args {
     agent: Option<String>,
     /// A vendor's bill against the ledger by UTC day, model and token kind: a usage or cost export of Anthropic, OpenAI or AWS; repeatable for usage and
     /// cost of the same days, and for pages
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["session", "since", "until", "agent", "all"])]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["session", "since", "until", "agent", "all", "limit"])]
     bill: Vec<PathBuf>,
     /// Differences up to this many US dollars are agreement
     #[arg(long, value_name = "USD", default_value = "0")]
@@ -48,6 +48,9 @@ pub struct Args {
     /// Also list the sessions whose witnesses agree
     #[arg(long)]
     all: bool,
+    /// Only the latest sessions, at most this many; verdict and sums are of these
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<String>,
     /// Everything, as JSON: the answer of GET /api/v1/reconcile
     #[arg(long)]
     json: bool,
@@ -99,6 +102,7 @@ impl Args {
             ("timezone", Some(self.timezone.as_str())),
             ("agent", self.agent.as_deref()),
             ("tolerance", Some(self.tolerance.as_str())),
+            ("limit", self.limit.as_deref()),
         ];
         pairs.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }

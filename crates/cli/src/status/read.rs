@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ducat_ledger::{Billing, Quota, Session, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{Calendar, Document, Grouping, Report, ReportQuery};
+use ducat_report::{Calendar, Document, Grouping, Period, Report, ReportQuery};
 use ducat_scan::{ScanOptions, agent_homes, scan};
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Reader, StoreError, TenantId};
@@ -50,7 +50,8 @@ pub fn status(config: &Config, zone: TimeZone, now: UnixMs) -> anyhow::Result<St
 
 fn today(zone: &TimeZone, now: UnixMs) -> ReportQuery {
     let today = Some(Calendar::new(zone.clone()).date(now));
-    ReportQuery { by: Grouping::Billing, since: today, until: today, timezone: zone.clone(), ..ReportQuery::default() }
+    let period = Period::of_days(today, today, zone);
+    ReportQuery { by: Grouping::Billing, period, timezone: zone.clone(), ..ReportQuery::default() }
 }
 
 fn take_day(status: &mut Status, day: &Document) {

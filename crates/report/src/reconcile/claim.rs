@@ -64,6 +64,10 @@ impl Field {
         if self.is_split() { format!("{rule}; last what is solved from the reported cost") } else { rule }
     }
 
+    fn bit(self) -> u16 {
+        1 << self as u16
+    }
+
     fn is_split(self) -> bool {
         matches!(self, Self::CacheWrite5m | Self::CacheWrite1h)
     }
@@ -96,6 +100,14 @@ impl Field {
         })
     }
 
+    /// What each witness tells of a request's field, in words, the believed one last.
+    pub(super) fn claims(self, request: &Request) -> Vec<(Teller, String)> {
+        match self.count(request) {
+            Some(count) => count.claims().map(|(rank, value)| (self.teller(rank), value.to_string())).collect(),
+            None => request.model.claims().map(|(rank, model)| (self.teller(rank), model.clone())).collect(),
+        }
+    }
+
     fn count_mut(self, request: &mut Request) -> Option<&mut Told<u64>> {
         Some(match self {
             Self::Model | Self::Outcome => return None,
@@ -108,6 +120,27 @@ impl Field {
             Self::CacheWrite1h => &mut request.cache_write_1h_tokens,
             Self::WebSearches => &mut request.web_search_requests,
         })
+    }
+}
+
+/// A set of fields, a bit each in the order of [`Field::ALL`]. It is stored: fields are only added behind the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields(pub u16);
+
+impl Fields {
+    pub fn join(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// The names in the order of [`Field::ALL`].
+    pub fn names(self) -> Vec<&'static str> {
+        Field::ALL.into_iter().filter(|field| self.0 & field.bit() != 0).map(Field::name).collect()
+    }
+}
+
+impl FromIterator<Field> for Fields {
+    fn from_iter<I: IntoIterator<Item = Field>>(fields: I) -> Self {
+        Self(fields.into_iter().fold(0, |bits, field| bits | field.bit()))
     }
 }
 

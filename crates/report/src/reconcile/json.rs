@@ -129,7 +129,12 @@ fn counts(counts: &BTreeMap<&'static str, u64>) -> Value {
     Value::Object(counts.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect::<Map<_, _>>())
 }
 
-fn with(mut object: Value, more: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+/// The same in dollars and in nano-dollars.
+pub(super) fn difference_json(difference: NanoUsd) -> [(&'static str, Value); 2] {
+    [("difference_usd", json!(difference.as_usd())), ("difference_nano_usd", json!(difference))]
+}
+
+pub(super) fn with(mut object: Value, more: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     if let Value::Object(object) = &mut object {
         object.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }

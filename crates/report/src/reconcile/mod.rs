@@ -1,6 +1,8 @@
 //! What several witnesses say of the same requests, what of it is believed, and what the difference costs.
 
 mod claim;
+mod coverage;
+mod dispute;
 mod json;
 mod query;
 mod session;
@@ -9,9 +11,11 @@ use std::collections::BTreeMap;
 
 use ducat_prices::NanoUsd;
 
-pub use claim::Field;
+pub use claim::{Field, Fields};
+pub use coverage::{Coverage, CoverageQuery, Covered, DisputeSums, DisputedSession};
+pub use dispute::{Dispute, Disputed, Pricing};
 pub use query::ReconcileQuery;
-pub use session::{ClaimSums, Disagreement, FieldClaims, Presence, Pricing, Reconciled, SumClaims};
+pub use session::{ClaimSums, Disagreement, FieldClaims, Presence, Reconciled, SumClaims};
 
 /// How many disagreements of a session are shown unless it is the only one.
 const SHOWN: usize = 20;

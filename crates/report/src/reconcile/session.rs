@@ -1,14 +1,12 @@
 //! What the witnesses of one session say, against each other and against what is believed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ducat_ledger::{Priced, Request, Role, Session, ToolCall, UnixMs, Witness, Witnesses};
+use ducat_ledger::{Request, Role, Session, ToolCall, UnixMs, Witness, Witnesses};
 use ducat_prices::NanoUsd;
 
-use super::claim::{Field, Teller, as_told_by};
-
-/// Names and prices a request by today's table.
-pub type Pricing<'p> = &'p dyn Fn(&Request) -> Priced;
+use super::claim::{Field, Teller};
+use super::dispute::{Dispute, Disputed, Pricing};
 
 /// Claims of one field, over a session.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -222,93 +220,56 @@ impl Reconciled {
 
     /// Notes each claim of a request, and what it would cost were it believed.
     fn compare(&mut self, request: &Request, price: Pricing<'_>) {
-        let mut others = BTreeSet::<Teller>::new();
-        let mut apart = Vec::new();
         for field in Field::ALL {
             let Some(count) = field.count(request).filter(|count| count.is_told()) else { continue };
             let believed = count.or_default();
             let sums = self.fields.entry(field).or_default();
             sums.believed = sums.believed.saturating_add(believed);
             *sums.believed_from.entry(field.teller(count.rank())).or_default() += 1;
-            let mut differs = false;
             for (rank, claimed) in count.claims() {
-                let teller = field.teller(rank);
-                let claim = sums.claims.entry(teller).or_default();
+                let claim = sums.claims.entry(field.teller(rank)).or_default();
                 claim.told += 1;
                 claim.claimed = claim.claimed.saturating_add(*claimed);
                 claim.believed = claim.believed.saturating_add(believed);
-                if *claimed != believed {
-                    claim.differing += 1;
-                    others.insert(teller);
-                    differs = true;
-                }
-            }
-            if differs {
-                let claims = count.claims().map(|(rank, value)| (field.teller(rank), value.to_string())).collect();
-                apart.push((field, believed.to_string(), claims));
             }
         }
-        apart.extend(self.compare_models(request, price, &mut others));
-        if apart.is_empty() {
-            return;
+        if request.model.is_told() {
+            let sums = self.fields.entry(Field::Model).or_default();
+            *sums.believed_from.entry(Field::Model.teller(request.model.rank())).or_default() += 1;
+            for (rank, _) in request.model.claims() {
+                sums.claims.entry(Field::Model.teller(rank)).or_default().told += 1;
+            }
         }
+        if let Some(dispute) = Dispute::of(request, price) {
+            self.add_dispute(request, &dispute);
+        }
+    }
+
+    fn add_dispute(&mut self, request: &Request, dispute: &Dispute) {
+        let Disputed { difference, is_unknown, .. } = dispute.sums();
         self.differing_requests += 1;
-        let difference = self.price_claims(request, &others, price);
-        self.unknown_differences += u64::from(difference.is_none());
-        for (field, believed, claims) in apart {
-            let (id, at) = (request.id.clone(), request.started_at.get().copied());
-            self.disagreements.push(Disagreement { field, id, at, believed, claims, difference });
-        }
-    }
-
-    /// Models are compared by canonical name: a metric says `[1m]` where a log does not.
-    fn compare_models(
-        &mut self,
-        request: &Request,
-        price: Pricing<'_>,
-        others: &mut BTreeSet<Teller>,
-    ) -> Option<(Field, String, Claims)> {
-        let believed = request.model.get()?;
-        let canonical = |model: &String| {
-            let mut named = request.clone();
-            named.model = ducat_ledger::Told::by(1, model.clone());
-            price(&named).model
-        };
-        let sums = self.fields.entry(Field::Model).or_default();
-        *sums.believed_from.entry(Field::Model.teller(request.model.rank())).or_default() += 1;
-        let mut differs = false;
-        for (rank, claimed) in request.model.claims() {
-            let teller = Field::Model.teller(rank);
-            let claim = sums.claims.entry(teller).or_default();
-            claim.told += 1;
-            if claimed != believed && canonical(claimed) != canonical(believed) {
-                claim.differing += 1;
-                others.insert(teller);
-                differs = true;
-            }
-        }
-        let claims = request.model.claims().map(|(rank, model)| (Field::Model.teller(rank), model.clone()));
-        differs.then(|| (Field::Model, believed.clone(), claims.collect()))
-    }
-
-    /// The largest difference; none where a cost is unknown.
-    fn price_claims(&mut self, request: &Request, others: &BTreeSet<Teller>, price: Pricing<'_>) -> Option<NanoUsd> {
-        let believed = price(request).cost;
-        let mut largest = Some(NanoUsd::ZERO);
-        for teller in others {
-            let claimed = price(&as_told_by(request, teller)).cost;
+        self.distance = self.distance.saturating_add(difference);
+        self.unknown_differences += u64::from(is_unknown);
+        for (teller, difference) in &dispute.differences {
             let presence = self.witnesses.entry(teller).or_default();
             presence.differing_requests += 1;
-            let difference = claimed.zip(believed).map(|(claimed, believed)| claimed.saturating_sub(believed));
-            if let Some(difference) = difference {
-                presence.difference = presence.difference.saturating_add(difference);
-                self.distance = self.distance.saturating_add(NanoUsd(difference.0.saturating_abs()));
-            }
-            largest = largest
-                .zip(difference)
-                .map(|(one, other)| if one.0.saturating_abs() < other.0.saturating_abs() { other } else { one });
+            presence.difference = presence.difference.saturating_add(difference.unwrap_or(NanoUsd::ZERO));
         }
-        largest
+        for (field, others) in &dispute.fields {
+            let sums = self.fields.entry(*field).or_default();
+            for teller in others {
+                sums.claims.entry(teller).or_default().differing += 1;
+            }
+            let claims = field.claims(request);
+            self.disagreements.push(Disagreement {
+                field: *field,
+                id: request.id.clone(),
+                at: request.started_at.get().copied(),
+                believed: claims.last().map(|(_, believed)| believed.clone()).unwrap_or_default(),
+                claims,
+                difference: dispute.largest(),
+            });
+        }
     }
 
     /// What a witness's sums cost, less what its session's requests are believed to; unknown where it does not tell all kinds, or of no session.
