@@ -3,7 +3,7 @@ import { html, useState } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { ask, parameters, place, range } from "../state.js";
 import { Icon } from "./icons.js";
-import { label } from "./names.js";
+import { labels } from "./names.js";
 import { COLUMNS } from "./session_columns.js";
 
 /** Filters that names are offered for. @type {[name: string, title: string][]} */
@@ -24,8 +24,9 @@ function Names({ name, title }) {
   const chosen = place.value.query.get(name);
   const names = (data?.rows ?? []).map((/** @type {any} */ row) => row[name] ?? "");
   const all = chosen === null || names.includes(chosen) ? names : [chosen, ...names];
+  const label = labels(name, all);
   return html`<label>${title} <select disabled=${!data} title=${error} value=${chosen === null ? "\0" : chosen} onChange=${(/** @type {any} */ event) => ask({ [name]: event.currentTarget.value === "\0" ? null : event.currentTarget.value })}>
-    <option value=${"\0"}>any</option>${all.map((/** @type {string} */ one) => html`<option key=${one} value=${one}>${label(name, one) || "unattributed"}</option>`)}</select></label>`;
+    <option value=${"\0"}>any</option>${all.map((/** @type {string} */ one) => html`<option key=${one} value=${one}>${label(one) || "unattributed"}</option>`)}</select></label>`;
 }
 
 /** A number that the address has, taken when it is whole. @param {{ name: string, title: string }} properties */
