@@ -1,7 +1,7 @@
 // How full the context window was, request by request: read from the cache, written to it, fresh, and what was answered; the cost running up as a line.
 import { html, useMemo, useRef, useState } from "../lib.js";
-import { UNKNOWN, clock, tokens, usd, whole } from "../format.js";
-import { zone } from "../state.js";
+import { UNKNOWN, clock, moment, tokens, usd, whole } from "../format.js";
+import { now, zone } from "../state.js";
 import { REBUILD, conversations, instant, lastAtMost, rebuilds, sent, written } from "../session_shape.js";
 import { Canvas } from "./canvas.js";
 import { copyable } from "./copy.js";
@@ -119,7 +119,7 @@ export function ContextChart({ requests, incidents }) {
       context.fillRect(x(at) - 0.5, TOP, 1.5, high);
     }
     context.fillStyle = token("--muted");
-    const time = (/** @type {number} */ place) => (of[place].started_at ? clock(/** @type {string} */ (of[place].started_at), zone.value) : "");
+    const time = (/** @type {number} */ place) => (of[place].started_at ? moment(/** @type {string} */ (of[place].started_at), zone.value, now.value) : "");
     context.fillText(time(0), LEFT, height - 8);
     context.textAlign = "right";
     if (count > 1) context.fillText(time(count - 1), width - RIGHT, height - 8);

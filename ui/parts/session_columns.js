@@ -90,5 +90,5 @@ export function keepColumns(names) {
 /** A row where there is room for two lines only. @param {any} row */
 export function compact(row) {
   return html`<a class="two" href=${address(`sessions/${encodeURIComponent(row.session)}`)}><span>${last(row.project ?? row.cwd) || row.agent}${runs(row) && html` <span class="pulse"></span><span class="hidden">live</span>`}</span><b>${cost(row)}</b>
-    <span class="muted">${row.agent}, ${row.last_at ? moment(row.last_at, zone.value, now.value) : "no time told"}</span><span class="muted">${errors(row) > 0 && html`<span class="bad">${whole(errors(row))} failed</span>, `}${row.requests === null ? "" : `${whole(row.requests)} requests`}</span></a>`;
+    <span class="muted">${row.agent}, ${row.last_at ? moment(row.last_at, zone.value, now.value) : "no time told"}</span><span class="muted">${errors(row) > 0 && html`<span class="bad">${whole(errors(row))} failed</span>, `}${row.requests === null ? "" : `${whole(row.requests)} ${row.requests === 1 ? "request" : "requests"}`}</span></a>`;
 }

@@ -4,6 +4,7 @@ import { now } from "../state.js";
 
 /** Rows beyond the edge that exist already. */
 const BEYOND = 6;
+const PRINT = matchMedia("print");
 /** Between columns, in pixels. */
 const GAP = 12;
 
@@ -47,7 +48,8 @@ export function VirtualTable({ label, columns, count, row, keyOf, height, compac
 
   const look = () => {
     const element = box.current;
-    if (!element) return;
+    // Paper takes the rows that exist: with all the room it gives, ever more would.
+    if (!element || PRINT.matches) return;
     const { count, height, onSee } = latest.current;
     const first = Math.max(0, Math.floor(element.scrollTop / height) - BEYOND);
     const last = Math.min(Math.max(0, count - 1), Math.ceil((element.scrollTop + element.clientHeight) / height) + BEYOND);

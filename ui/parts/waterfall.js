@@ -1,7 +1,7 @@
 // Turns, requests and tool calls as bars in time, sub-agents below; only what is visible is drawn. Wheel with Ctrl or pinch zooms, dragging selects a time, the wheel sideways moves.
 import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
-import { clock, duration, whole } from "../format.js";
-import { zone } from "../state.js";
+import { clock, duration, moment, whole } from "../format.js";
+import { now, zone } from "../state.js";
 import { lastAtMost } from "../session_shape.js";
 import { Folded, rows as laidOut } from "../timeline.js";
 import { Canvas, fitted } from "./canvas.js";
@@ -87,12 +87,13 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
     context.textAlign = "left";
     context.fillStyle = token("--muted");
     const step = TICKS.find((step) => (step * wide()) / (to - from) >= 88) ?? 86_400_000;
+    const isOfDays = folded.last - folded.first > 86_400_000 && step >= 1_800_000;
     let free = left;
     for (let time = Math.ceil(folded.unfold(from) / step) * step, count = 0; count < 40; count += 1) {
       const place = folded.fold(time);
       if (place > to || time > folded.last + step) break;
       const x = xOf(place);
-      const text = step < 1000 ? `${clock(time, zone.value, true)}.${String(time % 1000).padStart(3, "0")}` : clock(time, zone.value, step < 60_000);
+      const text = step < 1000 ? `${clock(time, zone.value, true)}.${String(time % 1000).padStart(3, "0")}` : isOfDays ? moment(time, zone.value, now.value) : clock(time, zone.value, step < 60_000);
       if (x >= free) {
         context.fillStyle = token("--line");
         context.fillRect(x, 4, 1, height);

@@ -1,6 +1,6 @@
 // What one session cost, and what of it: its shape in time, its context, its turns, where the money went, and what failed.
 import { html, useEffect, useMemo, useSignal } from "../lib.js";
-import { isLive, onEvent, useAnswer } from "../api.js";
+import { isLive, lostAt, onEvent, useAnswer } from "../api.js";
 import { UNKNOWN, duration, exactUsd, last, moment, percent, tokens, usd, whole } from "../format.js";
 import { address, now, zone } from "../state.js";
 import { askedFor, inOrder, nanoOf, sent, spent } from "../session_shape.js";
@@ -31,7 +31,8 @@ function useNews(id) {
     };
   }, [id]);
   useEffect(() => {
-    if (isLive.value) news.value += 1;
+    // At first nothing was missed.
+    if (isLive.value && lostAt.peek() !== null) news.value += 1;
   }, [isLive.value]);
   return news;
 }

@@ -4,7 +4,7 @@ import { ask, asked, filters, place } from "../state.js";
 import { whole } from "../format.js";
 import { usePages } from "../session_pages.js";
 import { COLUMNS, chosenColumns, compact, keepColumns } from "../parts/session_columns.js";
-import { SessionFilters, asksOfSessions } from "../parts/session_filters.js";
+import { SessionFilters, USUAL, asksOfSessions } from "../parts/session_filters.js";
 import { Fault, Loading } from "../parts/states.js";
 import { VirtualTable } from "../parts/virtual_table.js";
 
@@ -13,7 +13,6 @@ const PHONE = matchMedia("(max-width: 640px)");
 const [ROW, PHONE_ROW] = [32, 56];
 /** Where one was in which list, for who comes back to it. */
 let left = { of: "", scrolled: { current: 0 } };
-const USUAL = { name: "last_at", order: "desc" };
 
 function usePhone() {
   const [isPhone, setPhone] = useState(PHONE.matches);
@@ -34,7 +33,7 @@ export function Sessions() {
   const isPhone = usePhone();
   const [chosen, setChosen] = useState(chosenColumns);
   const { query } = place.value;
-  const sorted = { name: query.get("sort") ?? USUAL.name, order: query.get("order") ?? "desc" };
+  const sorted = { name: query.get("sort") ?? USUAL.name, order: query.get("order") ?? USUAL.order };
   const own = asksOfSessions();
   const parameters = { ...asked.value, ...own, sort: sorted.name, order: sorted.order };
   const pages = usePages("sessions", parameters, sorted.order === "desc" && ["last_at", "started_at"].includes(sorted.name));
@@ -50,7 +49,7 @@ export function Sessions() {
     // Names begin with A, figures with the largest.
     const usual = isText ? "asc" : "desc";
     const order = sort !== sorted.name ? usual : sorted.order === "asc" ? "desc" : "asc";
-    ask({ sort: sort === USUAL.name ? null : sort ?? null, order: order === "desc" ? null : order }, true);
+    ask({ sort: sort === USUAL.name ? null : sort ?? null, order: order === USUAL.order ? null : order }, true);
   };
   const release = () => {
     document.querySelector(".virtual")?.scrollTo(0, 0);
