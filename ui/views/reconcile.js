@@ -1,49 +1,42 @@
-// What the witnesses of the same work disagree on, and what was believed.
-import { html } from "../lib.js";
+// Who told of the work, where witnesses disagree, and what was believed.
+import { html, useSignal } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { day } from "../calendar.js";
-import { UNKNOWN, last, moment, percent, usd, whole } from "../format.js";
-import { address, asked, filters, now, range, zone } from "../state.js";
+import { UNKNOWN, exactUsd, percent, usd, whole } from "../format.js";
+import { address, filters, only, range } from "../state.js";
 import { Figure } from "../parts/figure.js";
-import { witnessName } from "../parts/names.js";
+import { labels, witnessName } from "../parts/names.js";
 import { Empty, shown } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 
 /** @typedef {import("../parts/table.js").Column} Column */
 
-/** Sessions are compared whole, so that days are enough. */
-function parameters() {
-  const { from, to } = range.value;
-  const agent = filters.value.find(({ name, value }) => name === "agent" && value !== "");
-  return { timezone: asked.value.timezone, ...(from === null ? {} : { since: day(from, zone.value) }), until: day(to - 1, zone.value), ...(agent ? { agent: agent.value } : {}) };
+/** What is known of a difference: some of it may be of no price. @param {{ difference_usd: number, unknown_differences: number }} of */
+function difference({ difference_usd, unknown_differences }) {
+  return unknown_differences > 0 && difference_usd === 0 ? UNKNOWN : usd(difference_usd);
 }
 
-/** @type {Column[]} */
-const WITNESSES = [
-  { name: "witness", label: "Witness", isText: true, of: (row) => row.witness, cell: (row) => witnessName(row.witness) },
-  { name: "sessions", label: "Sessions", hint: "that it told of", of: (row) => row.sessions, cell: (row) => whole(row.sessions) },
-  { name: "requests", label: "Requests", of: (row) => row.requests, cell: (row) => whole(row.requests) },
-  { name: "requests_told_alone", label: "Alone", hint: "requests that nobody else told of", isWide: true, of: (row) => row.requests_told_alone, cell: (row) => whole(row.requests_told_alone) },
-  { name: "tool_calls", label: "Tool calls", isWide: true, of: (row) => row.tool_calls, cell: (row) => whole(row.tool_calls) },
-  { name: "differing_requests", label: "Differ", hint: "requests that it tells otherwise than is believed", of: (row) => row.differing_requests, cell: (row) => (row.differing_requests > 0 ? html`<span class="warn">${whole(row.differing_requests)}</span>` : "0") },
-  { name: "difference_usd", label: "By", hint: "what its requests would cost as it tells them, less what they cost as believed", of: (row) => row.difference_usd, cell: (row) => usd(row.difference_usd) },
-];
+/** Requests told by these witnesses, and sums of requests that nobody told of. @param {{ requests: number, sums: number }} row */
+function told({ requests, sums }) {
+  return sums === 0 ? whole(requests) : `${whole(requests)} and ${whole(sums)} ${sums === 1 ? "sum" : "sums"}`;
+}
 
-/** Claims by field and witness, over all sessions. @param {any[]} rows */
-function fields(rows) {
-  /** @type {Map<string, any>} */
-  const all = new Map();
-  for (const { fields } of rows) {
-    for (const { field, rule, claims } of fields) {
-      for (const { witness, told, differing, claimed, believed } of claims) {
-        const key = `${field} ${witness}`;
-        const known = all.get(key) ?? { key, field, witness, rule, told: 0, differing: 0, claimed: null, believed: null };
-        all.set(key, { ...known, told: known.told + told, differing: known.differing + differing,
-          claimed: claimed === undefined ? null : (known.claimed ?? 0) + claimed, believed: believed === undefined ? null : (known.believed ?? 0) + believed });
-      }
-    }
-  }
-  return [...all.values()];
+/** @param {any} row */
+function tellers({ witnesses }) {
+  return witnesses.map(witnessName).join(", ");
+}
+
+/** @param {any} totals @param {boolean} hasAgents @returns {Column[]} */
+function coverage(totals, hasAgents) {
+  const agent = { name: "agent", label: "Agent", isText: true, of: (/** @type {any} */ row) => row.agent };
+  return [
+    { name: "witnesses", label: "Told by", isText: true, of: tellers },
+    ...(hasAgents ? [agent] : []),
+    { name: "requests", label: "Requests", hint: "that all of these told of, and nobody else", of: (row) => row.requests, cell: told },
+    { name: "share", label: "Share", isWide: true, of: (row) => row.requests / totals.requests || 0, cell: (row) => percent(row.requests / totals.requests || 0) },
+    { name: "cost_usd", label: "Cost", isWide: true, of: (row) => row.cost_usd, cell: (row) => (row.unpriced_requests > 0 && row.cost_usd === 0 ? UNKNOWN : usd(row.cost_usd)), exact: (row) => exactUsd(row.cost_nano_usd) },
+    { name: "disputed_requests", label: "Differ", hint: "of which one tells otherwise than is believed", of: (row) => row.disputed_requests, cell: (row) => (row.disputed_requests > 0 ? html`<span class="warn">${whole(row.disputed_requests)}</span>` : "0") },
+    { name: "difference_usd", label: "By", hint: "what they would cost as told otherwise, more or less", of: (row) => row.difference_usd, cell: difference, exact: (row) => exactUsd(row.difference_nano_usd) },
+  ];
 }
 
 /** @param {string} name */
@@ -51,59 +44,67 @@ function fieldName(name) {
   return name.replaceAll("_", " ");
 }
 
-/** @type {Column[]} */
-const FIELDS = [
-  { name: "field", label: "Field", isText: true, of: (row) => `${row.field} ${row.witness}`, cell: (row) => fieldName(row.field), exact: (row) => `believed first: ${row.rule}` },
-  { name: "witness", label: "Witness", isText: true, of: (row) => row.witness, cell: (row) => witnessName(row.witness) },
-  { name: "told", label: "Told", hint: "times that it told this field", isWide: true, of: (row) => row.told, cell: (row) => whole(row.told) },
-  { name: "differing", label: "Differ", of: (row) => row.differing, cell: (row) => (row.differing > 0 ? html`<span class="warn">${whole(row.differing)}</span>` : "0") },
-  { name: "claimed", label: "Claimed", isWide: true, of: (row) => row.claimed, cell: (row) => (row.claimed === null ? "" : whole(row.claimed)) },
-  { name: "believed", label: "Believed", isWide: true, of: (row) => row.believed, cell: (row) => (row.believed === null ? "" : whole(row.believed)) },
-];
+/** Disagreements of a session that are shown. */
+const MOST = 50;
 
-/** @param {any} session */
-function differs({ disagreements, difference_usd, unknown_differences, differing_requests }) {
-  return disagreements.length > 0 || difference_usd !== 0 || unknown_differences > 0 || differing_requests > 0;
+/** Who said what of a session's requests, and what was believed: asked for when it is looked at. @param {{ session: string }} properties */
+function Claims({ session }) {
+  return shown(useAnswer("reconcile", { session }), "what witnesses said of it", ({ rows }) => rows.map((/** @type {any} */ row) => html`<div key=${row.session}>
+    <p><a href=${address(`sessions/${encodeURIComponent(session)}`)}>Open the session</a></p>
+    ${row.sums.map((/** @type {any} */ sum) => html`<p key=${sum.witness} class="note">Sums of ${witnessName(sum.witness)} are ${sum.difference_usd === null ? "of unknown difference to" : sum.difference_usd === 0 ? "as" : `${usd(sum.difference_usd)} off`} what is believed of the session.</p>`)}
+    ${row.disagreements.length === 0 ? html`<${Empty}>Its witnesses agree now.<//>` : html`<div class="sideways"><table class="rows"><thead><tr><th scope="col">Of</th><th scope="col">Field</th><th scope="col">Claims</th><th scope="col">Believed</th><th scope="col" class="number">Difference</th></tr></thead>
+      <tbody>${row.disagreements.slice(0, MOST).map((/** @type {any} */ one) => html`<tr key=${`${one.request ?? one.tool_call} ${one.field}`}><td title=${one.request ?? one.tool_call}><code>${(one.request ?? one.tool_call).slice(-12)}</code></td><td>${fieldName(one.field)}</td>
+        <td class="grow">${one.claims.map((/** @type {any} */ claim) => `${witnessName(claim.witness)} ${claim.value}`).join(", ")}</td><td>${one.believed}</td><td class="number" title=${exactUsd(one.difference_nano_usd)}>${one.tool_call ? "" : usd(one.difference_usd)}</td></tr>`)}</tbody></table></div>`}
+    ${row.disagreements.length > MOST && html`<p class="note">and ${whole(row.disagreements.length - MOST)} more: <code>ducat reconcile --session ${session}</code></p>`}
+  </div>`), 4);
 }
 
-/** A session's disagreements: who said what, and what was believed. @param {{ session: any }} properties */
-function Differing({ session }) {
-  const { disagreements } = session;
-  return html`<details><summary><code>${session.session?.slice(0, 8) ?? "no session"}</code> <span class="muted">${session.agent}${session.last_at && `, ${moment(session.last_at, zone.value, now.value)}`}:</span>
-      ${" "}${whole(session.differing_requests)} of ${whole(session.requests)} requests differ, by ${session.unknown_differences > 0 ? UNKNOWN : usd(session.difference_usd)}</summary>
-    ${session.session && html`<p><a href=${address(`sessions/${encodeURIComponent(session.session)}`)}>Open the session</a></p>`}
-    ${disagreements.length === 0 ? html`<${Empty}>Its requests agree; a sum of telemetry over the session does not.<//>` : html`<div class="sideways"><table class="rows"><thead><tr><th scope="col">Of</th><th scope="col">Field</th><th scope="col">Claims</th><th scope="col">Believed</th><th scope="col" class="number">Difference</th></tr></thead>
-      <tbody>${disagreements.map((/** @type {any} */ one) => html`<tr key=${`${one.request ?? one.tool_call} ${one.field}`}><td title=${one.request ?? one.tool_call}><code>${last(one.request ?? one.tool_call).slice(-12)}</code></td><td>${fieldName(one.field)}</td>
-        <td class="grow">${one.claims.map((/** @type {any} */ claim) => `${witnessName(claim.witness)} ${claim.value}`).join(", ")}</td><td>${one.believed}</td><td class="number">${one.tool_call ? "" : usd(one.difference_usd)}</td></tr>`)}</tbody></table></div>`}
-  </details>`;
+/** A session with disputed requests. @param {{ row: any, label: (name: string) => string }} properties */
+function Disputed({ row, label }) {
+  const isOpen = useSignal(false);
+  const project = row.project ?? row.cwd;
+  const about = html`<code>${row.session?.slice(0, 8) ?? "no session"}</code> ${project && html`<span title=${project}>${label(project)}</span> `}<span class="muted">${row.agent}:</span>
+    ${" "}${whole(row.disputed_requests)}${row.requests !== null && ` of ${whole(row.requests)}`} requests differ${" "}
+    <span title=${exactUsd(row.difference_nano_usd)}>by ${difference(row)}</span>, <span class="muted">in ${row.fields.map(fieldName).join(", ")}</span>`;
+  if (row.session === null) return html`<p>${about}</p>`;
+  return html`<details onToggle=${(/** @type {any} */ event) => (isOpen.value = event.currentTarget.open)}><summary>${about}</summary>${isOpen.value && html`<${Claims} session=${row.session} />`}</details>`;
 }
 
-/** Sessions shown with their differences. */
-const MOST = 100;
+/** @param {{ data: any }} properties */
+function Verdict({ data: { rows, totals } }) {
+  const isSeveral = rows.some((/** @type {any} */ row) => row.witnesses.length > 1);
+  if (totals.requests + totals.sums === 0) return html`<p class="note">nothing to compare</p>`;
+  if (totals.disputed_requests > 0) {
+    const unpriced = totals.unknown_differences > 0 ? `, ${whole(totals.unknown_differences)} times where no price is known` : "";
+    return html`<p class="note warn">witnesses disagree in ${whole(totals.disputed_sessions)} ${totals.disputed_sessions === 1 ? "session" : "sessions"}${unpriced}</p>`;
+  }
+  return isSeveral ? html`<p class="note good">all witnesses agree</p>` : html`<p class="note">one witness only: nothing contradicts it, nothing confirms it</p>`;
+}
 
 export function Reconcile() {
-  const answer = useAnswer("reconcile", parameters());
+  const answer = useAnswer("coverage", only(["agent"]));
   const { data } = answer;
   const totals = data?.totals;
   const ignored = filters.value.filter(({ name }) => name !== "agent").map(({ name }) => name);
-  const several = (totals?.witnesses ?? []).filter((/** @type {any} */ one) => one.requests > 0).length > 1;
+  const confirmed = data?.rows.reduce((/** @type {number} */ sum, /** @type {any} */ row) => sum + (row.witnesses.length > 1 ? row.requests : 0), 0);
+  const share = (/** @type {number} */ count) => totals?.requests > 0 && html`<p class="note">${percent(count / totals.requests)}</p>`;
   return html`
     ${ignored.length > 0 && html`<p class="note">Witnesses are compared by agent; the filter by ${ignored.join(", ")} does not hold here.</p>`}
     <div class="figures">
-      <${Figure} size="first" title=${`Difference, ${range.value.label.toLowerCase()}`} answer=${answer} value=${totals && (totals.unknown_differences > 0 && totals.difference_usd === 0 ? UNKNOWN : usd(totals.difference_usd))}>
-        ${data && html`<p class=${data.agreed ? "note good" : "note warn"}>${totals.requests === 0 ? "nothing to compare" : !data.agreed ? "witnesses disagree" : several ? "all witnesses agree" : "one witness only: nothing contradicts it, nothing confirms it"}${totals.unknown_differences > 0 && `, ${whole(totals.unknown_differences)} times where no price is known`}</p>
-        <p class="note">of ${usd(totals.cost_usd)} by ${whole(totals.sessions)} sessions, compared whole</p>`}
+      <${Figure} size="first" title=${`Difference, ${range.value.label.toLowerCase()}`} answer=${answer} value=${totals && difference(totals)} exact=${totals && exactUsd(totals.difference_nano_usd)}>
+        ${data && html`<${Verdict} data=${data} /><p class="note">of ${totals.unpriced_requests > 0 && totals.cost_usd === 0 ? "unknown cost" : usd(totals.cost_usd)}</p>`}
       <//>
-      <${Figure} title="Requests" answer=${answer} value=${whole(totals?.requests)} />
-      <${Figure} title="Told differently" answer=${answer} value=${whole(totals?.differing_requests)}>${totals?.requests > 0 && html`<p class="note">${percent(totals.differing_requests / totals.requests)}</p>`}<//>
-      <${Figure} title="Unconfirmed" answer=${answer} value=${whole(totals?.unconfirmed_requests)}><p class="note">without an id, by one witness</p><//>
+      <${Figure} title="Requests" answer=${answer} value=${whole(totals?.requests)}>${totals?.sums > 0 && html`<p class="note">and ${whole(totals.sums)} ${totals.sums === 1 ? "sum" : "sums"} of requests that nobody told singly</p>`}<//>
+      <${Figure} title="Confirmed" answer=${answer} value=${whole(confirmed)}>${share(confirmed)}<p class="note">by two witnesses or more</p><//>
+      <${Figure} title="Told differently" answer=${answer} value=${whole(totals?.disputed_requests)}>${share(totals?.disputed_requests)}<//>
     </div>
-    ${shown(answer, "what witnesses said", ({ rows, totals }) => {
-    const sessions = rows.filter(differs);
+    ${shown(answer, "who told of requests", ({ rows, totals, disputed }) => {
+    const hasAgents = new Set(rows.map((/** @type {any} */ row) => row.agent)).size > 1;
+    const label = labels("project", disputed.map((/** @type {any} */ row) => row.project ?? row.cwd));
+    const sessions = disputed.filter((/** @type {any} */ row) => row.session !== null).length;
     return html`
-      <section class="card"><h2>Witnesses</h2>${totals.witnesses.length === 0 ? html`<${Empty}>No witness told of a session in this time.<//>` : html`<${Table} title="witnesses" columns=${WITNESSES} rows=${totals.witnesses} first="requests" />`}</section>
-      ${totals.witnesses.length > 0 && html`<section class="card"><h2>By field</h2><${Table} title="claims by field" columns=${FIELDS} rows=${fields(rows)} first="differing" /></section>`}
-      <section class="card"><h2>Sessions with differences</h2>${sessions.length === 0 ? html`<${Empty}>None: whatever two witnesses told of, they told the same.<//>` : sessions.slice(0, MOST).map((/** @type {any} */ session) => html`<${Differing} key=${session.session} session=${session} />`)}
-        ${sessions.length > MOST && html`<p class="note">and ${whole(sessions.length - MOST)} more: <code>ducat reconcile</code></p>`}</section>`;
+      <section class="card"><h2>Who told</h2>${rows.length === 0 ? html`<${Empty}>No witness told of a request in this time.<//>` : html`<${Table} title="who told" columns=${coverage(totals, hasAgents)} rows=${rows} first="requests" total=${rows.length > 1 ? { ...totals, witnesses: [], agent: "" } : undefined} />`}</section>
+      <section class="card"><h2>Sessions with differences</h2>${disputed.length === 0 ? html`<${Empty}>None: whatever two witnesses told of, they told the same.<//>` : disputed.map((/** @type {any} */ row) => html`<${Disputed} key=${`${row.session} ${row.agent}`} row=${row} label=${label} />`)}
+        ${totals.disputed_sessions > sessions && html`<p class="note">and ${whole(totals.disputed_sessions - sessions)} more that cost less</p>`}</section>`;
   }, 10)}`;
 }
