@@ -29,13 +29,13 @@ function tellers({ witnesses }) {
 function coverage(totals, hasAgents) {
   const agent = { name: "agent", label: "Agent", isText: true, of: (/** @type {any} */ row) => row.agent };
   return [
-    { name: "witnesses", label: "Told by", isText: true, of: tellers },
+    { name: "witnesses", label: "Told by", isText: true, of: tellers, cell: (row) => html`<span class="wrap">${tellers(row)}</span>` },
     ...(hasAgents ? [agent] : []),
     { name: "requests", label: "Requests", hint: "that all of these told of, and nobody else", of: (row) => row.requests, cell: told },
     { name: "share", label: "Share", isWide: true, of: (row) => row.requests / totals.requests || 0, cell: (row) => percent(row.requests / totals.requests || 0) },
     { name: "cost_usd", label: "Cost", isWide: true, of: (row) => row.cost_usd, cell: (row) => (row.unpriced_requests > 0 && row.cost_usd === 0 ? UNKNOWN : usd(row.cost_usd)), exact: (row) => exactUsd(row.cost_nano_usd) },
     { name: "disputed_requests", label: "Differ", hint: "of which one tells otherwise than is believed", of: (row) => row.disputed_requests, cell: (row) => (row.disputed_requests > 0 ? html`<span class="warn">${whole(row.disputed_requests)}</span>` : "0") },
-    { name: "difference_usd", label: "By", hint: "what they would cost as told otherwise, more or less", of: (row) => row.difference_usd, cell: difference, exact: (row) => exactUsd(row.difference_nano_usd) },
+    { name: "difference_usd", label: "By", isWide: true, hint: "what they would cost as told otherwise, more or less", of: (row) => row.difference_usd, cell: difference, exact: (row) => exactUsd(row.difference_nano_usd) },
   ];
 }
 
