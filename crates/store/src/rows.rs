@@ -207,8 +207,8 @@ pub(crate) fn save_request(
     let mut statement = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact, base, pair_group, role,
-             disputed_fields, difference_nano, is_difference_unknown)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             disputed_fields, difference_nano, is_difference_unknown, disputed_agent)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )
         .doing("writing a request")?;
     let owner = stored.owner.map(|owner| owner.0);
@@ -229,7 +229,8 @@ pub(crate) fn save_request(
             stored.role as u8,
             disputed.map(|disputed| disputed.fields.0),
             disputed.map(|disputed| disputed.difference.0),
-            disputed.map(|disputed| disputed.is_unknown)
+            disputed.map(|disputed| disputed.is_unknown),
+            disputed.map(|_| &stored.fact.agent)
         ])
         .doing("writing a request")?;
     Ok(())

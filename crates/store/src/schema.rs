@@ -252,8 +252,10 @@ CREATE INDEX sessions_by_id ON sessions (tenant, id);
 ALTER TABLE requests ADD COLUMN disputed_fields INTEGER;
 ALTER TABLE requests ADD COLUMN difference_nano INTEGER;
 ALTER TABLE requests ADD COLUMN is_difference_unknown INTEGER;
+-- The fact's agent where it is disputed, because an index by an expression is read together with the facts.
+ALTER TABLE requests ADD COLUMN disputed_agent TEXT;
 -- All that a list of disputed sessions reads.
-CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano,
+CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, disputed_agent, disputed_fields, difference_nano,
     is_difference_unknown) WHERE disputed_fields IS NOT NULL;
 
 -- Requests by who told of them: `witnesses` is a set, a bit each. Buckets are `span` quarter-hours long, 1 or 96: years are read by days.
