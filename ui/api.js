@@ -32,9 +32,10 @@ export function question(path, parameters) {
  * What the server answers, asked again when the question changes or something happened. An older answer stays until the new one is there.
  * @param {string | null} path nothing is asked while it is null
  * @param {Record<string, string>} parameters
+ * @param {import("./vendor/signals-core.js").ReadonlySignal<number>} news counts what it is asked again for
  * @returns {Answer}
  */
-export function useAnswer(path, parameters = {}) {
+export function useAnswer(path, parameters = {}, news = happened) {
   const answer = useSignal(/** @type {Answer} */ ({ data: null, error: null, isLoading: true, at: 0, of: null }));
   const key = path === null ? null : question(path, parameters);
   useEffect(() => {
@@ -56,7 +57,7 @@ export function useAnswer(path, parameters = {}) {
       if (isOld && !abort.signal.aborted) void asks();
     };
     const stop = effect(() => {
-      void happened.value;
+      void news.value;
       void asks();
     });
     return () => {

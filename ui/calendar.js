@@ -7,14 +7,24 @@ export const DAY_MS = 86_400_000;
 /** Making one takes longer than all it is asked for. @type {Map<string, Intl.DateTimeFormat>} */
 const formats = new Map();
 
+/** A time in words. @param {number} at @param {string} zone @param {Intl.DateTimeFormatOptions} options @param {string} locale */
+export function words(at, zone, options, locale = "en-GB") {
+  if (Number.isNaN(at)) return "";
+  const key = `${locale} ${zone} ${JSON.stringify(options)}`;
+  let format = formats.get(key);
+  if (!format) {
+    format = new Intl.DateTimeFormat(locale, { timeZone: zone, ...options });
+    formats.set(key, format);
+  }
+  return format.format(at);
+}
+
+/** @type {Intl.DateTimeFormatOptions} */
+const ALL = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+
 /** The clock on the wall at this instant, as if it were one of UTC. @param {number} at @param {string} zone */
 function wall(at, zone) {
-  let format = formats.get(zone);
-  if (!format) {
-    format = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-    formats.set(zone, format);
-  }
-  return Date.parse(`${format.format(at).replace(" ", "T")}Z`);
+  return zone === "UTC" ? at : Date.parse(`${words(at, zone, ALL, "sv-SE").replace(" ", "T")}Z`);
 }
 
 /** A day of the zone, as `2026-01-31`. @param {number} at @param {string} zone */

@@ -1,5 +1,5 @@
 // The bars of a chart in time, and which series stand in them.
-import { DAY_MS, HOUR_MS, QUARTER_MS, day, floorTo, hour, plus, stamp, startOf } from "./calendar.js";
+import { DAY_MS, HOUR_MS, QUARTER_MS, day, floorTo, hour, plus, stamp, startOf, words } from "./calendar.js";
 
 /**
  * A bar's place in time.
@@ -8,6 +8,7 @@ import { DAY_MS, HOUR_MS, QUARTER_MS, day, floorTo, hour, plus, stamp, startOf }
  * @property {string} tick what it is, below the axis
  * @property {number} unit its number among bars of its length: labels stand at multiples
  * @property {string} since first day, or its beginning @property {string} until last day, or its end, excluded
+ * @property {string} [date] its first day, where a bar is a day or a week
  * @property {number} start @property {number} end
  */
 /** @typedef {"quarter_hourly" | "hourly" | "daily" | "weekly"} Grain */
@@ -34,14 +35,14 @@ export function grain(from, to) {
   return length <= 120 * DAY_MS + HOUR_MS ? "daily" : "weekly";
 }
 
-/** @param {string} date @param {object} [more] */
+/** @param {string} date @param {Intl.DateTimeFormatOptions} [more] */
 function short(date, more = {}) {
-  return new Date(`${date}T00:00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", day: "numeric", month: "short", ...more });
+  return words(Date.parse(`${date}T00:00:00Z`), "UTC", { day: "numeric", month: "short", ...more });
 }
 
 /** @param {number} at @param {string} zone */
 function clock(at, zone) {
-  return new Date(at).toLocaleTimeString("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });
+  return words(at, zone, { hour: "2-digit", minute: "2-digit" });
 }
 
 /**
@@ -57,37 +58,42 @@ export function slots(from, to, by, zone) {
     for (let start = floorTo(from, step, zone); start < to; start += step) {
       const date = day(start, zone);
       const part = Math.round(hour(start, zone) * (aDay / 24));
-      const [begins, ends] = [clock(start, zone), clock(start + step, zone)];
       const days = Math.round((Date.parse(date) - Date.parse(first)) / DAY_MS);
-      all.push({ label: `${short(date, { weekday: "short" })}, ${begins} to ${ends}`, tick: part === 0 ? short(date) : begins, unit: days * aDay + part,
+      all.push({ get label() { return `${short(date, { weekday: "short" })}, ${clock(start, zone)} to ${clock(start + step, zone)}`; }, tick: part === 0 ? short(date) : clock(start, zone), unit: days * aDay + part,
         since: stamp(start), until: stamp(start + step), start, end: start + step });
     }
     return all;
   }
   const [first, last] = [day(from, zone), day(to - 1, zone)];
+  /** @type {Intl.DateTimeFormatOptions} */
   const year = first.slice(0, 4) === last.slice(0, 4) ? {} : { year: "2-digit" };
   const length = by === "daily" ? 1 : 7;
   const weekday = by === "daily" ? 0 : (new Date(`${first}T00:00:00Z`).getUTCDay() + 6) % 7;
   for (let date = plus(first, -weekday); date <= last; date = plus(date, length)) {
     const end = plus(date, length - 1);
-    all.push({ label: by === "daily" ? short(date, { weekday: "short", ...year }) : `week of ${short(date, year)}`, tick: short(date, year), unit: all.length,
+    all.push({ date, label: by === "daily" ? short(date, { weekday: "short", ...year }) : `week of ${short(date, year)}`, tick: short(date, year), unit: all.length,
       since: date < first ? first : date, until: end > last ? last : end, start: startOf(date, zone), end: startOf(plus(date, length), zone) });
   }
   return all;
 }
 
-/** The bar that a row belongs to, or -1. @param {any} row @param {Grain} by @param {Slot[]} bars @param {string} zone */
-function placeOf(row, by, bars, zone) {
-  const told = row[ROW_KEY[by]];
-  if (!told) return -1;
-  const at = by === "daily" || by === "weekly" ? startOf(told, zone) : Date.parse(told);
-  let [low, high] = [0, bars.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (bars[middle].end <= at) low = middle + 1;
-    else high = middle;
+/** Finds the bar that a row belongs to, or -1. @param {Grain} by @param {Slot[]} bars @returns {(row: any) => number} */
+function finder(by, bars) {
+  const key = ROW_KEY[by];
+  if (by === "daily" || by === "weekly") {
+    const places = new Map(bars.map(({ date }, place) => [date, place]));
+    return (row) => places.get(row[key]) ?? -1;
   }
-  return low < bars.length && bars[low].start <= at ? low : -1;
+  return (row) => {
+    const at = Date.parse(row[key] ?? "");
+    let [low, high] = [0, bars.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (bars[middle].end <= at) low = middle + 1;
+      else high = middle;
+    }
+    return low < bars.length && bars[low].start <= at ? low : -1;
+  };
 }
 
 /** Colours stay with their names over all views of a visit. @type {Map<string, number>} */
@@ -111,15 +117,16 @@ export function palette(dimension, names) {
 
 /**
  * The stacks of a report that has a breakdown: the largest six, and what is left.
- * @param {any[]} rows @param {Grain} by @param {string} dimension @param {Slot[]} bars @param {string} zone
+ * @param {any[]} rows @param {Grain} by @param {string} dimension @param {Slot[]} bars
  * @param {(name: string) => string} label
  * @returns {Series[]}
  */
-export function stacks(rows, by, dimension, bars, zone, label) {
+export function stacks(rows, by, dimension, bars, label) {
+  const find = finder(by, bars);
   /** @type {Map<string, number[]>} */
   const series = new Map();
   for (const row of rows) {
-    const at = placeOf(row, by, bars, zone);
+    const at = find(row);
     if (at < 0) continue;
     for (const part of row.breakdown ?? []) {
       const name = part[dimension] ?? "";
@@ -141,11 +148,12 @@ export function stacks(rows, by, dimension, bars, zone, label) {
   return all;
 }
 
-/** Sums by bar. @param {any[]} rows @param {Grain} by @param {Slot[]} bars @param {string} zone */
-export function sums(rows, by, bars, zone) {
+/** Sums by bar. @param {any[]} rows @param {Grain} by @param {Slot[]} bars */
+export function sums(rows, by, bars) {
+  const find = finder(by, bars);
   const spent = bars.map(() => 0);
   for (const row of rows) {
-    const at = placeOf(row, by, bars, zone);
+    const at = find(row);
     if (at >= 0) spent[at] += row.cost_usd ?? 0;
   }
   return spent;

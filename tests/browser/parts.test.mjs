@@ -1,11 +1,13 @@
-// The page's pure parts: how figures are written, and what a month comes to.
+// The page's pure parts: how figures are written, what a month comes to, and the bars of a chart.
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ago, bytes, duration, exactUsd, last, percent, tokens, usd } from "../../ui/format.js";
+import { HOUR_MS, day, floorTo, stamp, startOf } from "../../ui/calendar.js";
 import { monthEnd } from "../../ui/forecast.js";
+import { grain, slots, stacks, sums } from "../../ui/slots.js";
 
 test("dollars have the digits that matter", () => {
-  for (const [value, text] of [[0, "$0.00"], [1234.4, "$1,234"], [999.995, "$1,000"], [999.99, "$999.99"], [12.345, "$12.35"], [0.99995, "$1.00"],
+  for (const [value, text] of [[0, "$0"], [1234.4, "$1,234"], [999.995, "$1,000"], [999.99, "$999.99"], [12.345, "$12.35"], [0.99995, "$1.00"],
     [0.99994, "$0.9999"], [0.012345, "$0.0123"], [0.00123456, "$0.0012"], [0.0000000041, "$0.000000004"], [-3.5, "-$3.50"], [null, "unknown"], [undefined, "unknown"]]) {
     assert.equal(usd(value), text, String(value));
   }
@@ -48,4 +50,45 @@ test("a month ends where the last weeks lead", () => {
   assert.ok(rare.band > 0);
   // The last day of a month.
   assert.equal(monthEnd(days(Array(30).fill(10)), "2026-11-30").usd, 300);
+});
+
+test("days begin and hours are cut by the zone's clock", () => {
+  assert.equal(stamp(startOf("2026-10-25", "Europe/Berlin")), "2026-10-24T22:00:00Z");
+  assert.equal(stamp(startOf("2026-10-26", "Europe/Berlin")), "2026-10-25T23:00:00Z");
+  assert.equal(stamp(startOf("2026-11-25", "Asia/Kathmandu")), "2026-11-24T18:15:00Z");
+  assert.equal(stamp(floorTo(Date.parse("2026-11-25T14:20:30.5Z"), HOUR_MS, "Asia/Kathmandu")), "2026-11-25T14:15:00Z");
+  assert.equal(day(Date.parse("2026-11-25T23:30:00Z"), "Asia/Tokyo"), "2026-11-26");
+});
+
+test("a bar is as long as the range allows, and all of them make up the range", () => {
+  const zone = "Europe/Berlin";
+  const bars = (since, until) => {
+    const [from, to] = [startOf(since, zone), startOf(until, zone)];
+    const by = grain(from, to);
+    return [by, slots(from, to, by, zone)];
+  };
+  const [hourly, long] = bars("2026-10-25", "2026-10-26");
+  assert.deepEqual([hourly, long.length], ["hourly", 25], "the day on which clocks are set back");
+  assert.equal(bars("2026-03-29", "2026-03-30")[1].length, 23, "and forward");
+  assert.equal(bars("2026-10-20", "2026-10-27")[0], "hourly", "seven days, one of 25 hours");
+  assert.equal(grain(0, 6 * HOUR_MS), "quarter_hourly");
+  const [daily, days] = bars("2026-10-01", "2026-11-01");
+  assert.deepEqual([daily, days.length, days[0].since, days[30].until], ["daily", 31, "2026-10-01", "2026-10-31"]);
+  const [weekly, weeks] = bars("2026-01-01", "2026-11-01");
+  assert.deepEqual([weekly, weeks[0].since, weeks.at(-1)?.until], ["weekly", "2026-01-01", "2026-10-31"], "cut at the range's ends");
+  for (const [, all] of [[hourly, long], [daily, days], [weekly, weeks]]) all.slice(1).forEach((bar, place) => assert.equal(bar.start, all[place].end));
+});
+
+test("stacks are six, others and nobody's, and add up", () => {
+  const [from, to] = [Date.parse("2026-11-24T00:00:00Z"), Date.parse("2026-11-26T00:00:00Z")];
+  const bars = slots(from, to, "hourly", "UTC");
+  const names = ["a", "b", "c", "d", "e", "f", "g", "h", null];
+  const rows = [{ hour: "2026-11-24T01:00:00+01:00", breakdown: names.map((user, place) => ({ user, cost_usd: 10 - place })) }, { hour: "2026-11-27T00:00:00Z", breakdown: [{ user: "z", cost_usd: 99 }] }];
+  const series = stacks(rows, "hourly", "user", bars, (name) => name);
+  assert.deepEqual(series.map(({ label }) => label), ["a", "b", "c", "d", "e", "f", "2 others", "unattributed"]);
+  assert.equal(series.reduce((sum, { values }) => sum + values[0], 0), 10 + 9 + 8 + 7 + 6 + 5 + 4 + 3 + 2);
+  assert.equal(new Set(series.map(({ color }) => color)).size, 8, "no colour twice");
+  const fewer = stacks([{ hour: "2026-11-24T00:00:00Z", breakdown: [{ user: "c", cost_usd: 1 }] }], "hourly", "user", bars, (name) => name);
+  assert.equal(fewer[0].color, series[2].color, "the same name has the same colour");
+  assert.deepEqual(sums([{ hour: "2026-11-25T23:00:00Z", cost_usd: 2 }], "hourly", bars).slice(-2), [0, 2]);
 });

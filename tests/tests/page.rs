@@ -135,7 +135,7 @@ fn keys_lead_everywhere() {
     let Some((_machine, server)) = loaded() else { return };
     let Some(mut browser) = Browser::at(&server) else { return };
     browser.open("/?range=all");
-    for (key, heading) in [("s", "Sessions"), ("m", "Models"), ("p", "Projects"), ("o", "Overview")] {
+    for (key, heading) in [("s", "Sessions"), ("t", "Tools"), ("m", "Models"), ("p", "Projects"), ("r", "Reconcile"), ("o", "Overview")] {
         browser.press("g");
         let saw = browser.press(key);
         assert_eq!(saw["heading"], heading);
@@ -206,7 +206,8 @@ fn a_run_of_claude_code_shows_as_it_happens() {
 
 #[test]
 fn the_pages_pure_parts() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/parts.test.mjs");
-    let output = Command::new("node").arg("--test").arg(tests).output().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let tests = ["parts.test.mjs", "session.test.mjs"].map(|name| folder.join(name));
+    let output = Command::new("node").arg("--test").args(tests).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

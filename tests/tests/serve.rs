@@ -214,8 +214,14 @@ fn the_description_of_the_api_is_true() {
     }
     server.comes_to("/api/v1/report?timezone=UTC", &machine.report("daily"));
     // A currency adds its figures.
-    for (schema, rows) in [("Totals", "/api/v1/report?currency=EUR&rate=0.9"), ("Session", "/api/v1/sessions")] {
-        let row = server.get_json(rows)["rows"][0].clone();
+    for (schema, address, place) in [
+        ("Totals", "/api/v1/report?currency=EUR&rate=0.9", "/rows/0"),
+        ("Session", "/api/v1/sessions", "/rows/0"),
+        ("Tools", "/api/v1/tools", "/totals"),
+        ("Latency", "/api/v1/latency", "/totals"),
+        ("Rates", "/api/v1/prices", "/rows/0"),
+    ] {
+        let row = server.get_json(address).pointer(place).unwrap().clone();
         let properties = document["components"]["schemas"][schema]["properties"].as_object().unwrap();
         for name in properties.keys() {
             assert!(row.get(name).is_some(), "{name} is not in {row}");
@@ -223,6 +229,32 @@ fn the_description_of_the_api_is_true() {
         for name in row.as_object().unwrap().keys().filter(|name| *name != "date") {
             assert!(properties.contains_key(name), "{name} is not described");
         }
+    }
+}
+
+#[test]
+fn tool_calls_are_told_by_tool_and_by_who_called() {
+    let machine = Machine::new();
+    let server = machine.serve();
+    for (id, success) in [("a", true), ("b", false)] {
+        let start = serde_json::json!({ "toolName": "mcp__ops__deploy", "citizen": "ana", "trackingId": id });
+        assert_eq!(server.post("/metrics/tool/start", &start).0, 200);
+        assert_eq!(server.post("/metrics/tool/end", &serde_json::json!({ "trackingId": id, "success": success })).0, 200);
+    }
+    let told = server.get_json("/api/v1/tools?by=mcp_server&user=ana&since=today&timezone=UTC");
+    assert_eq!((&told["rows"][0]["mcp_server"], &told["totals"]["calls"]), (&"ops".into(), &2.into()));
+    assert_eq!((&told["totals"]["failed"], &told["slowest"][1]["name"]), (&1.into(), &"mcp__ops__deploy".into()));
+    assert_eq!(server.get_json("/api/v1/tools?user=ben")["totals"]["calls"], 0);
+    for (address, field) in [
+        ("tools?by=model", "by"),
+        ("tools?outcome=maybe", "outcome"),
+        ("tools?since=2026-99-99", "since"),
+        ("latency?timezone=Mars", "timezone"),
+        ("latency?user=ana", "user"),
+        ("prices?model=m", "model"),
+    ] {
+        let (status, body) = server.ask(&format!("/api/v1/{address}"), None, "");
+        assert!(status == 400 && body.contains(field), "{address}: {status} {body}");
     }
 }
 

@@ -165,7 +165,7 @@ export function Bars(properties) {
   /** @type {[label: string, color: string | null, value: string][]} */
   const legend = [...series.map((one) => /** @type {[string, string, string]} */ ([one.label, one.color, value(one.values)])), ...(before ? [/** @type {[string, null, string]} */ (["period before", null, value(before.slice(0, slots.length))])] : [])];
   const columns = [...series, ...(before ? [{ name: "before", label: "period before", values: before }] : [])];
-  const rows = [["from", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, String(total[place]), ...columns.map(({ values }) => String(values[place] ?? ""))])];
+  const rows = () => [["since", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, String(total[place]), ...columns.map(({ values }) => String(values[place] ?? ""))])];
   /** Arrows move among the bars, Enter looks closer at one. @param {KeyboardEvent} event */
   const onKeyDown = (event) => {
     const last = slots.length - 1;

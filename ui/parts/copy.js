@@ -72,7 +72,7 @@ function picture(title, drawn, legend) {
 
 /**
  * @param {string} title
- * @param {string[][]} rows
+ * @param {string[][] | (() => string[][])} rows
  * @param {() => Drawn} [drawn]
  */
 export function copyable(title, rows, drawn) {
@@ -80,6 +80,6 @@ export function copyable(title, rows, drawn) {
     const { canvas, legend } = drawn?.() ?? { canvas: undefined, legend: [] };
     if (canvas) picture(title, canvas, legend)?.toBlob((blob) => blob && save(`${fileName(title)}.png`, blob), "image/png");
   };
-  return html`<button type="button" title="Save as CSV" onClick=${() => save(`${fileName(title)}.csv`, new Blob([csv(rows)], { type: "text/csv" }))}>CSV</button>${
+  return html`<button type="button" title="Save as CSV" onClick=${() => save(`${fileName(title)}.csv`, new Blob([csv(typeof rows === "function" ? rows() : rows)], { type: "text/csv" }))}>CSV</button>${
     drawn && html`<button type="button" title="Save as a picture" onClick=${savePicture}>PNG</button>`}`;
 }

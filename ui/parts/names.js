@@ -8,17 +8,21 @@ export const DIMENSIONS = [
   ["mcp_server", "MCP server", "MCP servers"], ["plugin", "Plugin", "Plugins"],
 ];
 
+/** A project is known by its last folder. @param {string} dimension @param {string} name */
+export function label(dimension, name) {
+  return dimension === "project" ? last(name) || name : name;
+}
+
 /**
- * How names of a dimension are written: a project by its last folder, and by the one before too where two have the same.
+ * How names are written beside each other: projects whose last folder is the same also by the one before.
  * @param {string} dimension @param {Iterable<string | null | undefined>} names all of them
  * @returns {(name: string) => string}
  */
 export function labels(dimension, names) {
-  if (dimension !== "project") return (name) => name;
   /** @type {Map<string, number>} */
   const times = new Map();
-  for (const name of new Set(names)) times.set(last(name), (times.get(last(name)) ?? 0) + 1);
-  return (name) => ((times.get(last(name)) ?? 0) > 1 ? name.split(/[/\\]/).filter(Boolean).slice(-2).join("/") : last(name)) || name;
+  if (dimension === "project") for (const name of new Set(names)) times.set(last(name), (times.get(last(name)) ?? 0) + 1);
+  return (name) => ((times.get(last(name)) ?? 0) > 1 ? name.split(/[/\\]/).filter(Boolean).slice(-2).join("/") : label(dimension, name));
 }
 
 /** @type {Record<string, string>} */

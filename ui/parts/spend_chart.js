@@ -1,5 +1,5 @@
 // Spend over time, stacked by a dimension, against the period before.
-import { html, useRef } from "../lib.js";
+import { html, useMemo, useRef } from "../lib.js";
 import { question, useAnswer } from "../api.js";
 import { day, startOf } from "../calendar.js";
 import { usd } from "../format.js";
@@ -28,15 +28,16 @@ export function SpendChart({ dimension }) {
   const ask = { ...asked.value, by, breakdown: dimension };
   const answer = useAnswer(from === null ? null : "report", ask);
   const old = useAnswer(past ? "report" : null, { ...parameters(past ?? range.value), by });
-  // While another grain is being read, what is shown stays.
+  const isAnswered = from !== null && answer.data && answer.of === question("report", ask);
   const drawn = useRef(/** @type {any} */ (null));
-  if (from !== null && answer.data && answer.of === question("report", ask)) {
+  drawn.current = useMemo(() => {
+    // While another question is asked, what is shown stays.
+    if (!isAnswered) return drawn.current;
     const bars = slots(from, to, by, zone.value);
     const names = answer.data.rows.flatMap((/** @type {any} */ row) => (row.breakdown ?? []).map((/** @type {any} */ part) => part[dimension]));
-    const series = stacks(answer.data.rows, by, dimension, bars, zone.value, labels(dimension, names));
-    const compared = past && past.from !== null && old.data ? sums(old.data.rows, by, slots(past.from, past.to, by, zone.value), zone.value) : null;
-    drawn.current = { grain: by, slots: bars, series, before: compared };
-  }
+    const compared = past && past.from !== null && old.data ? sums(old.data.rows, by, slots(past.from, past.to, by, zone.value)) : null;
+    return { grain: by, slots: bars, series: stacks(answer.data.rows, by, dimension, bars, labels(dimension, names)), before: compared };
+  }, [isAnswered, answer.data, old.data, from, to, by, zone.value]);
   const pick = FILTERS.includes(dimension) ? (/** @type {string} */ name) => narrow(dimension, name) : undefined;
   return shown({ ...answer, data: drawn.current }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${usd} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 11);
 }

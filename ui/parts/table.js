@@ -1,7 +1,10 @@
 // A table that is sorted by a click on a heading, kept in the address, with its CSV. What belongs to nobody is always last, and the sum below it.
-import { html } from "../lib.js";
+import { html, useState } from "../lib.js";
 import { ask, place } from "../state.js";
 import { copyable } from "./copy.js";
+
+/** Rows that are drawn before somebody asks for all. */
+const MOST = 200;
 
 /**
  * @typedef {object} Column
@@ -22,32 +25,35 @@ function compare({ of, isText }, one, other, isAscending) {
 }
 
 /**
- * @param {{ title: string, columns: Column[], rows: any[], first: string, total?: any, isRest?: (row: any) => boolean }} properties
- * `first` names the column that it is sorted by unless another is asked for
+ * @param {{ title: string, columns: Column[], rows: any[], first: string, total?: any, isRest?: (row: any) => boolean, keyOf?: (row: any) => any }} properties
+ * `first` names the column that it is sorted by unless another is asked for; a row is known by its first column, or by `keyOf`
  */
-export function Table({ title, columns, rows, first, total, isRest = () => false }) {
+export function Table({ title, columns, rows, first, total, isRest = () => false, keyOf = columns[0].of }) {
   const { query } = place.value;
+  const [isAll, setAll] = useState(false);
   const asked = columns.find(({ name }) => name === query.get("sort")) ?? /** @type {Column} */ (columns.find(({ name }) => name === first));
   // Names begin with A, figures with the largest.
   const usual = (/** @type {Column} */ { isText }) => (isText ? "asc" : "desc");
   const order = query.get("order") ?? usual(asked);
   const sorted = rows.toSorted((one, other) => Number(isRest(one)) - Number(isRest(other)) || compare(asked, one, other, order === "asc"));
+  const named = sorted.filter((row) => !isRest(row));
+  const drawn = isAll || named.length <= MOST ? sorted : [...named.slice(0, MOST), ...sorted.filter(isRest)];
   const sort = (/** @type {Column} */ column) => {
     const next = column !== asked ? usual(column) : order === "asc" ? "desc" : "asc";
     ask({ sort: column.name === first ? null : column.name, order: next === usual(column) ? null : next }, true);
   };
   const arrow = (/** @type {Column} */ column) => html`<span class="arrow" aria-hidden="true">${column === asked ? (order === "asc" ? " ↑" : "↓ ") : ""}</span>`;
   const kind = (/** @type {Column} */ { isText, isWide }) => `${isText ? "" : "number"}${isWide ? " wide" : ""}`;
-  const csv = [columns.map(({ name }) => name), ...sorted.map((row) => columns.map(({ of }) => String(of(row) ?? "")))];
+  const csv = () => [columns.map(({ name }) => name), ...sorted.map((row) => columns.map(({ of }) => String(of(row) ?? "")))];
   return html`<div class="tools">${copyable(title, csv)}</div><div class="sideways"><table class="rows">
     <thead><tr>${columns.map((column) => html`<th key=${column.name} scope="col" class=${kind(column)} title=${column.hint} aria-sort=${column === asked ? (order === "asc" ? "ascending" : "descending") : null}>
       <button type="button" class="link" onClick=${() => sort(column)}>${column.isText ? [column.label, arrow(column)] : [arrow(column), column.label]}</button></th>`)}</tr></thead>
-    <tbody>${sorted.map((row, at) => html`<tr key=${columns[0].of(row) ?? at} data-row>${columns.map((column, place) => {
+    <tbody>${drawn.map((row, at) => html`<tr key=${keyOf(row) ?? at} data-row>${columns.map((column, place) => {
       const shown = (column.cell ?? column.of)(row);
       return place === 0 ? html`<th key=${column.name} scope="row" class="grow" title=${column.exact?.(row)}>${shown}</th>` : html`<td key=${column.name} class=${kind(column)} title=${column.exact?.(row)}>${shown}</td>`;
     })}</tr>`)}</tbody>
     ${total && html`<tfoot><tr>${columns.map((column, place) => (place === 0 ? html`<th key=${column.name} scope="row">Total</th>` : html`<td key=${column.name} class=${kind(column)} title=${column.exact?.(total)}>${(column.cell ?? column.of)(total)}</td>`))}</tr></tfoot>`}
-  </table></div>`;
+  </table></div>${drawn.length < sorted.length && html`<p class="note">${sorted.length - drawn.length} more are in the sum and the CSV. <button type="button" class="link" onClick=${() => setAll(true)}>Show them</button></p>`}`;
 }
 
 /** A name that filters by a click; nobody's is told so. @param {{ name: string | null, label?: string, onPick?: () => void }} properties */

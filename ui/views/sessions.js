@@ -1,51 +1,67 @@
 // Which sessions cost what.
-import { html, useEffect, useSignal } from "../lib.js";
-import { fetchJson, happened } from "../api.js";
-import { ago, exactUsd, last, usd, whole } from "../format.js";
-import { address, now, place, ask } from "../state.js";
-import { copyable } from "../parts/copy.js";
+import { html, useEffect, useMemo, useRef, useState } from "../lib.js";
+import { ask, asked, filters, place } from "../state.js";
+import { whole } from "../format.js";
+import { usePages } from "../session_pages.js";
+import { COLUMNS, chosenColumns, compact, keepColumns } from "../parts/session_columns.js";
+import { SessionFilters, USUAL, asksOfSessions } from "../parts/session_filters.js";
 import { Fault, Loading } from "../parts/states.js";
+import { VirtualTable } from "../parts/virtual_table.js";
 
-const PAGE = 200;
+const PHONE = matchMedia("(max-width: 640px)");
+/** Of a row, in pixels: one line, or two on a phone. */
+const [ROW, PHONE_ROW] = [32, 56];
+/** Where one was in which list, for who comes back to it. */
+let left = { of: "", scrolled: { current: 0 } };
 
-/** @param {any} row @param {string} searched */
-function matches(row, searched) {
-  return !searched || [row.session, row.cwd, row.agent, row.host].some((text) => (text ?? "").toLowerCase().includes(searched));
+function usePhone() {
+  const [isPhone, setPhone] = useState(PHONE.matches);
+  useEffect(() => {
+    const heard = () => setPhone(PHONE.matches);
+    PHONE.addEventListener("change", heard);
+    return () => PHONE.removeEventListener("change", heard);
+  }, []);
+  return isPhone;
+}
+
+/** Why there is nothing. @param {{ isNarrowed: boolean }} properties */
+function Nothing({ isNarrowed }) {
+  return html`<p class="empty">${isNarrowed ? "No session of this time is like that." : html`No session in this time. <button type="button" class="link" onClick=${() => ask({ range: "all", since: null, until: null })}>Look at all time</button>`}</p>`;
 }
 
 export function Sessions() {
-  const rows = useSignal(/** @type {any[]} */ ([]));
-  const state = useSignal({ isAll: false, error: /** @type {string | null} */ (null), isLoading: true });
-  const searched = (place.value.query.get("search") ?? "").toLowerCase();
-  const load = async (/** @type {number} */ offset) => {
-    state.value = { ...state.peek(), isLoading: true };
-    try {
-      const { rows: more } = await fetchJson("sessions", { offset: String(offset), limit: String(PAGE) });
-      rows.value = offset === 0 ? [...more, ...rows.peek().slice(PAGE)] : [...rows.peek().slice(0, offset), ...more];
-      state.value = { isAll: more.length < PAGE, error: null, isLoading: false };
-    } catch (error) {
-      state.value = { ...state.peek(), error: String(error instanceof Error ? error.message : error), isLoading: false };
-    }
+  const isPhone = usePhone();
+  const [chosen, setChosen] = useState(chosenColumns);
+  const { query } = place.value;
+  const sorted = { name: query.get("sort") ?? USUAL.name, order: query.get("order") ?? USUAL.order };
+  const own = asksOfSessions();
+  const parameters = { ...asked.value, ...own, sort: sorted.name, order: sorted.order };
+  const pages = usePages("sessions", parameters, sorted.order === "desc" && ["last_at", "started_at"].includes(sorted.name));
+  const list = JSON.stringify(parameters);
+  if (left.of !== list) left = { of: list, scrolled: { current: 0 } };
+  const isRead = useRef(() => false);
+  pages.isRead = () => isRead.current();
+  const see = useRef({ pages, of: (/** @type {number} */ first, /** @type {number} */ last) => pages.see(first, last) });
+  if (see.current.pages !== pages) see.current = { pages, of: (first, last) => pages.see(first, last) };
+  const { total, totals, fresh, error, isLoading, at } = pages.list.value;
+  const columns = useMemo(() => COLUMNS.filter(({ name }) => chosen.includes(name)), [chosen]);
+  const sort = (/** @type {import("../parts/virtual_table.js").Column} */ { sort, isText }) => {
+    // Names begin with A, figures with the largest.
+    const usual = isText ? "asc" : "desc";
+    const order = sort !== sorted.name ? usual : sorted.order === "asc" ? "desc" : "asc";
+    ask({ sort: sort === USUAL.name ? null : sort ?? null, order: order === USUAL.order ? null : order }, true);
   };
-  useEffect(() => void load(0), [happened.value]);
-  const shown = rows.value.filter((row) => matches(row, searched));
-  const { error, isLoading, isAll } = state.value;
-  const table = [["session", "agent", "folder", "last", "turns", "requests", "tool calls", "cost in nano-USD"],
-    ...shown.map((row) => [row.session, row.agent, row.cwd ?? "", row.last_at ?? "", String(row.turns), String(row.requests ?? ""), String(row.tool_calls), row.cost_nano_usd ?? ""])];
-  return html`<section class="card">
-    <div class="tools"><input type="search" placeholder="Search: session, folder, agent, host" aria-label="Search sessions" value=${place.value.query.get("search") ?? ""}
-      onInput=${(/** @type {any} */ event) => ask({ search: event.currentTarget.value }, true)} /> ${copyable("sessions", table)}</div>
-    ${error && html`<${Fault} what="sessions" error=${error} at=${0} />`}
-    ${rows.value.length === 0 && isLoading ? html`<${Loading} lines=${10} />` : html`<table class="rows sessions">
-      <thead><tr><th scope="col">Session</th><th scope="col">Folder</th><th scope="col" class="wide">Agent</th><th scope="col" class="number">Last</th>
-        <th scope="col" class="number wide">Turns</th><th scope="col" class="number wide">Requests</th><th scope="col" class="number wide">Tool calls</th><th scope="col" class="number">Cost</th></tr></thead>
-      <tbody>${shown.map((row) => html`<tr key=${row.session} data-row>
-        <td><a href=${address(`sessions/${encodeURIComponent(row.session)}`)} title=${row.session}>${row.session.slice(0, 8)}</a></td>
-        <td class="grow" title=${row.cwd}>${last(row.cwd)}</td><td class="wide">${row.agent}</td>
-        <td class="number" title=${row.last_at}>${ago(row.last_at, now.value)}</td>
-        <td class="number wide">${whole(row.turns)}</td><td class="number wide">${whole(row.requests)}</td><td class="number wide">${whole(row.tool_calls)}</td>
-        <td class="number" title=${exactUsd(row.cost_nano_usd)}>${usd(row.cost_usd)}</td></tr>`)}</tbody></table>`}
-    ${!isAll && rows.value.length > 0 && html`<p><button type="button" disabled=${isLoading} onClick=${() => load(rows.value.length)}>More</button></p>`}
-    ${isAll && shown.length === 0 && html`<p class="empty">${searched ? `No session has “${searched}” in its id, folder, agent or host.` : "No sessions yet."}</p>`}
+  const release = () => {
+    document.querySelector(".virtual")?.scrollTo(0, 0);
+    pages.release();
+  };
+  const csv = `/api/v1/sessions?${new URLSearchParams({ ...parameters, format: "csv" })}`;
+  return html`<section class="card sessions" aria-busy=${isLoading && total === null ? "true" : null}>
+    <${SessionFilters} chosen=${chosen} onChoose=${(/** @type {string[]} */ names) => (setChosen(names), keepColumns(names))} href=${csv} />
+    ${error && html`<${Fault} what="sessions" error=${error} at=${at} />`}
+    ${fresh > 0 && html`<p class="news"><button type="button" class="chip" onClick=${release}>↑ ${whole(fresh)} new</button></p>`}
+    ${total === null ? !error && html`<${Loading} lines=${12} />` : total === 0 ? html`<${Nothing} isNarrowed=${Object.keys(own).length + filters.value.length > 0} />`
+    : html`<${VirtualTable} label="Sessions" columns=${columns} count=${total} row=${(/** @type {number} */ index) => pages.row(index)} keyOf=${(/** @type {any} */ row) => row.session} height=${isPhone ? PHONE_ROW : ROW}
+        compact=${isPhone ? compact : undefined} sorted=${sorted} onSort=${sort} onSee=${see.current.of} isRead=${isRead} scrolled=${left.scrolled} totals=${totals} />`}
   </section>`;
 }

@@ -79,7 +79,7 @@ function Slowest({ rows }) {
   return html`<table class="rows"><thead><tr><th scope="col">At</th><th scope="col">Tool</th><th scope="col">Target</th><th scope="col" class="wide">Project</th><th scope="col" class="wide">Outcome</th><th scope="col" class="number">Took</th></tr></thead>
     <tbody>${rows.map((call) => html`<tr key=${call.tool_call} data-row><td class="muted">${call.started_at ? moment(call.started_at, zone.value, now.value) : ""}</td>
       <td>${call.session ? html`<a href=${address(`sessions/${encodeURIComponent(call.session)}`)}>${call.name ?? "tool"}</a>` : call.name ?? "tool"}</td>
-      <td class="grow muted" title=${call.target}>${last(call.target) || call.target || ""}</td><td class="wide" title=${call.project}>${last(call.project)}</td>
+      <td class="grow muted" title=${call.target}>${/^https?:/.test(call.target ?? "") ? call.target : last(call.target)}</td><td class="wide" title=${call.project}>${last(call.project)}</td>
       <td class=${`wide ${call.outcome && call.outcome !== "ok" ? "bad" : ""}`}>${call.outcome ?? UNKNOWN}</td><td class="number">${duration(call.duration_ms)}</td></tr>`)}</tbody></table>`;
 }
 

@@ -4,7 +4,6 @@ use std::env;
 use std::path::PathBuf;
 
 use clap::ValueHint;
-
 use ducat_spool::data_folder;
 use ducat_top::Show;
 

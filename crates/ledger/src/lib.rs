@@ -12,6 +12,7 @@ mod attributes;
 mod billing;
 mod bounds;
 mod change;
+mod durations;
 mod fact;
 mod holders;
 pub mod key;
@@ -29,7 +30,8 @@ pub use attributes::{Attributes, OTHER, labels};
 pub use billing::{Billing, billing};
 pub use bounds::{LARGEST_AMOUNT, LARGEST_COUNT, TIMES};
 pub use change::{Change, Priced};
-pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn, UNLOGGED};
+pub use durations::Durations;
+pub use fact::{Fact, Incident, IncidentKind, Line, Request, Session, ToolCall, Turn, UNLOGGED, mcp_server};
 pub use holders::{Holder, Holders};
 pub use key::{Key, KeySpace};
 pub use outcome::Outcome;
@@ -38,7 +40,8 @@ pub use pairing::{Paired, Role, lanes};
 pub use quiet::{Freshness, Quiet, REMEMBERED_MS, SPELL_PAUSES_MS, Spell, TakenOut, freshness, is_live};
 pub use quota::{Pace, Quota};
 pub use rollup::{
-    BUCKET_MS, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, WitnessRollup, WitnessRollupKey, bucket_of,
+    BUCKET_MS, LatencyRollup, LatencyRollupKey, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey, WitnessRollup,
+    WitnessRollupKey, bucket_of,
 };
 pub use told::Told;
 pub use witness::{DERIVED, FieldClass, Witness, Witnesses};

@@ -5,7 +5,7 @@
 
 use ducat_prices::NanoUsd;
 
-use crate::{Attributes, Billing, Outcome, Request, Role, UnixMs, Witnesses};
+use crate::{Attributes, Billing, Durations, Outcome, Request, Role, ToolCall, UnixMs, Witnesses};
 
 /// Length of a bucket in milliseconds.
 pub const BUCKET_MS: i64 = 15 * 60 * 1000;
@@ -65,7 +65,6 @@ impl RequestRollup {
     /// What one request adds.
     pub fn of(request: &Request, cost: Option<NanoUsd>) -> Self {
         let (usage, is_sum) = (request.usage(), request.is_sum.or_default());
-        let signed = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         if request.is_estimated() {
             return Self {
                 estimated_requests: i64::from(!is_sum),
@@ -165,17 +164,111 @@ pub struct ToolRollupKey {
     pub agent: String,
     pub tool: String,
     pub outcome: Outcome,
+    /// Of calls that did not end well.
+    pub error_kind: Option<String>,
     pub project: Option<String>,
     pub user: Option<String>,
     pub team: Option<String>,
 }
 
 /// Sums of tool calls that got a result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolRollup {
     pub calls: i64,
+    /// Of timed calls: those in `durations`.
     pub duration_ms: i64,
+    /// Calls that told how large their result is.
+    pub sized_calls: i64,
     pub result_bytes: i64,
+    pub input_bytes: i64,
+    pub durations: Durations,
+}
+
+impl ToolRollup {
+    /// What one call adds.
+    pub fn of(call: &ToolCall) -> Self {
+        let duration = call.duration_ms();
+        Self {
+            calls: 1,
+            duration_ms: duration.map_or(0, signed),
+            sized_calls: i64::from(call.result_bytes.is_told()),
+            result_bytes: signed(call.result_bytes.or_default()),
+            input_bytes: signed(call.input_bytes.or_default()),
+            durations: duration.map(Durations::one).unwrap_or_default(),
+        }
+    }
+
+    fn combine(&mut self, other: &Self, with: fn(i64, i64) -> i64) {
+        self.calls = with(self.calls, other.calls);
+        self.duration_ms = with(self.duration_ms, other.duration_ms);
+        self.sized_calls = with(self.sized_calls, other.sized_calls);
+        self.result_bytes = with(self.result_bytes, other.result_bytes);
+        self.input_bytes = with(self.input_bytes, other.input_bytes);
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.combine(other, i64::saturating_add);
+        self.durations.add(&other.durations);
+    }
+
+    pub fn subtract(&mut self, other: &Self) {
+        self.combine(other, i64::saturating_sub);
+        self.durations.subtract(&other.durations);
+    }
+}
+
+/// What the times of requests are summed by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LatencyRollupKey {
+    pub bucket: i64,
+    pub agent: String,
+    /// As in [`RequestRollupKey`].
+    pub model: String,
+    pub project: Option<String>,
+}
+
+/// Times of requests that told any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LatencyRollup {
+    /// Output tokens of the requests that told them and their duration, and how long these took together.
+    pub output_tokens: i64,
+    pub output_ms: i64,
+    /// How long requests took.
+    pub durations: Durations,
+    /// How long until the first token.
+    pub ttfts: Durations,
+}
+
+impl LatencyRollup {
+    /// What one request adds; nothing where it told no time, or is the sum of several.
+    pub fn of(request: &Request) -> Option<Self> {
+        let (duration, ttft) = (request.duration_ms.get().copied(), request.ttft_ms.get().copied());
+        if request.is_sum.or_default() || (duration.is_none() && ttft.is_none()) {
+            return None;
+        }
+        let output = request.output_tokens.get().copied().filter(|_| !request.is_estimated()).zip(duration);
+        let (output_tokens, output_ms) = output.map_or((0, 0), |(tokens, duration)| (signed(tokens), signed(duration)));
+        let class = |told: Option<u64>| told.map(Durations::one).unwrap_or_default();
+        Some(Self { output_tokens, output_ms, durations: class(duration), ttfts: class(ttft) })
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.output_ms = self.output_ms.saturating_add(other.output_ms);
+        self.durations.add(&other.durations);
+        self.ttfts.add(&other.ttfts);
+    }
+
+    pub fn subtract(&mut self, other: &Self) {
+        self.output_tokens = self.output_tokens.saturating_sub(other.output_tokens);
+        self.output_ms = self.output_ms.saturating_sub(other.output_ms);
+        self.durations.subtract(&other.durations);
+        self.ttfts.subtract(&other.ttfts);
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// What requests are summed by to say who told of them.

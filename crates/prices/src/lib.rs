@@ -7,6 +7,7 @@
 mod card;
 mod cost;
 mod litellm;
+mod model_rates;
 mod money;
 mod overrides;
 mod resolve;
@@ -16,6 +17,7 @@ mod usage;
 
 pub use card::{Kind, PicoUsd, PriceCard, Rates};
 pub use cost::{Cost, CostLine, Explanation, PriceQuery, UnknownCost};
+pub use model_rates::{ModelRates, RateSource};
 pub use money::{NanoUsd, amount_text};
 pub use overrides::{ModelPrice, OverrideError, PriceOverrides};
 pub use resolve::Resolved;

@@ -1,7 +1,9 @@
 //! The table against the published prices, the arithmetic against itself, names against rows.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use ducat_prices::{Cost, NanoUsd, PriceOverrides, PriceQuery, PriceTable, UnknownCost, Usage};
+use ducat_prices::{
+    Cost, ModelPrice, ModelRates, NanoUsd, PriceOverrides, PriceQuery, PriceTable, RateSource, UnknownCost, Usage,
+};
 use proptest::prelude::*;
 
 fn query(model: &str) -> PriceQuery<'_> {
@@ -42,6 +44,39 @@ fn published_prices() {
             assert_eq!(nano(&table.cost(&query(model), usage)), (usd * 1e9) as i64, "{model} {usage:?}");
         }
     }
+}
+
+#[test]
+fn rates_of_a_model_are_what_its_requests_cost() {
+    let day = jiff::civil::date(2026, 11, 20);
+    let table = PriceTable::embedded();
+    for (model, [input, output, read, write_5m, write_1h]) in PUBLISHED {
+        let rates = table.rates_of(model, day);
+        let [i, o, _, r, w5, w1] = rates.usd_per_million;
+        assert_eq!([i, o, r, w5, w1], [input, output, read, write_5m, write_1h].map(Some), "{model}");
+        assert_eq!(
+            (rates.provider.as_deref(), rates.source, rates.is_override),
+            (Some("anthropic"), Some(RateSource::Table), false)
+        );
+    }
+    assert_eq!(table.rates_of("nobody's", day), ModelRates::default());
+    assert!(table.source().unwrap().starts_with("LiteLLM"));
+    let own = ModelPrice { input: Some(1.5), ..ModelPrice::default() };
+    let table = table.with_overrides(PriceOverrides {
+        models: [("claude-opus-5".to_owned(), own.clone()), ("mine".to_owned(), own)].into(),
+        discount: [("claude-sonnet-5".to_owned(), 0.15)].into(),
+        free: vec!["llama".to_owned()],
+        ..PriceOverrides::default()
+    });
+    let of = |model| {
+        let rates = table.rates_of(model, day);
+        (rates.usd_per_million[0], rates.usd_per_million[1], rates.source.map(RateSource::name), rates.is_override)
+    };
+    assert_eq!(of("claude-opus-5"), (Some(1.5), None, Some("configuration"), true));
+    assert_eq!(of("mine"), (Some(1.5), None, Some("configuration"), true));
+    assert_eq!(of("claude-sonnet-5"), (Some(1.7), Some(8.5), Some("table"), true));
+    assert_eq!(of("llama"), (Some(0.0), Some(0.0), Some("configuration"), true));
+    assert_eq!(of("claude-haiku-4-5-20251001"), (Some(1.0), Some(5.0), Some("table"), false));
 }
 
 #[test]

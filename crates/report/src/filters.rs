@@ -95,7 +95,8 @@ impl Filters {
     }
 }
 
-fn is(wanted: &Option<String>, name: Option<&str>) -> bool {
+/// Whether a name is the wanted one; an empty one is none.
+pub(crate) fn is(wanted: &Option<String>, name: Option<&str>) -> bool {
     wanted.as_deref().is_none_or(|wanted| name.unwrap_or_default() == wanted)
 }
 

@@ -14,12 +14,16 @@ mod filters;
 mod fold;
 mod grouping;
 mod groups;
+mod latencies;
 mod period;
 mod query;
 mod reconcile;
 mod report;
 mod sessions_query;
 mod settings;
+mod slowest;
+mod timings;
+mod tools;
 mod totals;
 
 pub use bill::{Bill, BillError, BillLine, BillRow, BillVerdict, Billed, LedgerDay, Vendor};
@@ -31,6 +35,7 @@ pub use filters::{Filters, Names};
 pub use fold::{Apart, Moment};
 pub use grouping::Grouping;
 pub use groups::{Group, Groups};
+pub use latencies::{Latencies, LatencyGrouping, LatencyQuery, LatencyRow};
 pub use period::{AskedPeriod, Period, parse_timezone};
 pub use query::{QueryError, ReportQuery};
 pub use reconcile::{
@@ -40,4 +45,6 @@ pub use reconcile::{
 pub use report::{Report, RequestRow};
 pub use sessions_query::{SessionFormat, SessionSort, SessionsQuery};
 pub use settings::Settings;
+pub use slowest::SLOWEST;
+pub use tools::{SlowCall, ToolGrouping, ToolRow, Tools, ToolsQuery};
 pub use totals::Totals;

@@ -45,7 +45,7 @@ impl<'a> AskedPeriod<'a> {
             Bound::Time(at) => at,
         });
         let until = read("until", self.until)?.map(|until| match until {
-            Bound::Day(day) => end_of(&timezone, day),
+            Bound::Day(day) => day.tomorrow().map_or(UnixMs::MAX, |end| start_of(&timezone, end)),
             Bound::Time(at) => at,
         });
         if since.zip(until).is_some_and(|(since, until)| since >= until) {
@@ -64,10 +64,10 @@ impl Default for Period {
 }
 
 impl Period {
-    /// The days of a zone from one to the other, both counted.
-    pub fn of_days(since: Option<Date>, until: Option<Date>, timezone: &TimeZone) -> Self {
-        let since = since.map(|since| start_of(timezone, since));
-        Self { since, until: until.map(|until| end_of(timezone, until)), timezone: timezone.clone() }
+    /// One local day.
+    pub fn day(timezone: TimeZone, day: Date) -> Self {
+        let end = day.tomorrow().map_or(UnixMs::MAX, |end| start_of(&timezone, end));
+        Self { since: Some(start_of(&timezone, day)), until: Some(end), timezone }
     }
 
     /// From inclusive to exclusive, in milliseconds.
@@ -120,10 +120,6 @@ impl Bound {
 
 fn start_of(timezone: &TimeZone, day: Date) -> UnixMs {
     Calendar::new(timezone.clone()).start_of(day)
-}
-
-fn end_of(timezone: &TimeZone, day: Date) -> UnixMs {
-    day.tomorrow().map_or(UnixMs::MAX, |end| start_of(timezone, end))
 }
 
 /// An IANA name, `UTC`, `local` or `system`.
@@ -217,8 +213,7 @@ mod tests {
         assert!(!hour.holds(None) && Period::default().holds(None));
         assert!(!period(None, Some("9999-12-31"), "UTC").unwrap().holds(None));
         assert!(period(None, Some("9999-12-30"), "UTC").unwrap().holds(Some(from)));
-        let (berlin, date) = (TimeZone::get("Europe/Berlin").unwrap(), Some("2026-10-25".parse().unwrap()));
-        let day = Period::of_days(date, date, &berlin);
+        let day = Period::day(TimeZone::get("Europe/Berlin").unwrap(), "2026-10-25".parse().unwrap());
         assert_eq!(Ok(day), period(Some("2026-10-25"), Some("2026-10-25"), "Europe/Berlin"));
     }
 

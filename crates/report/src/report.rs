@@ -165,30 +165,32 @@ impl Report {
         self.rows.entry(key).or_default().see(row, &self.query);
     }
 
-    /// The row that a request is in by its time alone; none where names decide.
-    pub(crate) fn row_of_time(&self, started_at: Option<UnixMs>) -> Option<RowKey> {
-        let date = |at| self.calendar.date(at);
-        let key = |key: &dyn Fn(UnixMs) -> RowKey| Some(started_at.map_or(RowKey::Named(None), key));
-        match self.query.by {
-            Grouping::QuarterHourly => key(&|at| RowKey::Time(self.calendar.quarter_hour(at))),
-            Grouping::Hourly => key(&|at| RowKey::Time(self.calendar.hour(at))),
-            Grouping::Daily => key(&|at| RowKey::Day(date(at))),
-            Grouping::Weekly => key(&|at| RowKey::Day(Calendar::week(date(at)))),
-            Grouping::Monthly => key(&|at| RowKey::Day(Calendar::month(date(at)))),
-            _ => None,
-        }
-    }
-
-    /// Blocks are chosen when they are cut.
     pub(crate) fn is_in_range(&self, started_at: Option<UnixMs>) -> bool {
+        // Of blocks more: they are chosen when they are cut.
         is_within(self.range, started_at)
     }
 
     /// Whether the query asks for the names of a row, whatever its time.
     pub fn asks_for(&mut self, row: &RequestRow<'_>) -> bool {
         self.look_up(row.project);
-        let (group, _) = self.group_of(row.project);
-        self.query.filters.matches(&row.names(group))
+        self.query.filters.matches(&row.names(self.group_of(row.project).0))
+    }
+
+    /// The row that a request is in by its time alone; none where names decide.
+    pub(crate) fn row_of_time(&self, started_at: Option<UnixMs>) -> Option<RowKey> {
+        let by = self.query.by;
+        by.is_calendar().then(|| started_at.map_or(RowKey::Named(None), |at| self.time_key(by, at)))
+    }
+
+    fn time_key(&self, by: Grouping, at: UnixMs) -> RowKey {
+        let date = || self.calendar.date(at);
+        match by {
+            Grouping::Hourly => RowKey::Time(self.calendar.hour(at)),
+            Grouping::QuarterHourly => RowKey::Time(self.calendar.quarter_hour(at)),
+            Grouping::Weekly => RowKey::Day(Calendar::week(date())),
+            Grouping::Monthly => RowKey::Day(Calendar::month(date())),
+            _ => RowKey::Day(date()),
+        }
     }
 
     fn look_up(&mut self, project: Option<&str>) {

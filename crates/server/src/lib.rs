@@ -12,10 +12,12 @@ mod live;
 mod log;
 mod metrics;
 mod page;
+mod prices;
 mod quota;
 mod security;
 mod session;
 mod sessions;
+mod timings;
 mod tls;
 mod witnesses;
 
@@ -379,6 +381,9 @@ fn router(app: App) -> Router {
         .route("/api/v1/sessions/{id}", get(session::session))
         .route("/api/v1/reconcile", get(api::reconcile))
         .route("/api/v1/coverage", get(api::coverage))
+        .route("/api/v1/tools", get(timings::tools))
+        .route("/api/v1/latency", get(timings::latency))
+        .route("/api/v1/prices", get(prices::prices))
         .route("/api/v1/quota", get(quota::quota))
         .route("/api/v1/hooks/{agent}", post(ingest::hooks::post).layer(DefaultBodyLimit::max(LARGEST_PAYLOAD as usize)))
         .route("/api/v1/ship", post(ingest::ship::post))

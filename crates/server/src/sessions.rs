@@ -8,7 +8,7 @@ use ducat_ledger::{Billing, Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::figures::csv_field;
 use ducat_report::{SessionFormat, SessionsQuery};
-use ducat_store::{Reader, SessionPage, SessionSummary, SessionSums, StoreError, TenantId};
+use ducat_store::{SessionPage, SessionSummary, SessionSums, Store, StoreError, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -30,14 +30,10 @@ pub(crate) async fn sessions(State(app): State<App>, Query(pairs): Query<Vec<(St
         Err(wrong) => return error(StatusCode::BAD_REQUEST, &wrong.to_string()),
     };
     if query.format == SessionFormat::Csv {
-        // Opened before the answer begins, so that what fails is no empty file.
-        return match off_the_runtime(move || app.store.reader()).await {
-            Ok(reader) => csv(reader, query).await,
-            Err(cause) => failed(&cause),
-        };
+        return csv(app.store.clone(), query).await;
     }
     let listed = off_the_runtime(move || {
-        let page = app.store.reader()?.sessions(TenantId::LOCAL, &query)?;
+        let page = app.store.sessions(TenantId::LOCAL, &query)?;
         Ok(serde_json::to_vec(&sessions_document(&page))?)
     });
     json(listed.await)
@@ -51,11 +47,11 @@ pub(crate) fn json(made: Result<Vec<u8>, StoreError>) -> Response {
 }
 
 /// Every row, sent as it is read: a reader that falls behind holds back the reading, one that is gone ends it.
-async fn csv(reader: Reader, query: SessionsQuery) -> Response {
+async fn csv(store: Store, query: SessionsQuery) -> Response {
     let (chunks, sent) = mpsc::channel::<Result<Bytes, StoreError>>(CHUNKS_WAITING);
     tokio::task::spawn_blocking(move || {
         let mut text = CSV_HEAD.to_owned();
-        let read = reader.each_session(TenantId::LOCAL, &query, |row| {
+        let read = store.each_session(TenantId::LOCAL, &query, |row| {
             text.push_str(&csv_row(row));
             text.len() < CHUNK || chunks.blocking_send(Ok(std::mem::take(&mut text).into())).is_ok()
         });
@@ -278,7 +274,7 @@ mod tests {
 
     use ducat_ledger::{Fact, Holder, Holders, Key, KeySpace, Request};
     use ducat_prices::PriceTable;
-    use ducat_store::{Durability, Lane, Store, StoreOptions, Write};
+    use ducat_store::{Durability, Lane, StoreOptions, Write};
     use http_body_util::BodyExt;
 
     use super::*;
@@ -311,7 +307,7 @@ mod tests {
         names.push("=HYPERLINK(\"http://evil\"),x".to_owned());
         let store = store(folder.path(), &names);
         let query = SessionsQuery { limit: 1, offset: 7, ..SessionsQuery::default() };
-        let response = csv(store.reader().unwrap(), query.clone()).await;
+        let response = csv(store.clone(), query.clone()).await;
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/csv; charset=utf-8");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8(body.to_vec()).unwrap();
@@ -322,7 +318,7 @@ mod tests {
         let plain = text.lines().skip(1).filter(|line| !line.contains('"'));
         assert!(plain.clone().all(|line| line.split(',').count() == columns && line.ends_with(",0.025000000,")), "{text}");
         // Who goes away ends the reading, and nothing waits for it.
-        drop(csv(store.reader().unwrap(), query).await);
+        drop(csv(store.clone(), query).await);
     }
 
     #[test]

@@ -31,7 +31,7 @@ struct Dice(u64);
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound.max(1)
+        (self.0 >> 16) % bound.max(1)
     }
 
     /// Many small, few large.
@@ -142,7 +142,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut facts = Vec::new();
     for number in 0..sessions {
         facts.extend(session(number, requests, now));
-        if facts.len() >= 10_000 || number + 1 == sessions {
+        if facts.len() >= 1_000 || number + 1 == sessions {
             let facts = std::mem::take(&mut facts);
             store.submit(
                 Write { lane: Lane::Bulk, tenant: TenantId::LOCAL, facts, event: None, cursors: Vec::new() },

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use ducat_ledger::{BUCKET_MS, Billing, Fact, Holder, Holders, Key, KeySpace, Request, Told, UnixMs};
 use ducat_prices::PriceTable;
-use ducat_report::{Filters, Grouping, Period, Report, ReportQuery};
+use ducat_report::{AskedPeriod, Filters, Grouping, Report, ReportQuery};
 use ducat_store::{Durability, Lane, Reader, Store, StoreOptions, TenantId, Write};
-use jiff::tz::TimeZone;
+use jiff::Timestamp;
 
 const NOW: UnixMs = 1_795_000_000_000;
 const DAY_MS: i64 = 86_400_000;
@@ -158,16 +158,20 @@ fn bench(path: &Path, all: u64) {
     );
     let daily = |breakdown| ReportQuery { breakdown, ..ReportQuery::default() };
     let by = |by| ReportQuery { by, ..ReportQuery::default() };
-    let day = |text: &str| Some(text.parse().unwrap());
+    let of = |asked: [(&str, &'static str); 2]| {
+        let mut period = AskedPeriod::default();
+        assert!(asked.into_iter().all(|(name, value)| period.take(name, value)));
+        period.period(Timestamp::UNIX_EPOCH).unwrap()
+    };
     let filters = Filters { project: Some("project-7".to_owned()), ..Filters::default() };
-    let berlin = TimeZone::get("Europe/Berlin").unwrap();
-    let week = Period::of_days(day("2026-11-12"), day("2026-11-18"), &TimeZone::UTC);
+    let week = of([("since", "2026-11-12"), ("until", "2026-11-18")]);
+    let berlin = of([("since", "2000-01-01"), ("timezone", "Europe/Berlin")]);
     let queries = [
         ("daily", daily(None)),
         ("daily by model", daily(Some(Grouping::Model))),
         ("daily by project", daily(Some(Grouping::Project))),
         ("daily by user", daily(Some(Grouping::User))),
-        ("daily in Berlin", ReportQuery { period: Period::of_days(None, None, &berlin), ..daily(None) }),
+        ("daily in Berlin", ReportQuery { period: berlin, ..daily(None) }),
         ("hourly", by(Grouping::Hourly)),
         ("project", by(Grouping::Project)),
         ("project by model", ReportQuery { breakdown: Some(Grouping::Model), ..by(Grouping::Project) }),

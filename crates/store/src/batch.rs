@@ -179,6 +179,8 @@ impl<'c> Batch<'c> {
             covered.request(tenant, was, coverage::rollup_of(&after, priced.cost, disputed));
             let was = before.as_ref().and_then(|(stored, priced)| rows::request_rollup(stored, priced));
             rollups.request(tenant, was, rows::request_rollup(&after, &priced));
+            let was = before.as_ref().and_then(|(stored, priced)| rows::latency_rollup(stored, priced));
+            rollups.timings.request(tenant, was, rows::latency_rollup(&after, &priced));
             let was = before.as_ref().and_then(|(stored, priced)| Request::part(stored, priced));
             session_sums.change(tenant, was, Request::part(&after, &priced));
             stirred.push(Stirred::new(tenant, before, (after, priced)));
@@ -194,7 +196,7 @@ impl<'c> Batch<'c> {
         });
         let touched = own_all(connection, &mut births, tool_calls)?;
         let stirred = write_paired(connection, &mut births, touched, &mut session_sums, |tenant, before, after| {
-            rollups.tool(tenant, before.and_then(rows::tool_rollup), rows::tool_rollup(after));
+            rollups.timings.tool_call(tenant, before, after);
         })?;
         let mut hear =
             |tenant: TenantId, change: &Change<'_>, owner: Option<&Holder>| heard.hear(tenant, change, ids(tenant, owner));
@@ -217,7 +219,7 @@ impl<'c> Batch<'c> {
                 heard.hear(*tenant, &Change::Quota { before: before.as_ref(), after }, None);
             }
         }
-        session_sums.write(connection, &sessions)?;
+        heard.sessions = session_sums.write(connection, &sessions)?;
         covered.write(connection)?;
         rollups.write(connection)
     }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{Attributes, Key, Request, RequestRollup, Role, ToolCall, ToolRollup};
+use ducat_ledger::{Attributes, Durations, Key, LatencyRollup, Request, Role, ToolCall, ToolRollup};
 use rusqlite::Row;
 use rusqlite::types::Value;
 
 use crate::coverage;
+use crate::reader::rollup_at;
 use crate::rows::{self, Stored};
 use crate::session_sums::{self, ROW, SUMS, SessionChanges, SessionSums};
+use crate::timings::{TimedCall, latency_sums_at, timed_call_at, tool_sums_at};
 use crate::{Doing, Reader, StoreError, TenantId};
 
 /// A roll-up row that is not the sum of its facts.
@@ -19,6 +21,8 @@ pub struct Mismatch {
     pub stored: Option<Vec<i64>>,
     pub recomputed: Option<Vec<i64>>,
 }
+
+const READING: &str = "reading roll-ups";
 
 type Rows = BTreeMap<String, Vec<i64>>;
 
@@ -44,42 +48,47 @@ impl Reader {
             let attributes = known.fold(key.attributes.as_deref())?;
             let names = names.map(Option::unwrap_or_default);
             add(format!("requests {} {names:?} {}", key.bucket, shown(attributes.as_deref())), sums.columns().to_vec());
-            Ok(())
-        })?;
-        self.each("SELECT fact, owner, role FROM tool_calls WHERE tenant = ?1", tenant, |row| {
-            if let Some((key, ToolRollup { calls, duration_ms, result_bytes })) = rows::tool_rollup(&stored::<ToolCall>(row)?) {
-                let names =
-                    [Some(key.agent), Some(key.tool), Some(key.outcome.name().to_owned()), key.project, key.user, key.team];
-                let names = names.map(Option::unwrap_or_default);
-                add(format!("tools {} {names:?}", key.bucket), vec![calls, duration_ms, result_bytes]);
+            if let Some((key, sums)) = rows::latency_rollup(&stored, &priced) {
+                latencies(
+                    format!("{} {:?}", key.bucket, [key.agent, key.model, key.project.unwrap_or_default()]),
+                    &sums,
+                    &mut add,
+                );
             }
             Ok(())
         })?;
+        self.each("SELECT fact, owner, role FROM tool_calls WHERE tenant = ?1", tenant, |row| {
+            let stored = stored::<ToolCall>(row)?;
+            let Some((key, sums)) = rows::tool_rollup(&stored) else { return Ok(()) };
+            let outcome = key.outcome.name().to_owned();
+            let names = [Some(key.agent), Some(key.tool), Some(outcome), key.error_kind, key.project, key.user, key.team];
+            tools(format!("{} {:?}", key.bucket, names.map(Option::unwrap_or_default)), &sums, &mut add);
+            TimedCall::of(&stored.fact).into_iter().for_each(|call| add(format!("{call:?}"), vec![1]));
+            Ok(())
+        })?;
         let mut kept = Rows::new();
-        // Behind the names of requests stands the number of their set.
-        for (kind, table, names, number, sums) in
-            [("requests", "rollup_requests", 8, 1, RequestRollup::COLUMNS), ("tools", "rollup_tools", 6, 0, 3)]
-        {
-            self.each(&format!("SELECT * FROM {table} WHERE tenant = ?1"), tenant, |row| {
-                let bucket: i64 = row.get(1).doing("reading roll-ups")?;
-                let names =
-                    (2..2 + names).map(|place| row.get(place)).collect::<Result<Vec<String>, _>>().doing("reading roll-ups")?;
-                let from = 2 + names.len() + number;
-                let mut name = format!("{kind} {bucket} {names:?}");
-                if number > 0 {
-                    let set = row.get(from - 1).doing("reading roll-ups")?;
-                    name.push_str(&format!(" {}", shown(known.set(set))));
-                }
-                let sums =
-                    (from..from + sums).map(|place| row.get(place)).collect::<Result<Vec<i64>, _>>().doing("reading roll-ups")?;
-                kept.insert(name, sums);
-                Ok(())
-            })?;
-        }
+        self.each("SELECT * FROM rollup_requests WHERE tenant = ?1", tenant, |row| {
+            let set = known.set(row.get(10).doing(READING)?);
+            kept.insert(format!("requests {} {}", names_at(row, 8)?, shown(set)), rollup_at(row)?.columns().to_vec());
+            Ok(())
+        })?;
         self.each("SELECT * FROM rollup_witnesses WHERE tenant = ?1", tenant, |row| {
             let span: i64 = row.get(1).doing("reading roll-ups")?;
             let (key, sums) = coverage::rollup_at(row).doing("reading roll-ups")?;
             kept.insert(format!("witnesses of {span} {key:?}"), sums.columns().to_vec());
+            Ok(())
+        })?;
+        let mut keep = |row: String, sums: Vec<i64>| drop(kept.insert(row, sums));
+        self.each("SELECT * FROM rollup_tools WHERE tenant = ?1", tenant, |row| {
+            tools(names_at(row, 7)?, &tool_sums_at(row, 9).doing(READING)?, &mut keep);
+            Ok(())
+        })?;
+        self.each("SELECT * FROM rollup_latencies WHERE tenant = ?1", tenant, |row| {
+            latencies(names_at(row, 3)?, &latency_sums_at(row, 5).doing(READING)?, &mut keep);
+            Ok(())
+        })?;
+        self.each("SELECT * FROM timed_calls WHERE tenant = ?1", tenant, |row| {
+            keep(format!("{:?}", timed_call_at(row).doing(READING)?), vec![1]);
             Ok(())
         })?;
         recomputed.extend(self.recomputed_sessions(tenant)?);
@@ -121,6 +130,30 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Bucket and names of a roll-up's row.
+fn names_at(row: &Row<'_>, count: usize) -> Result<String, StoreError> {
+    let bucket: i64 = row.get(1).doing(READING)?;
+    let names = (2..2 + count).map(|place| row.get(place)).collect::<Result<Vec<String>, _>>().doing(READING)?;
+    Ok(format!("{bucket} {names:?}"))
+}
+
+fn tools(row: String, sums: &ToolRollup, see: &mut impl FnMut(String, Vec<i64>)) {
+    let ToolRollup { calls, duration_ms, sized_calls, result_bytes, input_bytes, durations: classes } = sums;
+    durations(&format!("tools {row}"), classes, see);
+    see(format!("tools {row}"), vec![*calls, *duration_ms, *sized_calls, *result_bytes, *input_bytes]);
+}
+
+fn latencies(row: String, sums: &LatencyRollup, see: &mut impl FnMut(String, Vec<i64>)) {
+    durations(&format!("durations {row}"), &sums.durations, see);
+    durations(&format!("ttfts {row}"), &sums.ttfts, see);
+    see(format!("latencies {row}"), vec![sums.output_tokens, sums.output_ms]);
+}
+
+/// A row a class, so that each is compared.
+fn durations(row: &str, durations: &Durations, see: &mut impl FnMut(String, Vec<i64>)) {
+    durations.classes().for_each(|(shortest, count)| see(format!("{row} from {shortest} ms"), vec![count]));
 }
 
 /// The names of a session's row and its sums.

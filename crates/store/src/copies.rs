@@ -96,9 +96,7 @@ mod tests {
 
     use ducat_ledger::{Attributes, Fact, Holder, Holders, Key, KeySpace, OTHER, Outcome, Request, Told, ToolCall, UnixMs};
     use ducat_prices::PriceTable;
-    use ducat_report::{Filters, Grouping, Period, Report, ReportQuery};
-    use jiff::civil::date;
-    use jiff::tz::TimeZone;
+    use ducat_report::{AskedPeriod, Filters, Grouping, Report, ReportQuery};
     use proptest::prelude::*;
 
     use super::*;
@@ -175,9 +173,12 @@ mod tests {
                     assert_eq!(ours, theirs, "{by:?} {breakdown:?} {range:?}");
                 }
             }
-            let zone = TimeZone::get("Asia/Kathmandu").unwrap();
+            let mut days = AskedPeriod::default();
+            for (name, value) in [("since", "2026-11-18"), ("until", "2026-11-19"), ("timezone", "Asia/Kathmandu")] {
+                assert!(days.take(name, value));
+            }
             let query = ReportQuery {
-                period: Period::of_days(Some(date(2026, 11, 18)), Some(date(2026, 11, 19)), &zone),
+                period: days.period(jiff::Timestamp::UNIX_EPOCH).unwrap(),
                 filters: Filters {
                     project: Some("p1".to_owned()),
                     model: Some("claude-opus-4-5".to_owned()),
@@ -196,7 +197,7 @@ mod tests {
             ];
             for (name, value) in filters {
                 let mut filters = Filters::default();
-                filters.take(name, value).unwrap();
+                assert!(filters.take(name, value).unwrap());
                 let query = ReportQuery { filters, by: Grouping::Hourly, ..ReportQuery::default() };
                 let [ours, theirs] = [&ours, &other].map(|reader| report(reader, tenant, query.clone(), (None, None)));
                 assert_eq!(ours, theirs, "{name} {value}");

@@ -15,8 +15,8 @@ use crate::{Doing, Pricer, Reader, StoreError, TenantId};
 
 const WRITING: &str = "writing who told of requests";
 const READING: &str = "reading who told of requests";
-/// The expression is of the index, which has all that is read here.
-const DISPUTED: &str = "SELECT owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano, is_difference_unknown
+/// The index has all that is read here.
+const DISPUTED: &str = "SELECT owner, disputed_agent, disputed_fields, difference_nano, is_difference_unknown
     FROM requests INDEXED BY requests_disputed WHERE tenant = ?1 AND disputed_fields IS NOT NULL";
 const SUMMING: &str = "summing requests by who told of them";
 
@@ -145,12 +145,12 @@ pub(crate) fn fill(connection: &Connection, pricer: &dyn Pricer) -> Result<(), S
         let stored = stored::<Request>(row)?;
         let disputed = dispute_of(&stored, pricer);
         changes.request(tenant, None, rollup_of(&stored, cost.map(NanoUsd), disputed));
-        found.extend(disputed.map(|disputed| (tenant, stored.fact.key, disputed)));
+        found.extend(disputed.map(|disputed| (tenant, stored.fact.key, stored.fact.agent, disputed)));
     }
-    let sql = "UPDATE requests SET disputed_fields = ?3, difference_nano = ?4, is_difference_unknown = ?5 WHERE tenant = ?1 AND key = ?2";
+    let sql = "UPDATE requests SET disputed_fields = ?3, difference_nano = ?4, is_difference_unknown = ?5, disputed_agent = ?6 WHERE tenant = ?1 AND key = ?2";
     let mut set = connection.prepare(sql).doing(SUMMING)?;
-    for (tenant, key, Disputed { fields, difference, is_unknown }) in found {
-        set.execute(params![tenant.0, key.0, fields.0, difference.0, is_unknown]).doing(SUMMING)?;
+    for (tenant, key, agent, Disputed { fields, difference, is_unknown }) in found {
+        set.execute(params![tenant.0, key.0, fields.0, difference.0, is_unknown, agent]).doing(SUMMING)?;
     }
     changes.write(connection)
 }
@@ -212,15 +212,21 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
         let range: [i64; 3] = [tenant.0.into(), from.unwrap_or(UnixMs::MIN), until.unwrap_or(UnixMs::MAX)];
         let mut rows = statement.query(params_from_iter(&range[..if is_all { 1 } else { 3 }])).doing(READING)?;
-        // What is of no session by agent.
-        let mut found = HashMap::<(Option<Key>, String), DisputeSums>::new();
+        // What is of no session by agent. Agents are few and rows may be many: each is a number here.
+        let mut agents = Vec::<String>::new();
+        let mut found = HashMap::<(Option<Key>, usize), DisputeSums>::new();
         while let Some(row) = rows.next().doing(READING)? {
-            let agent: String = row.get(1).doing(READING)?;
-            if query.agent.as_ref().is_none_or(|asked| *asked == agent) {
-                let owner = row.get::<_, Option<[u8; 16]>>(0).doing(READING)?.map(Key);
-                let disputed = disputed_at(row, 2).doing(READING)?;
-                disputed.iter().for_each(|disputed| found.entry((owner, agent.clone())).or_default().add(disputed));
+            let agent = row.get_ref(1).and_then(|agent| Ok(agent.as_str()?)).doing(READING)?;
+            if query.agent.as_ref().is_some_and(|asked| asked != agent) {
+                continue;
             }
+            let place = agents.iter().position(|known| known == agent).unwrap_or_else(|| {
+                agents.push(agent.to_owned());
+                agents.len() - 1
+            });
+            let owner = row.get::<_, Option<[u8; 16]>>(0).doing(READING)?.map(Key);
+            let disputed = disputed_at(row, 2).doing(READING)?;
+            disputed.iter().for_each(|disputed| found.entry((owner, place)).or_default().add(disputed));
         }
         coverage.disputed_sessions = found.keys().filter(|(owner, _)| owner.is_some()).count() as u64;
         let mut found: Vec<_> = found.into_iter().collect();
@@ -228,7 +234,8 @@ impl Reader {
             let cost_of = |sums: &DisputeSums| (sums.difference, sums.unknown_differences, sums.requests);
             cost_of(others).cmp(&cost_of(cost)).then_with(|| one.cmp(other))
         });
-        for ((owner, agent), sums) in found.into_iter().take(Coverage::MOST_SESSIONS) {
+        for ((owner, place), sums) in found.into_iter().take(Coverage::MOST_SESSIONS) {
+            let agent = agents[place].clone();
             coverage.disputed.push(self.disputed_session(tenant, owner, agent, sums)?);
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Who hears of a commit's changes: the counters, and whoever listens.
 
-use ducat_ledger::{Change, UnixMs};
+use ducat_ledger::{Change, Key, UnixMs};
 use ducat_metrics::Counting;
 
 use crate::{Listener, LiveFact, News, TenantId};
@@ -12,13 +12,15 @@ const NEWS_LAST_MS: i64 = 10 * 60 * 1000;
 pub(crate) struct Heard<'c, 'l> {
     pub counting: &'c mut Counting<'l>,
     pub news: Vec<News>,
+    /// Those whose sums were written.
+    pub sessions: Vec<(TenantId, Key)>,
     wants_news: bool,
     now: UnixMs,
 }
 
 impl<'c, 'l> Heard<'c, 'l> {
     pub fn new(counting: &'c mut Counting<'l>, listener: Option<&dyn Listener>, now: UnixMs) -> Self {
-        Self { counting, news: Vec::new(), wants_news: listener.is_some_and(Listener::wants_news), now }
+        Self { counting, news: Vec::new(), sessions: Vec::new(), wants_news: listener.is_some_and(Listener::wants_news), now }
     }
 
     /// `session` is the owner's id, where the commit knows it.

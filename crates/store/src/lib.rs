@@ -26,12 +26,15 @@ mod request_columns;
 mod rollups;
 mod rows;
 mod schema;
+mod session_index;
 mod session_list;
 mod session_sums;
 mod spells;
 mod standing;
 mod stirred;
 mod sums;
+mod timing_reader;
+mod timings;
 mod witnessed;
 mod writer;
 

@@ -94,7 +94,7 @@ impl Names {
         names.into_iter().map(|(name, _)| name.as_str())
     }
 
-    /// As stored: a line each of kind, name as JSON, and count; see [`values`].
+    /// As stored: a line each of kind, name as JSON, and count.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for kind in Name::ALL {
@@ -132,15 +132,6 @@ impl Names {
     }
 }
 
-/// The names of a kind in a stored text, each as JSON.
-pub(crate) fn values(text: &str, kind: Name) -> impl Iterator<Item = &str> {
-    let of_kind = move |line: &'_ str| -> bool { line.starts_with(kind.name()) };
-    text.lines().filter(move |line| of_kind(line)).filter_map(move |line| {
-        let rest = line[kind.name().len()..].strip_prefix(' ')?;
-        rest.rsplit_once(' ').map(|(name, _)| name)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,8 +145,6 @@ mod tests {
         }
         let text = names.to_text();
         assert_eq!(Names::parse(&text), names);
-        assert_eq!(values(&text, Name::Model).collect::<Vec<_>>(), ["\"opus\""]);
-        assert_eq!(values(&text, Name::Project).count(), 2);
         assert_eq!(names.main(Name::Project), Some("plain"));
         assert_eq!(names.all(Name::Project).collect::<Vec<_>>(), ["plain", odd]);
         assert_eq!(names.main(Name::Host), None);

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use ducat_ledger::{Billing, RequestRollup, RequestRollupKey, ToolRollup, ToolRollupKey};
+use ducat_ledger::{Billing, RequestRollup, RequestRollupKey};
 use rusqlite::{Connection, params};
 
 use crate::attributes::AttributeSets;
+use crate::timings::TimingChanges;
 use crate::{Doing, StoreError, TenantId};
 
 /// Where [`RequestRollup::is_empty`].
@@ -22,7 +23,7 @@ pub(crate) type RequestChanges = Vec<((TenantId, RequestRollupKey), RequestRollu
 #[derive(Default)]
 pub(crate) struct RollupChanges {
     requests: HashMap<(TenantId, RequestRollupKey), RequestRollup>,
-    tools: HashMap<(TenantId, ToolRollupKey), ToolRollup>,
+    pub timings: TimingChanges,
 }
 
 impl RollupChanges {
@@ -40,25 +41,6 @@ impl RollupChanges {
         }
         if let Some((key, sums)) = after {
             self.requests.entry((tenant, key)).or_default().add(&sums);
-        }
-    }
-
-    pub fn tool(
-        &mut self,
-        tenant: TenantId,
-        before: Option<(ToolRollupKey, ToolRollup)>,
-        after: Option<(ToolRollupKey, ToolRollup)>,
-    ) {
-        if before == after {
-            return;
-        }
-        for (change, sign) in [(before, -1), (after, 1)] {
-            if let Some((key, sums)) = change {
-                let row = self.tools.entry((tenant, key)).or_default();
-                row.calls = row.calls.saturating_add(sign * sums.calls);
-                row.duration_ms = row.duration_ms.saturating_add(sign * sums.duration_ms);
-                row.result_bytes = row.result_bytes.saturating_add(sign * sums.result_bytes);
-            }
         }
     }
 
@@ -134,44 +116,17 @@ impl RollupChanges {
                 ])
                 .doing("writing a roll-up")?;
             if requests < 1 {
-                emptied.push(("rollup_requests", NO_REQUESTS, *tenant, key.bucket));
+                emptied.push((*tenant, key.bucket));
             }
         }
-        let mut upsert = connection
-            .prepare_cached(
-                "INSERT INTO rollup_tools VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                 ON CONFLICT DO UPDATE SET calls = CAST(calls + excluded.calls AS INTEGER), duration_ms = CAST(duration_ms + excluded.duration_ms AS INTEGER),
-                 result_bytes = CAST(result_bytes + excluded.result_bytes AS INTEGER)",
-            )
-            .doing("writing a roll-up")?;
-        for ((tenant, key), sums) in self.tools {
-            let (project, user, team) = (text(&key.project), text(&key.user), text(&key.team));
-            upsert
-                .execute(params![
-                    tenant.0,
-                    key.bucket,
-                    key.agent,
-                    key.tool,
-                    key.outcome.name(),
-                    project,
-                    user,
-                    team,
-                    sums.calls,
-                    sums.duration_ms,
-                    sums.result_bytes
-                ])
-                .doing("writing a roll-up")?;
-            if sums.calls < 1 {
-                emptied.push(("rollup_tools", "calls = 0", tenant, key.bucket));
-            }
-        }
-        for (table, is_empty, tenant, bucket) in emptied {
-            let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND bucket = ?2 AND {is_empty}");
+        for (tenant, bucket) in emptied {
+            let sql = format!("DELETE FROM rollup_requests WHERE tenant = ?1 AND bucket = ?2 AND {NO_REQUESTS}");
             connection
                 .prepare_cached(&sql)
                 .and_then(|mut delete| delete.execute(params![tenant.0, bucket]))
                 .doing("writing a roll-up")?;
         }
+        self.timings.write(connection)?;
         Ok(changes)
     }
 }

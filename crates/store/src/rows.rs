@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use ducat_ledger::{
-    Attributes, Billing, Holder, Holders, Incident, Key, Paired, Priced, Quota, Request, RequestRollup, RequestRollupKey, Role,
-    Session, ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
+    Attributes, Billing, Holder, Holders, Incident, Key, LatencyRollup, LatencyRollupKey, Outcome, Paired, Priced, Quota,
+    Request, RequestRollup, RequestRollupKey, Role, Session, ToolCall, ToolRollup, ToolRollupKey, Turn, UnixMs, bucket_of, owner,
 };
 use ducat_prices::NanoUsd;
 use ducat_report::Disputed;
@@ -207,8 +207,8 @@ pub(crate) fn save_request(
     let mut statement = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO requests (tenant, key, owner, started_at, model, cost_nano, billing, fact, base, pair_group, role,
-             disputed_fields, difference_nano, is_difference_unknown)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             disputed_fields, difference_nano, is_difference_unknown, disputed_agent)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )
         .doing("writing a request")?;
     let owner = stored.owner.map(|owner| owner.0);
@@ -229,7 +229,8 @@ pub(crate) fn save_request(
             stored.role as u8,
             disputed.map(|disputed| disputed.fields.0),
             disputed.map(|disputed| disputed.difference.0),
-            disputed.map(|disputed| disputed.is_unknown)
+            disputed.map(|disputed| disputed.is_unknown),
+            disputed.map(|_| &stored.fact.agent)
         ])
         .doing("writing a request")?;
     Ok(())
@@ -307,18 +308,30 @@ pub(crate) fn tool_rollup(stored: &Stored<ToolCall>) -> Option<(ToolRollupKey, T
         return None;
     }
     let call = &stored.fact;
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let outcome = *call.outcome.get()?;
     let key = ToolRollupKey {
         bucket: bucket(call.at()),
         agent: call.agent.clone(),
         tool: call.name.get().cloned().unwrap_or_default(),
-        outcome: *call.outcome.get()?,
+        outcome,
+        error_kind: call.error_kind.get().filter(|_| outcome != Outcome::Ok).cloned(),
         project: owner_copy(stored).and_then(|owner| owner.project.clone()),
         user: call.user.get().cloned(),
         team: call.team.get().cloned(),
     };
-    let duration_ms = call.duration_ms().map_or(0, signed);
-    Some((key, ToolRollup { calls: 1, duration_ms, result_bytes: signed(call.result_bytes.or_default()) }))
+    Some((key, ToolRollup::of(call)))
+}
+
+/// What the times of a request add; nothing where it told none, or where another row counts.
+pub(crate) fn latency_rollup(stored: &Stored<Request>, priced: &Priced) -> Option<(LatencyRollupKey, LatencyRollup)> {
+    let request = Some(&stored.fact).filter(|_| stored.role.counts())?;
+    let key = LatencyRollupKey {
+        bucket: bucket(request.at()),
+        agent: request.agent.clone(),
+        model: priced.model.clone(),
+        project: owner_copy(stored).and_then(|owner| owner.project.clone()),
+    };
+    Some((key, LatencyRollup::of(request)?))
 }
 
 pub(crate) fn owner_copy<F: Owned>(stored: &Stored<F>) -> Option<&Holder> {

@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use crate::{Doing, Pricer, StoreError, attributes, coverage, session_sums};
+use crate::{Doing, Pricer, StoreError, attributes, coverage, session_sums, timings};
 
-const MIGRATIONS: [&str; 12] = ["
+const MIGRATIONS: [&str; 13] = ["
 CREATE TABLE sessions (
     tenant INTEGER NOT NULL, key BLOB NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL,
     last_at INTEGER, fact TEXT NOT NULL,
@@ -240,7 +240,7 @@ INSERT INTO told_singly SELECT DISTINCT tenant, json_extract(fact, '$.agent') FR
 ", "
 -- What a session owns, in a row: times of the session (ms since 1970; none untold), `sums` a JSON array of the columns of the sums of requests, then turns,
 -- tool calls, failed ones, incidents and API errors; `names` a line each of kind, name as JSON and how many facts have it; `searched` what a search looks in,
--- in lower case. Absent names are ''. The list of sessions reads every row, so they are short.
+-- in lower case. Absent names are ''.
 CREATE TABLE session_sums (
     tenant INTEGER NOT NULL, session BLOB NOT NULL, last_at INTEGER, started_at INTEGER, ended_at INTEGER,
     sums TEXT NOT NULL, agent TEXT NOT NULL, project TEXT NOT NULL, names TEXT NOT NULL, searched TEXT NOT NULL,
@@ -252,8 +252,10 @@ CREATE INDEX sessions_by_id ON sessions (tenant, id);
 ALTER TABLE requests ADD COLUMN disputed_fields INTEGER;
 ALTER TABLE requests ADD COLUMN difference_nano INTEGER;
 ALTER TABLE requests ADD COLUMN is_difference_unknown INTEGER;
+-- The fact's agent where it is disputed, because an index by an expression is read together with the facts.
+ALTER TABLE requests ADD COLUMN disputed_agent TEXT;
 -- All that a list of disputed sessions reads.
-CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, json_extract(fact, '$.agent'), disputed_fields, difference_nano,
+CREATE INDEX requests_disputed ON requests (tenant, started_at, owner, disputed_agent, disputed_fields, difference_nano,
     is_difference_unknown) WHERE disputed_fields IS NOT NULL;
 
 -- Requests by who told of them: `witnesses` is a set, a bit each. Buckets are `span` quarter-hours long, 1 or 96: years are read by days.
@@ -262,6 +264,26 @@ CREATE TABLE rollup_witnesses (
     requests INTEGER NOT NULL, sums INTEGER NOT NULL, cost_nano INTEGER NOT NULL, unpriced_requests INTEGER NOT NULL,
     difference_nano INTEGER NOT NULL, unknown_differences INTEGER NOT NULL,
     PRIMARY KEY (tenant, span, bucket, agent, witnesses, is_disputed)) WITHOUT ROWID;
+", "
+-- Durations by class, the bytes of `ducat_ledger::Durations`; the roll-ups are summed anew from the facts.
+DROP TABLE rollup_tools;
+CREATE TABLE rollup_tools (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL, outcome TEXT NOT NULL,
+    error_kind TEXT NOT NULL, project TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL,
+    calls INTEGER NOT NULL, duration_ms INTEGER NOT NULL, sized_calls INTEGER NOT NULL, result_bytes INTEGER NOT NULL,
+    input_bytes INTEGER NOT NULL, durations BLOB NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, tool, outcome, error_kind, project, user, team)) WITHOUT ROWID;
+
+-- Times of requests that told any.
+CREATE TABLE rollup_latencies (
+    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, project TEXT NOT NULL,
+    output_tokens INTEGER NOT NULL, output_ms INTEGER NOT NULL, durations BLOB NOT NULL, ttfts BLOB NOT NULL,
+    PRIMARY KEY (tenant, bucket, agent, model, project)) WITHOUT ROWID;
+
+-- Calls that are summed and told when they began and how long they took: the slowest of a quarter-hour are found here.
+CREATE TABLE timed_calls (
+    tenant INTEGER NOT NULL, started_at INTEGER NOT NULL, duration_ms INTEGER NOT NULL, key BLOB NOT NULL,
+    PRIMARY KEY (tenant, started_at, duration_ms, key)) WITHOUT ROWID;
 "];
 
 /// The version from which requests are summed by plugin, query source, effort and labels too.
@@ -272,6 +294,8 @@ const SUMMED_BY_SESSION: i64 = 11;
 
 /// The version from which requests are summed by who told of them, and disputes are known.
 pub(crate) const SUMMED_BY_WITNESSES: i64 = 12;
+/// The version from which calls and requests are summed by how long they took.
+const SUMMED_BY_DURATION: i64 = 13;
 
 /// Brings the database to this version's schema, each migration in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection, pricer: &dyn Pricer) -> Result<(), StoreError> {
@@ -287,6 +311,9 @@ pub(crate) fn migrate(connection: &mut Connection, pricer: &dyn Pricer) -> Resul
         }
         if version == SUMMED_BY_WITNESSES {
             coverage::fill(&transaction, pricer)?;
+        }
+        if version == SUMMED_BY_DURATION {
+            timings::sum_anew(&transaction)?;
         }
         transaction.pragma_update(None, "user_version", version).doing("migrating")?;
         transaction.commit().doing("migrating")?;
@@ -430,6 +457,45 @@ mod tests {
         );
         assert_eq!(of("SELECT requests + sums + estimated_tokens + cost_nano FROM rollup_requests"), 8);
         assert_eq!(of("SELECT COUNT(*) FROM told_singly WHERE agent = 'claude-code'"), 1);
+    }
+
+    #[test]
+    fn what_was_summed_without_durations_is_summed_by_them() {
+        use ducat_ledger::{Holder, Holders, Outcome, ToolCall};
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..10] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 10).unwrap();
+        let session = Key::of(KeySpace::Session, "a", "s");
+        for number in 0..50_u64 {
+            let mut call = ToolCall::new(Key::of(KeySpace::ToolCall, "a", &number.to_string()), "a", number.to_string());
+            call.holders = Holders::one(Holder { session, live: false, project: Some("/p".to_owned()), branch: None });
+            call.name = Told::by(1, "mcp__s__t".to_owned());
+            call.outcome = Told::maybe(1, (number % 5 != 0).then_some(Outcome::Error));
+            call.error_kind = Told::by(1, "timeout".to_owned());
+            call.started_at = Told::by(1, 1_790_000_000_000);
+            call.duration_ms = Told::maybe(1, (number % 2 == 0).then_some(number * number));
+            let sql =
+                "INSERT INTO tool_calls (tenant, key, owner, started_at, fact, role) VALUES (1, ?1, ?2, 1790000000000, ?3, ?4)";
+            let (fact, role) = (serde_json::to_string(&call).unwrap(), u8::from(number != 2));
+            connection.execute(sql, rusqlite::params![call.key.0, session.0, fact, role]).unwrap();
+            let mut request = Request::new(Key::of(KeySpace::Request, "a", &number.to_string()), "a", number.to_string());
+            request.ttft_ms = Told::maybe(1, (number % 3 == 0).then_some(number));
+            let sql = "INSERT INTO requests (tenant, key, model, cost_nano, fact, role) VALUES (1, ?1, 'm', 0, ?2, 1)";
+            connection.execute(sql, rusqlite::params![request.key.0, serde_json::to_string(&request).unwrap()]).unwrap();
+        }
+        connection.execute("INSERT INTO rollup_tools VALUES (1, 0, 'a', 't', 'ok', '', '', '', 1, 1, 1)", []).unwrap();
+        migrate(&mut connection, &ducat_prices::PriceTable::embedded()).unwrap();
+        let reader = crate::Reader { connection, copies: None };
+        let wrong = reader.check_rollups(crate::TenantId::LOCAL).unwrap();
+        let wrong: Vec<_> = wrong.into_iter().filter(|row| !row.row.starts_with("requests ")).collect();
+        assert_eq!(wrong, vec![]);
+        let of =
+            |sql: &str| reader.connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap();
+        assert_eq!(of("SELECT COUNT(*), SUM(calls) FROM rollup_tools"), (1, 39), "40 have ended, one of them is told by another");
+        assert_eq!(of("SELECT COUNT(*), MAX(duration_ms) FROM timed_calls"), (19, 48 * 48));
+        assert_eq!(of("SELECT COUNT(*), SUM(output_ms) FROM rollup_latencies"), (1, 0));
     }
 
     /// A ledger of before, whose requests are in no group: what tells no id finds its twin all the same.

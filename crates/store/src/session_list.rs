@@ -1,22 +1,19 @@
-//! The list of sessions: filtered, sorted and cut in one pass over their sums.
+//! The list of sessions: what a query asks of each, and the rows as they are told.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use ducat_ledger::{Billing, Key, Session, UnixMs};
-use ducat_prices::NanoUsd;
-use ducat_report::{SessionSort, SessionsQuery};
-use rusqlite::{Row, params};
+use ducat_report::SessionsQuery;
+use rusqlite::params;
 
-use crate::names::{Name, Names, values};
+use crate::names::{Name, Names};
+use crate::session_index::{Found, Listed, SessionIndex, TextId, Texts};
 use crate::session_sums::SessionSums;
-use crate::{Doing, Reader, StoreError, TenantId, schema};
+use crate::{Doing, Reader, StoreError, TenantId};
 
 const READING: &str = "reading sessions";
 /// A session that showed a sign of life so recently is alive, while its end was not told.
 const ALIVE_MS: i64 = 10 * 60 * 1000;
-/// Of the database that are mapped, so that reading every row copies none: as much as the sums of two million sessions.
-const MAPPED_BYTES: i64 = 1 << 30;
 
 /// A session in a list.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,98 +42,32 @@ pub struct SessionPage {
     pub totals: SessionSums,
 }
 
-impl SessionPage {
-    /// Sum of the known costs; unknown where none is known.
-    pub fn known_cost(&self) -> Option<NanoUsd> {
-        self.totals.known_cost()
-    }
-}
-
-/// What matches, in order, cut to the page.
-struct Found {
-    sessions: Vec<Key>,
-    total: u64,
-    totals: SessionSums,
-}
-
-/// Where a session stands in a list: what is unknown last, then by value, then the latest alive, then by key.
-type Place = (bool, Value, Reverse<UnixMs>, Key);
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Value {
-    Rising(i64),
-    Falling(Reverse<i64>),
-    RisingName(String),
-    FallingName(Reverse<String>),
-}
-
 impl Reader {
-    /// A page of the sessions that a query asks for. Those of which nobody told a time are in no list.
+    /// A page of the sessions that a query asks for. Those of which nobody told a time are in no list. Reads every row: who asks again
+    /// and again asks [`crate::Store::sessions`].
     pub fn sessions(&self, tenant: TenantId, query: &SessionsQuery) -> Result<SessionPage, StoreError> {
-        schema::require_current(&self.connection)?;
-        // Which match, and what they are, as of one commit.
-        let transaction = self.connection.unchecked_transaction().doing(READING)?;
-        let found = self.find_sessions(tenant, query)?;
+        self.page(tenant, SessionIndex::load(self, tenant)?.find(query))
+    }
+
+    /// What was found, as it is told.
+    pub(crate) fn page(&self, tenant: TenantId, found: Found) -> Result<SessionPage, StoreError> {
         let rows = found.sessions.iter().map(|session| self.summary(tenant, *session)).collect::<Result<_, _>>()?;
-        transaction.finish().doing(READING)?;
         Ok(SessionPage { rows, total: found.total, totals: found.totals })
     }
 
-    /// Shows every session that a query asks for, on whatever page, while `see` says `true`.
-    pub fn each_session(
+    /// Shows sessions one by one, while `see` says `true`.
+    pub(crate) fn each_session(
         &self,
         tenant: TenantId,
-        query: &SessionsQuery,
+        sessions: &[Key],
         mut see: impl FnMut(&SessionSummary) -> bool,
     ) -> Result<(), StoreError> {
-        schema::require_current(&self.connection)?;
-        let transaction = self.connection.unchecked_transaction().doing(READING)?;
-        let all = SessionsQuery { offset: 0, limit: u64::MAX, ..query.clone() };
-        for session in self.find_sessions(tenant, &all)?.sessions {
-            if !see(&self.summary(tenant, session)?) {
+        for session in sessions {
+            if !see(&self.summary(tenant, *session)?) {
                 break;
             }
         }
-        transaction.finish().doing(READING)
-    }
-
-    /// One pass over the sums: any sort then costs the same, and no index must follow every commit.
-    fn find_sessions(&self, tenant: TenantId, query: &SessionsQuery) -> Result<Found, StoreError> {
-        self.connection.pragma_update(None, "mmap_size", MAPPED_BYTES).doing(READING)?;
-        let mut filter = Filter::new(query);
-        let sql = format!(
-            "SELECT session, last_at, started_at, sums, {}, {}, {} FROM session_sums WHERE tenant = ?1 AND last_at IS NOT NULL
-             AND (?2 IS NULL OR last_at >= ?2) AND (?3 IS NULL OR ifnull(started_at, last_at) < ?3) AND (?4 IS NULL OR instr(searched, ?4))
-             AND (?5 IS NULL OR (last_at >= ?5 AND (ended_at IS NULL OR ended_at < last_at)))",
-            // What is not looked at is not read.
-            if query.sort == SessionSort::Agent || query.filters.agent.is_some() { "agent" } else { "''" },
-            if query.sort == SessionSort::Project { "project" } else { "''" },
-            if filter.wants_names() { "names" } else { "''" },
-        );
-        let alive_since = query.live.then(|| query.now.saturating_sub(ALIVE_MS));
-        let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
-        let (since, until) = query.range;
-        let mut rows = statement.query(params![tenant.0, since, until, query.search.as_deref(), alive_since]).doing(READING)?;
-        let (mut places, mut totals): (Vec<Place>, _) = (Vec::new(), SessionSums::default());
-        while let Some(row) = rows.next().doing(READING)? {
-            let bytes = |place| row.get_ref(place).and_then(|value| Ok(value.as_bytes()?)).doing(READING);
-            let sums = SessionSums::parse(bytes(3)?);
-            if !filter.takes(row, &sums)? {
-                continue;
-            }
-            totals.add(&sums);
-            places.push(place(row, &sums, query)?);
-        }
-        let total = places.len();
-        let [offset, limit] = [query.offset, query.limit].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        let end = offset.saturating_add(limit).min(total);
-        if end < total && end > 0 {
-            places.select_nth_unstable(end - 1);
-        }
-        places.truncate(end);
-        places.sort_unstable();
-        let sessions = places.into_iter().skip(offset).map(|(.., key)| key).collect();
-        Ok(Found { sessions, total: total as u64, totals })
+        Ok(())
     }
 
     fn summary(&self, tenant: TenantId, session: Key) -> Result<SessionSummary, StoreError> {
@@ -168,44 +99,22 @@ impl Reader {
     }
 }
 
-fn place(row: &Row<'_>, sums: &SessionSums, query: &SessionsQuery) -> Result<Place, StoreError> {
-    let last_at: UnixMs = row.get(1).doing(READING)?;
-    let started_at = || row.get::<_, Option<UnixMs>>(2).doing(READING);
-    let name = |text: String| {
-        (text.is_empty(), if query.is_ascending { Value::RisingName(text) } else { Value::FallingName(Reverse(text)) })
-    };
-    let number = |number: Option<i64>| {
-        let known = number.unwrap_or_default();
-        (number.is_none(), if query.is_ascending { Value::Rising(known) } else { Value::Falling(Reverse(known)) })
-    };
-    let (is_unknown, value) = match query.sort {
-        SessionSort::LastAt => number(Some(last_at)),
-        SessionSort::StartedAt => number(started_at()?),
-        SessionSort::Cost => number(sums.known_cost().map(|cost| cost.0)),
-        SessionSort::Duration => number(started_at()?.map(|started_at| last_at.saturating_sub(started_at))),
-        SessionSort::Turns => number(Some(sums.turns)),
-        SessionSort::Requests => number(sums.known_requests()),
-        SessionSort::ToolCalls => number(Some(sums.tool_calls)),
-        SessionSort::Errors => number(Some(sums.errors())),
-        SessionSort::Tokens => number(Some(sums.tokens())),
-        SessionSort::Agent => name(row.get(4).doing(READING)?),
-        SessionSort::Project => name(row.get(5).doing(READING)?),
-    };
-    Ok((is_unknown, value, Reverse(last_at), Key(row.get(0).doing(READING)?)))
-}
-
-/// What of a query is asked of each row that SQL found.
-struct Filter<'q> {
+/// What a query asks of each session.
+pub(crate) struct Filter<'q> {
     query: &'q SessionsQuery,
-    /// What must be among the names of a kind, as JSON; none of them for an empty one.
-    names: Vec<(Name, String)>,
-    /// Whether a project, as JSON, is asked for: the sessions of most ledgers are of few.
-    projects: HashMap<String, bool>,
+    texts: &'q Texts,
+    /// What must be among the names of a kind, none of them for an empty one; an unknown name is a number that no session has.
+    names: Vec<(Name, Option<TextId>)>,
+    agent: Option<Option<TextId>>,
+    /// Whether a project is asked for: the sessions of most ledgers are of few.
+    projects: HashMap<TextId, bool>,
+    alive_since: Option<UnixMs>,
 }
 
 impl<'q> Filter<'q> {
-    fn new(query: &'q SessionsQuery) -> Self {
+    pub fn new(query: &'q SessionsQuery, texts: &'q Texts) -> Self {
         let filters = &query.filters;
+        let number = |name: &String| if name.is_empty() { None } else { Some(texts.find(name)) };
         let names = [
             (Name::Model, &filters.model),
             (Name::Branch, &filters.branch),
@@ -214,59 +123,52 @@ impl<'q> Filter<'q> {
             (Name::Host, &filters.host),
             (Name::Billing, &filters.billing),
         ];
-        let json =
-            |name: &String| if name.is_empty() { String::new() } else { serde_json::Value::from(name.as_str()).to_string() };
-        let names = names.into_iter().filter_map(|(kind, name)| Some((kind, json(name.as_ref()?)))).collect();
-        Self { query, names, projects: HashMap::new() }
+        let names = names.into_iter().filter_map(|(kind, name)| Some((kind, number(name.as_ref()?)))).collect();
+        let agent = filters.agent.as_ref().map(number);
+        let alive_since = query.live.then(|| query.now.saturating_sub(ALIVE_MS));
+        Self { query, texts, names, agent, projects: HashMap::new(), alive_since }
     }
 
-    fn wants_project(&self) -> bool {
-        self.query.filters.project.is_some() || self.query.filters.group.is_some()
-    }
-
-    fn wants_names(&self) -> bool {
-        self.wants_project() || !self.names.is_empty()
-    }
-
-    fn takes(&mut self, row: &Row<'_>, sums: &SessionSums) -> Result<bool, StoreError> {
+    pub fn takes(&mut self, row: &Listed) -> bool {
         let query = self.query;
-        if query.errors && sums.errors() == 0 {
-            return Ok(false);
+        let (since, until) = query.range;
+        if since.is_some_and(|since| row.last_at < since)
+            || until.is_some_and(|until| row.started_at.unwrap_or(row.last_at) >= until)
+            || self.alive_since.is_some_and(|since| row.last_at < since || row.ended_at.is_some_and(|at| at >= row.last_at))
+            || (query.errors && row.sums.errors() == 0)
+        {
+            return false;
         }
         if query.min_cost.is_some() || query.max_cost.is_some() {
-            let Some(cost) = sums.known_cost() else { return Ok(false) };
+            let Some(cost) = row.sums.known_cost() else { return false };
             if query.min_cost.is_some_and(|min| cost < min) || query.max_cost.is_some_and(|max| cost > max) {
-                return Ok(false);
+                return false;
             }
         }
-        let text = |place| row.get_ref(place).and_then(|value| Ok(value.as_str()?)).doing(READING);
-        if let Some(agent) = &query.filters.agent
-            && text(4)? != agent
-        {
-            return Ok(false);
+        if self.agent.is_some_and(|agent| agent != Some(row.agent)) {
+            return false;
         }
-        if !self.wants_names() {
-            return Ok(true);
-        }
-        let names = text(6)?;
-        let has = |(kind, name): &(Name, String)| {
-            let mut values = values(names, *kind);
-            if name.is_empty() { values.next().is_none() } else { values.any(|value| value == name) }
+        let has = |(kind, name): &(Name, Option<TextId>)| match name {
+            Some(name) => row.names.contains(&(*kind, *name)),
+            None => !row.names.iter().any(|(of, _)| of == kind),
         };
-        Ok(self.names.iter().all(has) && (!self.wants_project() || self.takes_project(names)))
+        self.names.iter().all(has)
+            && ((query.filters.project.is_none() && query.filters.group.is_none()) || self.takes_project(row))
+            // Last, as it takes longest.
+            && query.search.as_deref().is_none_or(|part| row.searched.contains(part))
     }
 
     /// Whether one of the projects is asked for, or none where what is of no project is.
-    fn takes_project(&mut self, names: &str) -> bool {
-        let mut projects = values(names, Name::Project).peekable();
+    fn takes_project(&mut self, row: &Listed) -> bool {
+        let mut projects = row.names.iter().filter(|(kind, _)| *kind == Name::Project).peekable();
         if projects.peek().is_none() {
             return self.asks_for_project(None);
         }
-        projects.any(|project| match self.projects.get(project) {
+        projects.any(|(_, project)| match self.projects.get(project) {
             Some(asked) => *asked,
             None => {
-                let asked = serde_json::from_str(project).is_ok_and(|project: String| self.asks_for_project(Some(&project)));
-                self.projects.insert(project.to_owned(), asked);
+                let asked = self.asks_for_project(Some(self.texts.get(*project)));
+                self.projects.insert(*project, asked);
                 asked
             }
         })

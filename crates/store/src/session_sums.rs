@@ -192,8 +192,8 @@ impl SessionChanges {
         }
     }
 
-    /// Writes the rows of what changed, and of the sessions of the commit; each once.
-    pub fn write(mut self, connection: &Connection, sessions: &Joined<Session>) -> Result<(), StoreError> {
+    /// Writes the rows of what changed, and of the sessions of the commit; each once. Tells which.
+    pub fn write(mut self, connection: &Connection, sessions: &Joined<Session>) -> Result<Vec<(TenantId, Key)>, StoreError> {
         for (of, (before, after)) in sessions {
             if before.as_ref() != Some(after) {
                 self.0.entry(*of).or_default();
@@ -205,6 +205,7 @@ impl SessionChanges {
         let mut save = connection
             .prepare_cached("INSERT OR REPLACE INTO session_sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
             .doing(WRITING)?;
+        let written = self.0.keys().copied().collect();
         for ((tenant, key), (mut sums, mut names)) in self.0 {
             let known = load
                 .query_row(params![tenant.0, key.0], |row| {
@@ -236,7 +237,7 @@ impl SessionChanges {
                 }
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// The rows as they would be written, without key; `session` finds a session.
@@ -309,7 +310,7 @@ pub(crate) fn fill(connection: &Connection) -> Result<(), StoreError> {
     for tenant in tenants.into_iter().map(TenantId) {
         sum(connection, tenant, &mut changes)?;
     }
-    changes.write(connection, &Joined::default())
+    changes.write(connection, &Joined::default()).map(drop)
 }
 
 /// Adds all that a tenant's sessions own.

@@ -19,6 +19,7 @@ use crate::heard::Heard;
 use crate::keys::{KeyError, Keys};
 use crate::machines::Machines;
 use crate::reader::Reader;
+use crate::session_index::SessionIndexes;
 use crate::spells::{self, Spells};
 use crate::{Doing, Durability, FileCursor, Lane, Listener, Pricer, Receipt, StoreError, StoreOptions, TenantId, Write, schema};
 
@@ -49,6 +50,7 @@ struct Inner {
     shared: Arc<Shared>,
     counters: Arc<Mutex<Counters>>,
     copies: Arc<Copies>,
+    session_indexes: Arc<SessionIndexes>,
     path: PathBuf,
     durability: Durability,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -120,10 +122,11 @@ impl Store {
         let since = counters::counts_since(&connection, (options.clock)())?;
         let (series, labels) = counters::restore(&connection)?;
         let counters = Arc::new(Mutex::new(Counters { series, ..Counters::default() }));
-        let copies = Arc::new(Copies::default());
+        let (copies, session_indexes) = (Arc::new(Copies::default()), Arc::new(SessionIndexes::default()));
         let mut writer = Writer {
             counters: counters.clone(),
             copies: copies.clone(),
+            session_indexes: session_indexes.clone(),
             labels,
             since,
             listener: options.listener,
@@ -146,6 +149,7 @@ impl Store {
             shared,
             counters,
             copies,
+            session_indexes,
             path: options.path,
             durability: options.durability,
             threads: Mutex::new(threads),
@@ -192,6 +196,10 @@ impl Store {
     /// The series of the metrics as of the last commit.
     pub fn counters(&self) -> Counters {
         self.0.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn session_indexes(&self) -> &SessionIndexes {
+        &self.0.session_indexes
     }
 
     /// How many writes wait: live, and bulk.
@@ -281,6 +289,7 @@ struct Writer {
     spells: Spells,
     counters: Arc<Mutex<Counters>>,
     copies: Arc<Copies>,
+    session_indexes: Arc<SessionIndexes>,
     labels: LabelValues,
     /// Facts from before it enter no counter.
     since: UnixMs,
@@ -394,13 +403,14 @@ impl Writer {
         let mut counting = Counting::new(&mut self.labels, self.since, now);
         let mut heard = Heard::new(&mut counting, self.listener.as_deref(), now);
         let rollups = batch.settle(&mut heard)?;
-        let news = heard.news;
+        let (news, sessions) = (heard.news, heard.sessions);
         let increments = counting.into_increments();
         let lock = || self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = lock().series.after(&increments, now);
         counters::save(&transaction, &rows)?;
         self.copies.commit(transaction, rollups)?;
         self.spells = spells;
+        self.session_indexes.wrote(&sessions);
         if !increments.is_empty() {
             let mut counters = lock();
             counters.series.apply(increments, now);

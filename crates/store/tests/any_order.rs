@@ -52,7 +52,11 @@ fn observed() -> impl Strategy<Value = Vec<Fact>> {
                 call.holders = in_project(agent, &of, output);
                 call.witnesses = Witnesses::only(if kind == 3 { Witness::Hook } else { Witness::Transcript });
                 call.name = Told::by(1, "Bash".to_owned());
-                call.outcome = Told::by(1, Outcome::Ok);
+                let rank = if kind == 3 { 1 } else { 2 };
+                call.outcome = Told::by(rank, if output == 1 { Outcome::Ok } else { Outcome::Error });
+                call.error_kind = Told::maybe(rank, (kind == 4).then(|| "exit_code".to_owned()));
+                call.duration_ms = Told::maybe(rank, (id != 1).then_some(output * 1000 * u64::from(rank)));
+                call.result_bytes = Told::maybe(1, (kind == 4).then_some(output));
                 // Some tell only the end.
                 *(if id % 3 == 0 { &mut call.ended_at } else { &mut call.started_at }) = Told::maybe(1, at);
                 call.keyless = Told::maybe(1, (id % 2 == 0).then_some(true));
@@ -64,7 +68,12 @@ fn observed() -> impl Strategy<Value = Vec<Fact>> {
                 Fact::Request(span)
             }
             // Grows, and is held by two sessions.
-            _ => Fact::Request(told(&format!("req_{id}"), Witness::Transcript)),
+            _ => {
+                let mut grown = told(&format!("req_{id}"), Witness::Transcript);
+                grown.duration_ms = Told::maybe(2, (id != 1).then_some(output * 900));
+                grown.ttft_ms = Told::maybe(1, (kind == 7).then_some(output * 40));
+                Fact::Request(grown)
+            }
         }
     });
     prop::collection::vec(one, 1..30)
@@ -92,7 +101,11 @@ proptest! {
         let pricers: [Arc<dyn Pricer>; 2] = [Arc::new(Renamed), Arc::new(Flat)];
         for (part, pricer) in [first, rest].into_iter().zip(pricers) {
             let pieces = open_priced(other.path(), pricer);
-            part.chunks(size).for_each(|piece| tell(&pieces, piece.to_vec()));
+            for piece in part.chunks(size) {
+                tell(&pieces, piece.to_vec());
+                // What is kept of sessions follows each commit.
+                prop_assert_eq!(kept(&pieces), listed(&pieces));
+            }
             prop_assert_eq!(pieces.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
         }
         prop_assert_eq!(rows(other.path()), rows(one.path()));

@@ -69,6 +69,8 @@ fn request(id: u8, session: u8, at: UnixMs, tokens: u64, live: bool) -> Fact {
     request.output_tokens = Witness::Transcript.tells(FieldClass::Usage, tokens);
     request.started_at = Witness::Transcript.tells(FieldClass::Usage, at);
     request.effort = Told::maybe(1, tokens.is_multiple_of(2).then(|| "high".to_owned()));
+    request.duration_ms = Told::maybe(2, (!tokens.is_multiple_of(3)).then_some(tokens.saturating_mul(100)));
+    request.ttft_ms = Told::maybe(2, tokens.is_multiple_of(4).then_some(tokens));
     request.labels = Told::maybe(1, (!tokens.is_multiple_of(4)).then(|| format!("department=d{}\nshift=night", tokens % 4)));
     Fact::Request(request)
 }
@@ -80,6 +82,7 @@ fn tool_call(id: u8, session: u8, at: UnixMs, outcome: Option<Outcome>) -> Fact 
     call.name = Witness::Hook.tells(FieldClass::Attribution, "Bash".to_owned());
     call.started_at = Witness::Hook.tells(FieldClass::Timing, at);
     call.outcome = Told::maybe(2, outcome);
+    call.duration_ms = Told::maybe(2, outcome.map(|outcome| 700 * (outcome as u64 + 1)));
     Fact::ToolCall(call)
 }
 

@@ -96,7 +96,9 @@ fn ask(store: &Store, pairs: &[(&str, &str)]) -> SessionPage {
     let group = Group { name: "pay".to_owned(), projects: vec!["/else/*".to_owned()], ..Group::default() };
     let settings = Settings { groups: Groups::new(vec![group]).unwrap(), ..Settings::default() };
     let query = SessionsQuery::parse(pairs.iter().copied(), Timestamp::from_millisecond(NOW).unwrap(), &settings).unwrap();
-    store.reader().unwrap().sessions(TenantId::LOCAL, &query).unwrap()
+    let page = store.sessions(TenantId::LOCAL, &query).unwrap();
+    assert_eq!(page, store.reader().unwrap().sessions(TenantId::LOCAL, &query).unwrap(), "what is kept is what is stored");
+    page
 }
 
 fn ids(page: &SessionPage) -> Vec<&str> {
@@ -137,6 +139,11 @@ fn each_filter_takes_what_it_names() {
         (&[("min_cost_usd", "0.000001"), ("max_cost_usd", "0.000009")], &["gamma"]),
         (&[("since", "today")], &["gamma", "beta", "alpha"]),
         (&[("until", "yesterday")], &["delta"]),
+        // NOW is 2026-11-18T11:06:40Z, and the end is exclusive.
+        (&[("since", "2026-11-18T11:05:40Z")], &["gamma", "beta"]),
+        (&[("since", "2026-11-18T11:05:40.001Z")], &["gamma"]),
+        (&[("until", "2026-11-18T10:56:40Z")], &["alpha", "delta"]),
+        (&[("until", "2026-11-18T11:56:40.001+01:00")], &["beta", "alpha", "delta"]),
         (&[("agent", "claude-code"), ("project", "acme"), ("errors", "true")], &["alpha"]),
         (&[("agent", "claude-code"), ("project", "else")], &[]),
     ] {
@@ -232,8 +239,7 @@ fn every_row_is_shown_in_order_until_it_is_enough() {
     let query = SessionsQuery { sort: SessionSort::Cost, offset: 2, limit: 1, ..SessionsQuery::default() };
     let seen = |enough: usize| {
         let mut seen = Vec::new();
-        let reader = store.reader().unwrap();
-        reader
+        store
             .each_session(TenantId::LOCAL, &query, |row| {
                 seen.push(row.session.id.clone());
                 seen.len() < enough

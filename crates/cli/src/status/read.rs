@@ -49,8 +49,8 @@ pub fn status(config: &Config, zone: TimeZone, now: UnixMs) -> anyhow::Result<St
 }
 
 fn today(zone: &TimeZone, now: UnixMs) -> ReportQuery {
-    let today = Some(Calendar::new(zone.clone()).date(now));
-    ReportQuery { by: Grouping::Billing, period: Period::of_days(today, today, zone), ..ReportQuery::default() }
+    let today = Calendar::new(zone.clone()).date(now);
+    ReportQuery { by: Grouping::Billing, period: Period::day(zone.clone(), today), ..ReportQuery::default() }
 }
 
 fn take_day(status: &mut Status, day: &Document) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::claim::Fields;
 use super::dispute::Disputed;
 use super::json::{difference_json, with};
-use crate::{AskedPeriod, QueryError};
+use crate::{QueryError, ReportQuery, Settings};
 
 /// Disputed sessions that are listed.
 const MOST_SESSIONS: usize = 50;
@@ -26,17 +26,14 @@ pub struct CoverageQuery {
 impl CoverageQuery {
     /// From names and values as in a query string: `agent`, `since`, `until`, `timezone`. A range is rounded outward to quarter-hours.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
-        let (mut agent, mut period) = (None, AskedPeriod::default());
-        for (name, value) in pairs {
-            match name {
-                "agent" => agent = Some(value.to_owned()),
-                name if period.take(name, value) => {}
-                other => return Err(QueryError::Unknown { field: other.to_owned(), known: "agent, since, until, timezone" }),
-            }
+        let pairs: Vec<_> = pairs.into_iter().collect();
+        if let Some((other, _)) = pairs.iter().find(|(name, _)| !matches!(*name, "agent" | "since" | "until" | "timezone")) {
+            return Err(QueryError::Unknown { field: (*other).to_owned(), known: "agent, since, until, timezone" });
         }
-        let (from, until) = period.period(now)?.range();
+        let query = ReportQuery::parse(pairs, now, &Settings::default())?;
+        let (from, until) = query.period.range();
         let up = |at: UnixMs| at.div_euclid(BUCKET_MS) + i64::from(at.rem_euclid(BUCKET_MS) != 0);
-        Ok(Self { agent, buckets: (from.map(|at| at.div_euclid(BUCKET_MS)), until.map(up)) })
+        Ok(Self { agent: query.filters.agent, buckets: (from.map(|at| at.div_euclid(BUCKET_MS)), until.map(up)) })
     }
 
     /// The times of [`CoverageQuery::buckets`], from the first to before the second.

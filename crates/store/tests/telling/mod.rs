@@ -9,7 +9,7 @@ use ducat_ledger::{
 };
 use ducat_prices::NanoUsd;
 use ducat_report::{Document, Grouping, Report, ReportQuery, SessionsQuery};
-use ducat_store::{Durability, Lane, Pricer, SessionSummary, Store, StoreOptions, TenantId, Write};
+use ducat_store::{Durability, Lane, Pricer, SessionPage, SessionSummary, Store, StoreOptions, TenantId, Write};
 
 pub const NOW: UnixMs = 1_795_000_000_000;
 
@@ -92,9 +92,17 @@ pub fn totals(store: &Store) -> (u64, u64, i64) {
     (totals.requests, totals.usage.output, totals.cost.0)
 }
 
+/// The list of sessions as the store keeps it, like [`listed`].
+pub fn kept(store: &Store) -> Vec<SessionSummary> {
+    without_models(store.sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap())
+}
+
 /// The list of sessions, but for the names of models, which are of the time of writing.
 pub fn listed(store: &Store) -> Vec<SessionSummary> {
-    let page = store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap();
+    without_models(store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap())
+}
+
+fn without_models(page: SessionPage) -> Vec<SessionSummary> {
     page.rows.into_iter().map(|row| SessionSummary { models: Vec::new(), ..row }).collect()
 }
 
