@@ -22,7 +22,7 @@ test-long: ## Fuzz, kill rounds, soak, every command of the docs, property tests
 	DUCAT_LONG_SECONDS=$${DUCAT_LONG_SECONDS:-600} $(CARGO) test --locked -p ducat-end-to-end --test long -- --ignored --test-threads=1 --nocapture
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(CARGO) test --workspace --locked --exclude ducat-end-to-end
 
-bench: build ## Measure side by side with peers: reports, events, telemetry, hooks, sessions, an idle server
+bench: build ## Measure side by side with peers: reports, events, telemetry, hooks, sessions, an idle server, the page
 	scripts/bench-report
 	scripts/bench-events
 	scripts/bench-otlp
@@ -30,6 +30,7 @@ bench: build ## Measure side by side with peers: reports, events, telemetry, hoo
 	scripts/bench-statusline
 	scripts/bench-session
 	scripts/bench-idle
+	scripts/bench-page
 
 lint: ## Formatting, clippy with warnings denied, the page's types, licences and sources of dependencies
 	$(CARGO) fmt --all --check

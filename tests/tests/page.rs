@@ -53,16 +53,16 @@ fn spent(saw: &Value) -> String {
 fn every_view_in_every_look() {
     let Some((_machine, server)) = loaded() else { return };
     let Some(mut browser) = Browser::at(&server) else { return };
-    let longest = server.get_json("/api/v1/sessions?limit=1")["rows"][0]["session"].as_str().unwrap().to_owned();
-    let session = format!("/sessions/{longest}");
+    let costliest = server.get_json("/api/v1/sessions?limit=1&sort=cost")["rows"][0]["session"].as_str().unwrap().to_owned();
+    let session = format!("/sessions/{costliest}");
     for view in VIEWS.into_iter().chain([session.as_str()]) {
         let saw = browser.open(&format!("{view}?range=all&timezone=UTC"));
         assert_eq!(saw["alerts"], json!([]), "{view}");
         assert!(saw["text"].as_str().unwrap().len() > 50, "{view}: {saw}");
-        for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (1920, "light")] {
+        for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark"), (1920, "light"), (1920, "dark")] {
             assert_eq!(browser.look(width, scheme)["sideways"], false, "{view} scrolls sideways at {width} px");
             assert_eq!(browser.axe(), json!([]), "{view}, {width} px, {scheme}");
-            keep_picture(&mut browser, &format!("{}-{scheme}-{width}", name_of(view, &longest)));
+            keep_picture(&mut browser, &format!("{}-{scheme}-{width}", name_of(view, &costliest)));
         }
     }
     assert_eq!(browser.faults(), json!([]));
@@ -131,11 +131,75 @@ fn filters_are_in_the_address_and_back_takes_them_away() {
 }
 
 #[test]
+fn sessions_are_found_sorted_and_taken_along() {
+    let Some((_machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    let folder = server.get_json("/api/v1/sessions?limit=1")["rows"][0]["project"].as_str().unwrap().to_owned();
+    let part = folder.rsplit('/').next().unwrap().to_owned();
+    for asked in [
+        String::new(),
+        "&errors=true".to_owned(),
+        "&live=true".to_owned(),
+        "&min_cost_usd=1&max_cost_usd=20".to_owned(),
+        format!("&search={}", &part[..3]),
+        "&agent=codex".to_owned(),
+        "&user=".to_owned(),
+        "&agent=claude-code&errors=true&min_cost_usd=0.5".to_owned(),
+    ] {
+        let of_server = server.get_json(&format!("/api/v1/sessions?limit=500{asked}"));
+        let saw = browser.open(&format!("/sessions?range=all&timezone=UTC{asked}"));
+        let text = saw["text"].as_str().unwrap();
+        match of_server["total"].as_u64().unwrap() {
+            0 => assert!(text.contains("No session of this time is like that."), "{asked}: {text}"),
+            1 => assert!(text.contains("1 session"), "{asked}: {text}"),
+            total => assert!(text.contains(&format!("{total} sessions")), "{asked}: {total} in {text}"),
+        }
+    }
+    let all = server.get_json("/api/v1/sessions?limit=500&sort=cost");
+    browser.open("/sessions?range=all&timezone=UTC");
+    let sorted = browser.click("button", "Cost");
+    assert!(sorted["address"].as_str().unwrap().contains("sort=cost"), "{sorted}");
+    let first = all["rows"][0]["session"].as_str().unwrap();
+    assert!(sorted["rows"][0].as_str().unwrap().starts_with(&first[..8]), "{first}: {}", sorted["rows"]);
+    // What is typed is looked for, and is in the address.
+    let found = browser.order(&json!({ "do": "fill", "css": "input[type=search]", "text": &first[..8] }));
+    assert!(found["address"].as_str().unwrap().contains(&format!("search={}", &first[..8])), "{found}");
+    eventually(|| {
+        let saw = browser.see();
+        if saw["rows"].as_array().unwrap().len() == 1 { Ok(()) } else { Err(saw.to_string()) }
+    });
+    browser.open("/sessions?range=all&timezone=UTC");
+    let script = "fetch(document.querySelector('a[download]').href).then((answer) => answer.text())";
+    let csv = browser.order(&json!({ "do": "evaluate", "script": script }));
+    assert_eq!(csv.as_str().unwrap().lines().count() as u64, all["total"].as_u64().unwrap() + 1);
+    assert_eq!(browser.faults(), json!([]));
+}
+
+/// From the overview to what one file cost.
+#[test]
+fn a_files_cost_is_three_clicks_away() {
+    let Some((_machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    browser.open("/?range=all&timezone=UTC");
+    let costliest = server.get_json("/api/v1/sessions?limit=1&sort=cost")["rows"][0]["session"].as_str().unwrap().to_owned();
+    browser.click("link", "Sessions");
+    browser.click("button", "Cost");
+    let session = browser.click("link", &costliest[..8]);
+    let text = session["text"].as_str().unwrap();
+    let read = text.split("Where the cost went").nth(1).unwrap();
+    let (_, file) = read.split_once("Read ").unwrap_or_else(|| panic!("no file in {read}"));
+    assert!(file.split('$').nth(1).is_some_and(|cost| cost.starts_with(|digit: char| digit.is_ascii_digit())), "{read}");
+    assert_eq!(browser.faults(), json!([]));
+}
+
+#[test]
 fn keys_lead_everywhere() {
     let Some((_machine, server)) = loaded() else { return };
     let Some(mut browser) = Browser::at(&server) else { return };
     browser.open("/?range=all");
-    for (key, heading) in [("s", "Sessions"), ("t", "Tools"), ("m", "Models"), ("p", "Projects"), ("r", "Reconcile"), ("o", "Overview")] {
+    for (key, heading) in
+        [("s", "Sessions"), ("t", "Tools"), ("m", "Models"), ("p", "Projects"), ("r", "Reconcile"), ("o", "Overview")]
+    {
         browser.press("g");
         let saw = browser.press(key);
         assert_eq!(saw["heading"], heading);
