@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use ducat_ledger::{BUCKET_MS, Key, LatencyRollup, Outcome, ToolCall, UnixMs};
-use ducat_report::{Latencies, LatencyRow, SLOWEST, SlowCall, ToolRow, Tools};
+use ducat_report::{Grouping, Latencies, LatencyRow, Report, ReportQuery, SLOWEST, SlowCall, ToolRow, Tools};
 use rusqlite::{Row, params};
 
 use crate::check::stored;
@@ -131,11 +131,12 @@ impl Reader {
 
     /// Names of the models that requests are summed by, in order.
     pub fn models(&self, tenant: TenantId) -> Result<Vec<String>, StoreError> {
-        schema::require_current(&self.connection)?;
-        let sql = "SELECT DISTINCT model FROM rollup_requests WHERE tenant = ?1 AND model != '' ORDER BY 1";
-        let mut statement = self.connection.prepare_cached(sql).doing("reading models")?;
-        let rows = statement.query_map([tenant.0], |row| row.get(0)).doing("reading models")?;
-        rows.collect::<Result<_, _>>().doing("reading models")
+        let mut report = Report::new(ReportQuery { by: Grouping::Model, ..ReportQuery::default() });
+        self.add_to(tenant, (None, None), &mut report)?;
+        let mut models: Vec<String> = report.finish().rows.into_iter().filter_map(|row| row.name).collect();
+        models.retain(|model| !model.is_empty());
+        models.sort_unstable();
+        Ok(models)
     }
 }
 
