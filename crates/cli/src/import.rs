@@ -1,7 +1,7 @@
 //! `ducat import`: transcripts into the ledger.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -11,7 +11,7 @@ use ducat_report::figures;
 use ducat_scan::{Home, Importer, agent_homes};
 use ducat_ship::host_name;
 use ducat_spool::data_folder;
-use ducat_store::{DataFolder, Durability, Listener, Store, StoreOptions, TenantId};
+use ducat_store::{DataFolder, Durability, Listener, Reader, Store, StoreOptions, TenantId};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
@@ -76,6 +76,7 @@ pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyh
     let path = data_folder().context("no home folder for the data; name one with DUCAT_DATA_DIR")?;
     let folder = DataFolder::open(&path)?;
     let pricer = Arc::new(config.price_table()?);
+    tell_of_migration(&folder.database());
     let store = Store::open(StoreOptions {
         path: folder.database(),
         durability: match config.durability {
@@ -88,4 +89,21 @@ pub fn open_ledger(config: &Config, listener: Option<Arc<dyn Listener>>) -> anyh
     })
     .with_context(|| format!("ledger {}", folder.database().display()))?;
     Ok((folder, store, pricer))
+}
+
+/// From this size on it takes seconds to bring a ledger to a newer form.
+const LONG_TO_MIGRATE: u64 = 100 << 20;
+
+/// Says why nothing happens for a while, once after an update.
+fn tell_of_migration(database: &Path) {
+    let size = std::fs::metadata(database).map_or(0, |about| about.len());
+    if size >= LONG_TO_MIGRATE
+        && Reader::open(database).and_then(|reader| reader.is_current()).is_ok_and(|is_current| !is_current)
+    {
+        let megabytes = size / 1_000_000;
+        let _ = writeln!(
+            io::stderr(),
+            "ducat: bringing the ledger ({megabytes} MB) to this version's form, once; up to half a minute a gigabyte"
+        );
+    }
 }

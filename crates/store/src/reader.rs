@@ -360,6 +360,11 @@ impl Reader {
         schema::check(&self.connection).map(drop)
     }
 
+    /// Whether the database is as this version writes it; an older one is brought to that when it is opened to write.
+    pub fn is_current(&self) -> Result<bool, StoreError> {
+        schema::is_current(&self.connection)
+    }
+
     /// How far each file was read.
     pub fn file_cursors(&self, tenant: TenantId) -> Result<Vec<FileCursor>, StoreError> {
         batch::load_cursors(&self.connection, tenant)
