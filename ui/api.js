@@ -51,7 +51,10 @@ export function useAnswer(path, parameters = {}, news = happened) {
         const data = await fetchJson(path, parameters, abort.signal);
         if (!abort.signal.aborted) answer.value = { data, error: null, isLoading: false, at: Date.now(), of: key };
       } catch (error) {
-        if (!abort.signal.aborted) answer.value = { ...answer.peek(), error: error instanceof Error ? error.message : String(error), isLoading: false };
+        const fault = { error: error instanceof Error ? error.message : String(error), isLoading: false };
+        // What answers another question would stand here as the answer of this one.
+        const kept = answer.peek().of === key ? answer.peek() : { data: null, at: 0, of: null };
+        if (!abort.signal.aborted) answer.value = { ...kept, ...fault };
       }
       isAsking = false;
       if (isOld && !abort.signal.aborted) void asks();
@@ -85,12 +88,16 @@ function soon() {
   if (!waiting) waiting = setTimeout(() => ((waiting = 0), (happened.value += 1)), SETTLE_MS);
 }
 
-export function listen() {
+/** After a refusal a browser does not try again by itself. */
+const REFUSED_MS = 10_000;
+
+function hear() {
   const source = new EventSource("/api/v1/live");
   source.onopen = () => (isLive.value = true);
   source.onerror = () => {
     if (isLive.peek()) lostAt.value = Date.now();
     isLive.value = false;
+    if (source.readyState === EventSource.CLOSED) setTimeout(hear, REFUSED_MS);
   };
   source.addEventListener("missed", soon);
   source.onmessage = (message) => {
@@ -98,6 +105,10 @@ export function listen() {
     listeners.forEach((listener) => listener(event));
     soon();
   };
+}
+
+export function listen() {
+  hear();
   setInterval(soon, EVERY_MS);
   document.addEventListener("visibilitychange", () => document.hidden || soon());
 }

@@ -2,8 +2,9 @@
 import { html, render, useEffect } from "./lib.js";
 import { isLive, listen, lostAt } from "./api.js";
 import { FILTERS, address, ask, filters, place, zone } from "./state.js";
-import { clock, last } from "./format.js";
+import { clock } from "./format.js";
 import { Icon } from "./parts/icons.js";
+import { label } from "./parts/names.js";
 import { Picker } from "./parts/picker.js";
 import { Help, shortcuts } from "./parts/keyboard.js";
 import { Overview } from "./views/overview.js";
@@ -37,7 +38,7 @@ function Navigation() {
 function Chips() {
   if (filters.value.length === 0) return null;
   return html`<ul class="chips" aria-label="Filters">${filters.value.map(({ name, value }) => html`<li key=${name}>
-    <button type="button" title=${value} onClick=${() => ask({ [name]: null })}><span class="muted">${name}</span> ${last(value) || "unattributed"} <${Icon} name="close" /><span class="hidden">remove</span></button>
+    <button type="button" title=${value} onClick=${() => ask({ [name]: null })}><span class="muted">${name}</span> <bdi>${label(name, value) || "unattributed"}</bdi> <${Icon} name="close" /><span class="hidden">remove</span></button>
   </li>`)}${filters.value.length > 1 && html`<li><button type="button" onClick=${() => ask(Object.fromEntries(FILTERS.map((name) => [name, null])))}>clear</button></li>`}</ul>`;
 }
 
@@ -54,7 +55,7 @@ function Page() {
       <header class="bar">
         <h1>${found?.[1] ?? "Not found"}</h1>
         <${Chips} />
-        ${!isLive.value && html`<span class="warn" role="status">not connected since ${clock(lostAt.value, zone.value, true)}: figures are of then</span>`}
+        ${!isLive.value && html`<span class="warn" role="status">not connected since ${clock(lostAt.value, zone.value, true)}</span>`}
         <${Picker} />
       </header>
       <main>${View ? html`<${View} key=${view} id=${id} />` : html`<p class="empty">There is nothing at this address. <a href="/">To the overview</a></p>`}</main>

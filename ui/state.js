@@ -4,9 +4,18 @@ import { HOUR_MS, QUARTER_MS, day, daysOf, floorTo, isDay, plus, stamp, startOf 
 
 /** @typedef {{ view: string, id: string | null, query: URLSearchParams }} Place */
 
+/** @param {string} part of an address, which anybody may have written */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** @returns {Place} */
 function read() {
-  const [view = "", id = null] = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
+  const [view = "", id = null] = location.pathname.split("/").filter(Boolean).map(decoded);
   return { view: view === "dashboard" ? "" : view, id, query: new URLSearchParams(location.search) };
 }
 

@@ -220,6 +220,32 @@ fn keys_lead_everywhere() {
     assert_eq!(browser.faults(), json!([]));
 }
 
+/// Whatever stands in an address, and whatever fails, the page says what it knows.
+#[test]
+fn odd_addresses_and_failures_are_told() {
+    let Some((_machine, server)) = loaded() else { return };
+    let Some(mut browser) = Browser::at(&server) else { return };
+    let long = "x".repeat(300);
+    for width in [1280, 390] {
+        browser.look(width, "light");
+        for path in ["/", "/sessions", "/projects"] {
+            let saw = browser.open(&format!("{path}?range=all&branch={long}&project=%E2%80%AE%3Cb%3E"));
+            assert_eq!(saw["sideways"], false, "{path} scrolls sideways at {width} px");
+        }
+    }
+    assert_eq!(browser.faults(), json!([]));
+    assert_eq!(browser.open("/sessions/%E0%A4")["heading"], "Sessions", "a malformed one");
+    browser.look(1280, "light");
+    let all = spent(&browser.open("/?range=all&timezone=UTC"));
+    // A question that fails leaves no figure of another one.
+    browser.order(&json!({ "do": "evaluate", "script": "history.pushState(null, '', '/?since=2026-02-31'), dispatchEvent(new PopStateEvent('popstate'))" }));
+    let saw = eventually(|| {
+        let saw = browser.see();
+        if saw["alerts"].as_array().unwrap().is_empty() { Err(saw.to_string()) } else { Ok(saw) }
+    });
+    assert!(!saw["text"].as_str().unwrap().contains(&all[..all.len() - 7]), "{saw}");
+}
+
 #[test]
 fn a_run_of_claude_code_shows_as_it_happens() {
     let machine = Machine::new();

@@ -39,5 +39,7 @@ export function SpendChart({ dimension }) {
     return { grain: by, slots: bars, series: stacks(answer.data.rows, by, dimension, bars, labels(dimension, names)), before: compared };
   }, [isAnswered, answer.data, old.data, from, to, by, zone.value]);
   const pick = FILTERS.includes(dimension) ? (/** @type {string} */ name) => narrow(dimension, name) : undefined;
-  return shown({ ...answer, data: drawn.current }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${usd} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 11);
+  // Of a question that failed nothing is drawn.
+  const data = answer.error && !isAnswered ? null : drawn.current;
+  return shown({ ...answer, data }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${usd} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 11);
 }

@@ -25,9 +25,13 @@ function useNews(id) {
     const stop = onEvent(({ session }) => {
       if (session?.startsWith(id)) waiting ||= setTimeout(() => ((waiting = 0), (news.value += 1)), SETTLE_MS);
     });
+    // What is hidden asks nothing.
+    const seen = () => document.hidden || (news.value += 1);
+    document.addEventListener("visibilitychange", seen);
     return () => {
       stop();
       clearTimeout(waiting);
+      document.removeEventListener("visibilitychange", seen);
     };
   }, [id]);
   useEffect(() => {

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
 
+use crate::plain::plain;
+
 /// An answer that is late is no live figure.
 const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 /// Live events are asked for anew this often, so that a connection that died without a word (a machine that slept) is not waited for.
@@ -83,7 +85,7 @@ impl Server {
             .read_to_vec()
             .ok()
             .and_then(|said| serde_json::from_slice(&said).ok());
-        let said = said.and_then(|said| Some(said.get("error")?.as_str()?.to_owned()));
+        let said = said.and_then(|said| Some(plain(said.get("error")?.as_str()?)));
         let url = self.url.clone();
         Err(match (status, said) {
             (401, Some(said)) => Unanswered::Key { url, said },
