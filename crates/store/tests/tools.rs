@@ -284,6 +284,27 @@ fn days_tell_what_their_quarter_hours_tell() {
     compare(all, midnight - 6 * DAY, NOW - NOW % QUARTER + QUARTER, Some(&timeless));
 }
 
+/// More days and quarter-hours have calls as long as the slowest than are looked into: the latest are shown.
+#[test]
+fn of_calls_that_took_alike_the_latest_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut numbers = Numbers(8);
+    let calls: Vec<ToolCall> = (0..1200)
+        .map(|id| {
+            let mut call = call(id, "s", NOW - id as i64 * DAY / 10, &mut numbers);
+            // A few are longer, long ago.
+            call.duration_ms = Told::by(2, if id % 400 == 399 { 9_000_000 } else { 600_000 });
+            call
+        })
+        .collect();
+    tell(&store, calls.iter().cloned().map(Fact::ToolCall).collect());
+    let told = tools(&store, &[]).unwrap();
+    let told: Vec<_> = told["slowest"].as_array().unwrap().iter().map(|call| call["tool_call"].as_str().unwrap()).collect();
+    let wanted: Vec<String> = [399, 799, 1199].into_iter().chain(0..17).map(|id| format!("toolu_{id}")).collect();
+    assert_eq!(told, wanted);
+}
+
 /// A call that another witness tells more of moves from one sum to another.
 #[test]
 fn what_is_told_later_moves_the_sums() {
