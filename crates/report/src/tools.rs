@@ -51,8 +51,8 @@ pub struct ToolsQuery {
 /// Sums of calls that share all these names.
 #[derive(Clone, Copy, Debug)]
 pub struct ToolRow<'a> {
-    /// Beginning of the quarter-hour; none for calls that tell no time.
-    pub began: Option<UnixMs>,
+    /// Of the quarter-hour or day that is summed, from inclusive to exclusive; none for calls that tell no time.
+    pub times: Option<(UnixMs, UnixMs)>,
     pub agent: &'a str,
     /// Empty where nobody told.
     pub tool: &'a str,
@@ -214,12 +214,26 @@ impl Tools {
             ToolGrouping::User => row.user,
         };
         self.rows.entry(name.map(str::to_owned)).or_default().add(row);
-        if let Some(began) = row.began {
-            self.slowest.see(began, row.durations);
+        if let Some(times) = row.times {
+            self.slowest.see(times, row.durations);
         }
     }
 
-    /// The quarter-hours that have the slowest calls, from inclusive to exclusive, and how many milliseconds a call must have taken at least.
+    /// What [`Tools::slow_places`] tells is of the rows that [`Tools::see_slow`] sees from now on: to find quarter-hours within days.
+    pub fn forget_slow_places(&mut self) {
+        self.slowest = Slowest::default();
+    }
+
+    /// Sees a row for the slowest calls only.
+    pub fn see_slow(&mut self, row: &ToolRow<'_>) {
+        if let Some(times) = row.times
+            && self.asks_for(row)
+        {
+            self.slowest.see(times, row.durations);
+        }
+    }
+
+    /// The times of rows that have the slowest calls, from inclusive to exclusive, and how many milliseconds a call must have taken at least.
     pub fn slow_places(&self) -> Vec<((UnixMs, UnixMs), u64)> {
         self.slowest.places()
     }

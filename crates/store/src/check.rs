@@ -10,7 +10,7 @@ use crate::coverage;
 use crate::reader::rollup_at;
 use crate::rows::{self, Stored};
 use crate::session_sums::{self, ROW, SUMS, SessionChanges, SessionSums};
-use crate::timings::{TimedCall, latency_sums_at, timed_call_at, tool_sums_at};
+use crate::timings::{TimedCall, latency_rows, latency_sums_at, timed_call_at, tool_rows, tool_sums_at};
 use crate::{Doing, Reader, StoreError, TenantId};
 
 /// A roll-up row that is not the sum of its facts.
@@ -49,27 +49,28 @@ impl Reader {
             let names = names.map(Option::unwrap_or_default);
             add(format!("requests {} {names:?} {}", key.bucket, shown(attributes.as_deref())), sums.columns().to_vec());
             if let Some((key, sums)) = rows::latency_rollup(&stored, &priced) {
-                latencies(
-                    format!("{} {:?}", key.bucket, [key.agent, key.model, key.project.unwrap_or_default()]),
-                    &sums,
-                    &mut add,
-                );
+                for (span, key) in latency_rows(key) {
+                    let names = [key.agent, key.model, key.project.unwrap_or_default()];
+                    latencies(format!("of {span} {} {names:?}", key.bucket), &sums, &mut add);
+                }
             }
             Ok(())
         })?;
         self.each("SELECT fact, owner, role FROM tool_calls WHERE tenant = ?1", tenant, |row| {
             let stored = stored::<ToolCall>(row)?;
             let Some((key, sums)) = rows::tool_rollup(&stored) else { return Ok(()) };
-            let outcome = key.outcome.name().to_owned();
-            let names = [Some(key.agent), Some(key.tool), Some(outcome), key.error_kind, key.project, key.user, key.team];
-            tools(format!("{} {:?}", key.bucket, names.map(Option::unwrap_or_default)), &sums, &mut add);
+            for (span, key) in tool_rows(key) {
+                let outcome = key.outcome.name().to_owned();
+                let names = [Some(key.agent), Some(key.tool), Some(outcome), key.error_kind, key.project, key.user, key.team];
+                tools(format!("of {span} {} {:?}", key.bucket, names.map(Option::unwrap_or_default)), &sums, &mut add);
+            }
             TimedCall::of(&stored.fact).into_iter().for_each(|call| add(format!("{call:?}"), vec![1]));
             Ok(())
         })?;
         let mut kept = Rows::new();
         self.each("SELECT * FROM rollup_requests WHERE tenant = ?1", tenant, |row| {
             let set = known.set(row.get(10).doing(READING)?);
-            kept.insert(format!("requests {} {}", names_at(row, 8)?, shown(set)), rollup_at(row)?.columns().to_vec());
+            kept.insert(format!("requests {} {}", names_at(row, 1, 8)?, shown(set)), rollup_at(row)?.columns().to_vec());
             Ok(())
         })?;
         self.each("SELECT * FROM rollup_witnesses WHERE tenant = ?1", tenant, |row| {
@@ -80,11 +81,13 @@ impl Reader {
         })?;
         let mut keep = |row: String, sums: Vec<i64>| drop(kept.insert(row, sums));
         self.each("SELECT * FROM rollup_tools WHERE tenant = ?1", tenant, |row| {
-            tools(names_at(row, 7)?, &tool_sums_at(row, 9).doing(READING)?, &mut keep);
+            let span: i64 = row.get(1).doing(READING)?;
+            tools(format!("of {span} {}", names_at(row, 2, 7)?), &tool_sums_at(row, 10).doing(READING)?, &mut keep);
             Ok(())
         })?;
         self.each("SELECT * FROM rollup_latencies WHERE tenant = ?1", tenant, |row| {
-            latencies(names_at(row, 3)?, &latency_sums_at(row, 5).doing(READING)?, &mut keep);
+            let span: i64 = row.get(1).doing(READING)?;
+            latencies(format!("of {span} {}", names_at(row, 2, 3)?), &latency_sums_at(row, 6).doing(READING)?, &mut keep);
             Ok(())
         })?;
         self.each("SELECT * FROM timed_calls WHERE tenant = ?1", tenant, |row| {
@@ -132,10 +135,10 @@ impl Reader {
     }
 }
 
-/// Bucket and names of a roll-up's row.
-fn names_at(row: &Row<'_>, count: usize) -> Result<String, StoreError> {
-    let bucket: i64 = row.get(1).doing(READING)?;
-    let names = (2..2 + count).map(|place| row.get(place)).collect::<Result<Vec<String>, _>>().doing(READING)?;
+/// Bucket and names of a roll-up's row, which begin at `place`.
+fn names_at(row: &Row<'_>, place: usize, count: usize) -> Result<String, StoreError> {
+    let bucket: i64 = row.get(place).doing(READING)?;
+    let names = (place + 1..place + 1 + count).map(|place| row.get(place)).collect::<Result<Vec<String>, _>>().doing(READING)?;
     Ok(format!("{bucket} {names:?}"))
 }
 

@@ -197,7 +197,7 @@ mod tests {
             ];
             for (name, value) in filters {
                 let mut filters = Filters::default();
-                filters.take(name, value).unwrap();
+                assert_eq!(filters.take(name, value).unwrap(), !name.is_empty(), "no name is no filter");
                 let query = ReportQuery { filters, by: Grouping::Hourly, ..ReportQuery::default() };
                 let [ours, theirs] = [&ours, &other].map(|reader| report(reader, tenant, query.clone(), (None, None)));
                 assert_eq!(ours, theirs, "{name} {value}");

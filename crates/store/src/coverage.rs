@@ -1,17 +1,16 @@
 //! Who told of requests, and which of them are disputed: kept with the facts, so that it is read without them.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
-use ducat_ledger::{BUCKET_MS, Key, Request, UnixMs, WitnessRollup, WitnessRollupKey, Witnesses};
+use ducat_ledger::{Key, Request, UnixMs, WitnessRollup, WitnessRollupKey, Witnesses};
 use ducat_prices::NanoUsd;
 use ducat_report::{Coverage, CoverageQuery, Dispute, DisputeSums, Disputed, DisputedSession, Fields};
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::check::stored;
-use crate::rows::{self, Stored, UNDATED};
+use crate::rows::{self, Stored};
 use crate::session_sums::SessionSums;
-use crate::{Doing, Pricer, Reader, StoreError, TenantId};
+use crate::{Doing, Pricer, Reader, StoreError, TenantId, spans};
 
 const WRITING: &str = "writing who told of requests";
 const READING: &str = "reading who told of requests";
@@ -55,14 +54,9 @@ pub(crate) fn rollup_of(
     Some((key, sums))
 }
 
-/// Quarter-hours of a day of UTC.
-const DAY: i64 = 86_400_000 / BUCKET_MS;
-
 /// The rows that sum a request: of its quarter-hour and, where it told a time, of its day of UTC. With the length of their buckets in quarter-hours.
 pub(crate) fn rows_of(key: WitnessRollupKey) -> impl Iterator<Item = (i64, WitnessRollupKey)> {
-    let of_day = WitnessRollupKey { bucket: key.bucket.div_euclid(DAY), ..key.clone() };
-    let is_dated = key.bucket != UNDATED;
-    [(1, key)].into_iter().chain(is_dated.then_some((DAY, of_day)))
+    spans::buckets_of(key.bucket).map(move |(span, bucket)| (span, WitnessRollupKey { bucket, ..key.clone() }))
 }
 
 /// New minus old of a commit, by the length of the buckets.
@@ -155,23 +149,6 @@ pub(crate) fn fill(connection: &Connection, pricer: &dyn Pricer) -> Result<(), S
     changes.write(connection)
 }
 
-/// The rows that sum a range of quarter-hours: whole days and, before and after them, quarter-hours; of no range, what told no time too.
-fn parts((from, until): (Option<i64>, Option<i64>)) -> Vec<(i64, Range<i64>)> {
-    // Further than any time is from 1970.
-    let (first, end) = (UNDATED + 1, i64::MAX);
-    if (from, until) == (None, None) {
-        return vec![(1, UNDATED..first), (DAY, first..end)];
-    }
-    let (from, until) = (from.map(|from| from.max(first)), until.unwrap_or(end));
-    let first_day = from.map_or(first, |from| from.div_euclid(DAY) + i64::from(from.rem_euclid(DAY) != 0));
-    let end_day = until.div_euclid(DAY);
-    if first_day >= end_day {
-        return vec![(1, from.unwrap_or(first)..until)];
-    }
-    let before = from.map_or(0..0, |from| from..first_day.saturating_mul(DAY));
-    vec![(1, before), (DAY, first_day..end_day), (1, end_day.saturating_mul(DAY)..until)]
-}
-
 /// A row of `rollup_witnesses`, and what it sums.
 pub(crate) fn rollup_at(row: &Row<'_>) -> Result<(WitnessRollupKey, WitnessRollup), rusqlite::Error> {
     let key =
@@ -191,7 +168,7 @@ impl Reader {
         let mut coverage = Coverage::default();
         let sql = "SELECT * FROM rollup_witnesses WHERE tenant = ?1 AND span = ?2 AND bucket >= ?3 AND bucket < ?4";
         let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
-        for (span, buckets) in parts(query.buckets) {
+        for (span, buckets) in spans::parts(query.buckets) {
             let mut rows = statement.query(params![tenant.0, span, buckets.start, buckets.end]).doing(READING)?;
             while let Some(row) = rows.next().doing(READING)? {
                 let (key, sums) = rollup_at(row).doing(READING)?;

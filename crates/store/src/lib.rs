@@ -29,6 +29,7 @@ mod schema;
 mod session_index;
 mod session_list;
 mod session_sums;
+mod spans;
 mod spells;
 mod standing;
 mod stirred;

@@ -265,20 +265,20 @@ CREATE TABLE rollup_witnesses (
     difference_nano INTEGER NOT NULL, unknown_differences INTEGER NOT NULL,
     PRIMARY KEY (tenant, span, bucket, agent, witnesses, is_disputed)) WITHOUT ROWID;
 ", "
--- Durations by class, the bytes of `ducat_ledger::Durations`; the roll-ups are summed anew from the facts.
+-- Durations by class, the bytes of `ducat_ledger::Durations`; the roll-ups are summed anew from the facts. Buckets are as those of `rollup_witnesses`.
 DROP TABLE rollup_tools;
 CREATE TABLE rollup_tools (
-    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL, outcome TEXT NOT NULL,
+    tenant INTEGER NOT NULL, span INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL, outcome TEXT NOT NULL,
     error_kind TEXT NOT NULL, project TEXT NOT NULL, user TEXT NOT NULL, team TEXT NOT NULL,
     calls INTEGER NOT NULL, duration_ms INTEGER NOT NULL, sized_calls INTEGER NOT NULL, result_bytes INTEGER NOT NULL,
     input_bytes INTEGER NOT NULL, durations BLOB NOT NULL,
-    PRIMARY KEY (tenant, bucket, agent, tool, outcome, error_kind, project, user, team)) WITHOUT ROWID;
+    PRIMARY KEY (tenant, span, bucket, agent, tool, outcome, error_kind, project, user, team)) WITHOUT ROWID;
 
 -- Times of requests that told any.
 CREATE TABLE rollup_latencies (
-    tenant INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, project TEXT NOT NULL,
+    tenant INTEGER NOT NULL, span INTEGER NOT NULL, bucket INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, project TEXT NOT NULL,
     output_tokens INTEGER NOT NULL, output_ms INTEGER NOT NULL, durations BLOB NOT NULL, ttfts BLOB NOT NULL,
-    PRIMARY KEY (tenant, bucket, agent, model, project)) WITHOUT ROWID;
+    PRIMARY KEY (tenant, span, bucket, agent, model, project)) WITHOUT ROWID;
 
 -- Calls that are summed and told when they began and how long they took: the slowest of a quarter-hour are found here.
 CREATE TABLE timed_calls (
@@ -493,7 +493,11 @@ mod tests {
         assert_eq!(wrong, vec![]);
         let of =
             |sql: &str| reader.connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap();
-        assert_eq!(of("SELECT COUNT(*), SUM(calls) FROM rollup_tools"), (1, 39), "40 have ended, one of them is told by another");
+        assert_eq!(
+            of("SELECT COUNT(*), SUM(calls) FROM rollup_tools WHERE span = 1"),
+            (1, 39),
+            "40 have ended, one of them is told by another"
+        );
         assert_eq!(of("SELECT COUNT(*), MAX(duration_ms) FROM timed_calls"), (19, 48 * 48));
         assert_eq!(of("SELECT COUNT(*), SUM(output_ms) FROM rollup_latencies"), (1, 0));
     }

@@ -1,19 +1,27 @@
 //! Reading how long tool calls and requests took.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
-use ducat_ledger::{BUCKET_MS, Key, LatencyRollup, Outcome, ToolCall, UnixMs};
+use ducat_ledger::{BUCKET_MS, Durations, Key, LatencyRollup, Outcome, ToolCall, UnixMs};
 use ducat_report::{Grouping, Latencies, LatencyRow, Report, ReportQuery, SLOWEST, SlowCall, ToolRow, Tools};
 use rusqlite::{Row, params};
 
 use crate::check::stored;
-use crate::rows::{self, UNDATED};
+use crate::rows;
 use crate::timings::plain_tool_sums_at;
-use crate::{Doing, Reader, StoreError, TenantId, schema};
+use crate::{Doing, Reader, StoreError, TenantId, schema, spans};
 
 const READING: &str = "reading how long calls took";
 
-type Range = (Option<UnixMs>, Option<UnixMs>);
+/// From when until when.
+type Times = (UnixMs, UnixMs);
+/// Buckets of a roll-up, and how long they are.
+type Part = (i64, Range<i64>);
+
+fn quarters((from, until): (Option<UnixMs>, Option<UnixMs>)) -> (Option<i64>, Option<i64>) {
+    (from.map(|from| from.div_euclid(BUCKET_MS)), until.map(|until| until.div_euclid(BUCKET_MS)))
+}
 
 impl Reader {
     /// Adds the tool calls of the query's range, and finds the slowest of them.
@@ -21,14 +29,10 @@ impl Reader {
         schema::require_current(&self.connection)?;
         // Sums and calls as of one commit.
         let transaction = self.connection.unchecked_transaction().doing(READING)?;
-        self.each_row("rollup_tools", tenant, tools.range(), |began, row| {
-            let Some(outcome) = Outcome::parse(text(row, 4)?) else { return Ok(()) };
-            let (sums, durations) = (plain_tool_sums_at(row, 9).doing(READING)?, bytes(row, 14)?);
-            let (agent, tool, error_kind) = (text(row, 2)?, text(row, 3)?, name(row, 5)?);
-            let (project, user, team) = (name(row, 6)?, name(row, 7)?, name(row, 8)?);
-            tools.add(&ToolRow { began, agent, tool, outcome, error_kind, project, user, team, sums: &sums, durations });
-            Ok(())
+        self.each_row("rollup_tools", tenant, spans::parts(quarters(tools.range())), |times, row| {
+            tool_row(times, row, &mut |row| tools.add(row))
         })?;
+        self.narrow(tenant, tools)?;
         let slowest = self.slowest_calls(tenant, tools)?;
         transaction.finish().doing(READING)?;
         Ok(slowest)
@@ -37,40 +41,56 @@ impl Reader {
     /// Adds the times of the requests of the query's range.
     pub fn add_latencies_to(&self, tenant: TenantId, latencies: &mut Latencies) -> Result<(), StoreError> {
         schema::require_current(&self.connection)?;
-        self.each_row("rollup_latencies", tenant, latencies.range(), |_, row| {
+        self.each_row("rollup_latencies", tenant, spans::parts(quarters(latencies.range())), |_, row| {
             let plain = |place: usize| row.get(place).doing(READING);
-            let sums = LatencyRollup { output_tokens: plain(5)?, output_ms: plain(6)?, ..LatencyRollup::default() };
+            let sums = LatencyRollup { output_tokens: plain(6)?, output_ms: plain(7)?, ..LatencyRollup::default() };
             latencies.add(&LatencyRow {
-                agent: text(row, 2)?,
-                model: text(row, 3)?,
-                project: name(row, 4)?,
+                agent: text(row, 3)?,
+                model: text(row, 4)?,
+                project: name(row, 5)?,
                 sums: &sums,
-                durations: bytes(row, 7)?,
-                ttfts: bytes(row, 8)?,
+                durations: bytes(row, 8)?,
+                ttfts: bytes(row, 9)?,
             });
             Ok(())
         })
     }
 
-    /// Each row of a roll-up in a range, with the beginning of its quarter-hour; what tells no time is in no range.
+    /// Each row of these parts of a roll-up, with the times of its bucket, which what tells no time has not.
     fn each_row(
         &self,
         table: &str,
         tenant: TenantId,
-        (from, until): Range,
-        mut see: impl FnMut(Option<UnixMs>, &Row<'_>) -> Result<(), StoreError>,
+        parts: impl IntoIterator<Item = Part>,
+        mut see: impl FnMut(Option<Times>, &Row<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let sql = format!("SELECT * FROM {table} WHERE tenant = ?1 AND bucket >= ?2 AND bucket < ?3");
+        let sql = format!("SELECT * FROM {table} WHERE tenant = ?1 AND span = ?2 AND bucket >= ?3 AND bucket < ?4");
         let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
-        let dated = UNDATED + 1;
-        let first = from.map_or(if until.is_none() { UNDATED } else { dated }, |from| from.div_euclid(BUCKET_MS));
-        let end = until.map_or(UnixMs::MAX, |until| until.div_euclid(BUCKET_MS));
-        let mut rows = statement.query(params![tenant.0, first, end]).doing(READING)?;
-        while let Some(row) = rows.next().doing(READING)? {
-            let bucket: i64 = row.get(1).doing(READING)?;
-            see((bucket != UNDATED).then(|| bucket.saturating_mul(BUCKET_MS)), row)?;
+        for (span, buckets) in parts {
+            let mut rows = statement.query(params![tenant.0, span, buckets.start, buckets.end]).doing(READING)?;
+            while let Some(row) = rows.next().doing(READING)? {
+                see(spans::times(span, row.get(2).doing(READING)?), row)?;
+            }
         }
         Ok(())
+    }
+
+    /// Finds the quarter-hours of the slowest calls in the days of which their sums tell that they have them.
+    fn narrow(&self, tenant: TenantId, tools: &mut Tools) -> Result<(), StoreError> {
+        let places = tools.slow_places();
+        let Some((_, least_ms)) = places.first().copied() else { return Ok(()) };
+        if places.iter().all(|((from, until), _)| until - from <= BUCKET_MS) {
+            return Ok(());
+        }
+        tools.forget_slow_places();
+        let parts = places.iter().map(|((from, until), _)| (1, from.div_euclid(BUCKET_MS)..until.div_euclid(BUCKET_MS)));
+        self.each_row("rollup_tools", tenant, parts, |times, row| {
+            // Before its names are read: most have no call that is long enough.
+            if Durations::longest_of(bytes(row, 15)?).is_none_or(|longest| longest < least_ms) {
+                return Ok(());
+            }
+            tool_row(times, row, &mut |row| tools.see_slow(row))
+        })
     }
 
     /// The slowest calls that were added, looked for where the roll-ups tell that they are.
@@ -91,7 +111,7 @@ impl Reader {
                 let stored = stored::<ToolCall>(row)?;
                 let Some((key, sums)) = rows::tool_rollup(&stored) else { continue };
                 let asked = ToolRow {
-                    began: Some(from),
+                    times: Some((from, until)),
                     agent: &key.agent,
                     tool: &key.tool,
                     outcome: key.outcome,
@@ -138,6 +158,16 @@ impl Reader {
         models.sort_unstable();
         Ok(models)
     }
+}
+
+/// Reads a row of `rollup_tools`; one of an outcome that nobody knows is none.
+fn tool_row(times: Option<Times>, row: &Row<'_>, see: &mut dyn FnMut(&ToolRow<'_>)) -> Result<(), StoreError> {
+    let Some(outcome) = Outcome::parse(text(row, 5)?) else { return Ok(()) };
+    let (sums, durations) = (plain_tool_sums_at(row, 10).doing(READING)?, bytes(row, 15)?);
+    let (agent, tool, error_kind) = (text(row, 3)?, text(row, 4)?, name(row, 6)?);
+    let (project, user, team) = (name(row, 7)?, name(row, 8)?, name(row, 9)?);
+    see(&ToolRow { times, agent, tool, outcome, error_kind, project, user, team, sums: &sums, durations });
+    Ok(())
 }
 
 /// The longest first, of equals the latest.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::check::stored;
 use crate::rows::{self, Stored};
-use crate::{Doing, StoreError, TenantId};
+use crate::{Doing, StoreError, TenantId, spans};
 
 const WRITING: &str = "writing how long calls took";
 const MOVING: &str = "summing how long calls took";
@@ -18,11 +18,11 @@ const MOVING: &str = "summing how long calls took";
 /// Facts that are summed at once while a ledger is brought to this form; bounds what is held in memory.
 const AT_ONCE: usize = 20_000;
 
-/// New minus old of a commit.
+/// New minus old of a commit, by the length of the buckets.
 #[derive(Default)]
 pub(crate) struct TimingChanges {
-    tools: HashMap<(TenantId, ToolRollupKey), ToolRollup>,
-    latencies: HashMap<(TenantId, LatencyRollupKey), LatencyRollup>,
+    tools: HashMap<(TenantId, i64, ToolRollupKey), ToolRollup>,
+    latencies: HashMap<(TenantId, i64, LatencyRollupKey), LatencyRollup>,
     untimed: Vec<(TenantId, TimedCall)>,
     timed: Vec<(TenantId, TimedCall)>,
 }
@@ -48,6 +48,16 @@ impl TimedCall {
     }
 }
 
+/// The rows that sum a call: of its quarter-hour and of its day.
+pub(crate) fn tool_rows(key: ToolRollupKey) -> impl Iterator<Item = (i64, ToolRollupKey)> {
+    spans::buckets_of(key.bucket).map(move |(span, bucket)| (span, ToolRollupKey { bucket, ..key.clone() }))
+}
+
+/// Those that sum the times of a request.
+pub(crate) fn latency_rows(key: LatencyRollupKey) -> impl Iterator<Item = (i64, LatencyRollupKey)> {
+    spans::buckets_of(key.bucket).map(move |(span, bucket)| (span, LatencyRollupKey { bucket, ..key.clone() }))
+}
+
 impl TimingChanges {
     pub fn tool_call(&mut self, tenant: TenantId, before: Option<&Stored<ToolCall>>, after: &Stored<ToolCall>) {
         let (was, is) = (before.and_then(rows::tool_rollup), rows::tool_rollup(after));
@@ -61,10 +71,10 @@ impl TimingChanges {
             return;
         }
         if let Some((key, sums)) = was {
-            self.tools.entry((tenant, key)).or_default().subtract(&sums);
+            tool_rows(key).for_each(|(span, key)| self.tools.entry((tenant, span, key)).or_default().subtract(&sums));
         }
         if let Some((key, sums)) = is {
-            self.tools.entry((tenant, key)).or_default().add(&sums);
+            tool_rows(key).for_each(|(span, key)| self.tools.entry((tenant, span, key)).or_default().add(&sums));
         }
     }
 
@@ -78,10 +88,10 @@ impl TimingChanges {
             return;
         }
         if let Some((key, sums)) = before {
-            self.latencies.entry((tenant, key)).or_default().subtract(&sums);
+            latency_rows(key).for_each(|(span, key)| self.latencies.entry((tenant, span, key)).or_default().subtract(&sums));
         }
         if let Some((key, sums)) = after {
-            self.latencies.entry((tenant, key)).or_default().add(&sums);
+            latency_rows(key).for_each(|(span, key)| self.latencies.entry((tenant, span, key)).or_default().add(&sums));
         }
     }
 
@@ -94,30 +104,37 @@ impl TimingChanges {
             call.write(connection, tenant, "INSERT OR REPLACE INTO timed_calls VALUES (?1, ?2, ?3, ?4)")?;
         }
         // In order, so that neighbours are written together.
-        for ((tenant, key), change) in sorted(self.tools) {
-            write_tools(connection, tenant, &key, change)?;
+        for ((tenant, span, key), change) in sorted(self.tools) {
+            write_tools(connection, tenant, span, &key, change)?;
         }
-        for ((tenant, key), change) in sorted(self.latencies) {
-            write_latencies(connection, tenant, &key, change)?;
+        for ((tenant, span, key), change) in sorted(self.latencies) {
+            write_latencies(connection, tenant, span, &key, change)?;
         }
         Ok(())
     }
 }
 
-fn sorted<K: Ord, V>(changes: HashMap<K, V>) -> Vec<(K, V)> {
-    let mut changes: Vec<_> = changes.into_iter().collect();
+/// What changes; a call that moves within a day leaves the sums of the day as they were.
+fn sorted<K: Ord, V: Default + PartialEq>(changes: HashMap<K, V>) -> Vec<(K, V)> {
+    let mut changes: Vec<_> = changes.into_iter().filter(|(_, change)| *change != V::default()).collect();
     changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     changes
 }
 
-fn write_tools(connection: &Connection, tenant: TenantId, key: &ToolRollupKey, mut sums: ToolRollup) -> Result<(), StoreError> {
+fn write_tools(
+    connection: &Connection,
+    tenant: TenantId,
+    span: i64,
+    key: &ToolRollupKey,
+    mut sums: ToolRollup,
+) -> Result<(), StoreError> {
     const ROW: &str =
-        "tenant = ?1 AND bucket = ?2 AND agent = ?3 AND tool = ?4 AND outcome = ?5 AND error_kind = ?6 AND project = ?7
-                       AND user = ?8 AND team = ?9";
+        "tenant = ?1 AND span = ?2 AND bucket = ?3 AND agent = ?4 AND tool = ?5 AND outcome = ?6 AND error_kind = ?7 AND project = ?8
+                       AND user = ?9 AND team = ?10";
     let text = |name: &'_ Option<String>| name.clone().unwrap_or_default();
     let (error_kind, project, user, team) = (text(&key.error_kind), text(&key.project), text(&key.user), text(&key.team));
     let outcome = key.outcome.name();
-    let names = params![tenant.0, key.bucket, key.agent, key.tool, outcome, error_kind, project, user, team];
+    let names = params![tenant.0, span, key.bucket, key.agent, key.tool, outcome, error_kind, project, user, team];
     let sql =
         format!("SELECT calls, duration_ms, sized_calls, result_bytes, input_bytes, durations FROM rollup_tools WHERE {ROW}");
     if let Some(known) = one(connection, &sql, names, |row| tool_sums_at(row, 0))? {
@@ -126,10 +143,12 @@ fn write_tools(connection: &Connection, tenant: TenantId, key: &ToolRollupKey, m
     if sums == ToolRollup::default() {
         return execute(connection, &format!("DELETE FROM rollup_tools WHERE {ROW}"), names);
     }
-    let sql = "INSERT OR REPLACE INTO rollup_tools VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+    let sql =
+        "INSERT OR REPLACE INTO rollup_tools VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
     let ToolRollup { calls, duration_ms, sized_calls, result_bytes, input_bytes, durations } = sums;
     let row = params![
         tenant.0,
+        span,
         key.bucket,
         key.agent,
         key.tool,
@@ -151,12 +170,13 @@ fn write_tools(connection: &Connection, tenant: TenantId, key: &ToolRollupKey, m
 fn write_latencies(
     connection: &Connection,
     tenant: TenantId,
+    span: i64,
     key: &LatencyRollupKey,
     mut sums: LatencyRollup,
 ) -> Result<(), StoreError> {
-    const ROW: &str = "tenant = ?1 AND bucket = ?2 AND agent = ?3 AND model = ?4 AND project = ?5";
+    const ROW: &str = "tenant = ?1 AND span = ?2 AND bucket = ?3 AND agent = ?4 AND model = ?5 AND project = ?6";
     let project = key.project.clone().unwrap_or_default();
-    let names = params![tenant.0, key.bucket, key.agent, key.model, project];
+    let names = params![tenant.0, span, key.bucket, key.agent, key.model, project];
     let sql = format!("SELECT output_tokens, output_ms, durations, ttfts FROM rollup_latencies WHERE {ROW}");
     if let Some(known) = one(connection, &sql, names, |row| latency_sums_at(row, 0))? {
         sums.add(&known);
@@ -164,10 +184,10 @@ fn write_latencies(
     if sums == LatencyRollup::default() {
         return execute(connection, &format!("DELETE FROM rollup_latencies WHERE {ROW}"), names);
     }
-    let sql = "INSERT OR REPLACE INTO rollup_latencies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT OR REPLACE INTO rollup_latencies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let LatencyRollup { output_tokens, output_ms, durations, ttfts } = sums;
     let (durations, ttfts) = (durations.to_bytes(), ttfts.to_bytes());
-    let row = params![tenant.0, key.bucket, key.agent, key.model, project, output_tokens, output_ms, durations, ttfts];
+    let row = params![tenant.0, span, key.bucket, key.agent, key.model, project, output_tokens, output_ms, durations, ttfts];
     execute(connection, sql, row)
 }
 

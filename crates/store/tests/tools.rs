@@ -221,6 +221,90 @@ fn latencies_are_what_their_requests_say() {
     assert_eq!(one["totals"]["timed_requests"], wanted.count());
 }
 
+/// Long ranges are read as days with quarter-hours at their ends, those of less than a day as quarter-hours alone.
+#[test]
+fn days_tell_what_their_quarter_hours_tell() {
+    const QUARTER: i64 = 900_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut numbers = Numbers(5);
+    let midnight = NOW - NOW % DAY;
+    // Some at the very ends of days.
+    let mut at = |id: u64| match id % 20 {
+        0 => midnight - (id as i64 % 5) * DAY,
+        1 => midnight - (id as i64 % 5) * DAY - 1,
+        _ => NOW - numbers.below(6 * DAY as u64) as i64,
+    };
+    let times: Vec<UnixMs> = (0..1500).map(&mut at).collect();
+    let calls: Vec<ToolCall> = (0..).zip(&times).map(|(id, at)| call(id, "s", *at, &mut numbers)).collect();
+    tell(&store, calls.iter().cloned().map(Fact::ToolCall).collect());
+    tell(&store, (0..).zip(&times).map(|(id, at)| Fact::Request(request(id, "s", *at, &mut numbers))).collect());
+    // Of no day.
+    let mut timeless = call(9_000, "s", NOW, &mut numbers);
+    timeless.started_at = Told::default();
+    tell(&store, vec![Fact::ToolCall(timeless.clone())]);
+    assert_eq!(store.reader().unwrap().check_rollups(TenantId::LOCAL).unwrap(), vec![]);
+
+    let time = |at: i64| jiff::Timestamp::from_millisecond(at).unwrap().to_string();
+    let read = |from: i64, until: i64| {
+        let (since, until) = (time(from), time(until - 1));
+        let asked = [("since", since.as_str()), ("until", until.as_str())];
+        (tools(&store, &asked).unwrap(), latencies(&store, &asked).unwrap())
+    };
+    let slowest_of = |all: &Value| all["slowest"].as_array().unwrap().clone();
+    // What was read of a range, and the same of its pieces of a quarter of a day.
+    let compare = |(whole, latency): (Value, Value), from: i64, until: i64, more: Option<&ToolCall>| {
+        let is_in = |call: &&ToolCall| (from..until).contains(call.started_at.get().unwrap());
+        check(&whole["totals"], &calls.iter().filter(is_in).chain(more).collect::<Vec<_>>());
+        let pieces: Vec<_> = (from..until).step_by(DAY as usize / 4).map(|at| read(at, until.min(at + DAY / 4))).collect();
+        let mut slowest: Vec<Value> = pieces.iter().flat_map(|(tools, _)| slowest_of(tools)).collect();
+        slowest.sort_by_key(|call| {
+            let at: jiff::Timestamp = call["started_at"].as_str().unwrap().parse().unwrap();
+            std::cmp::Reverse((call["duration_ms"].as_u64(), at))
+        });
+        slowest.truncate(20);
+        assert_eq!(slowest_of(&whole), slowest);
+        for name in ["timed_requests", "ttft_requests"] {
+            let sum: i64 = pieces.iter().map(|(_, latency)| latency["totals"][name].as_i64().unwrap()).sum();
+            assert_eq!(latency["totals"][name], sum, "{name}");
+        }
+    };
+    for (from, until) in [
+        (midnight - 3 * DAY, midnight - DAY),
+        (midnight - 3 * DAY - QUARTER, midnight - DAY + QUARTER),
+        (midnight - 4 * DAY + 9 * QUARTER, midnight - 50 * QUARTER),
+        (midnight - DAY + 5 * QUARTER, midnight - 7 * QUARTER),
+        (midnight - DAY / 2, midnight + 3 * QUARTER),
+        (midnight - 2 * DAY + QUARTER, midnight),
+        (midnight - 5 * DAY + DAY / 3, NOW - NOW % QUARTER + QUARTER),
+    ] {
+        compare(read(from, until), from, until, None);
+    }
+    let all = (tools(&store, &[]).unwrap(), latencies(&store, &[]).unwrap());
+    compare(all, midnight - 6 * DAY, NOW - NOW % QUARTER + QUARTER, Some(&timeless));
+}
+
+/// More days and quarter-hours have calls as long as the slowest than are looked into: the latest are shown.
+#[test]
+fn of_calls_that_took_alike_the_latest_are_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut numbers = Numbers(8);
+    let calls: Vec<ToolCall> = (0..1200)
+        .map(|id| {
+            let mut call = call(id, "s", NOW - id as i64 * DAY / 10, &mut numbers);
+            // A few are longer, long ago.
+            call.duration_ms = Told::by(2, if id % 400 == 399 { 9_000_000 } else { 600_000 });
+            call
+        })
+        .collect();
+    tell(&store, calls.iter().cloned().map(Fact::ToolCall).collect());
+    let told = tools(&store, &[]).unwrap();
+    let told: Vec<_> = told["slowest"].as_array().unwrap().iter().map(|call| call["tool_call"].as_str().unwrap()).collect();
+    let wanted: Vec<String> = [399, 799, 1199].into_iter().chain(0..17).map(|id| format!("toolu_{id}")).collect();
+    assert_eq!(told, wanted);
+}
+
 /// A call that another witness tells more of moves from one sum to another.
 #[test]
 fn what_is_told_later_moves_the_sums() {
