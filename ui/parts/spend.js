@@ -2,13 +2,18 @@
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
 import { HOUR_MS, QUARTER_MS, day, floorTo, plus, stamp } from "../calendar.js";
-import { cost, exactCost, isUnknown, moment, unsure, usd, whole } from "../format.js";
+import { cost, exactUsd, isUnknown, moment, unsure, usd, whole } from "../format.js";
 import { LOOKED_BACK, monthEnd } from "../forecast.js";
 import { now, parameters, range, zone } from "../state.js";
 import { Delta, Figure } from "./figure.js";
 
 /** Days that the forecast and the figures need: the last two months. */
 const DAYS = 60;
+
+/** A cost, with what is missing in it as the tooltip of its mark. @param {number | bigint | null | undefined} value @param {number} [unpriced] */
+function figure(value, unpriced = 0) {
+  return unpriced > 0 && !isUnknown(value, unpriced) ? html`${cost(value)}<span title=${unsure(unpriced)}> +?</span>` : cost(value, unpriced);
+}
 
 /** What of a cost is no bill. @param {any} report by billing */
 function planShare(report) {
@@ -28,7 +33,7 @@ function certainty(totals) {
 /** @param {{ answer: import("../api.js").Answer, past: any }} properties of reports by billing */
 export function Spend({ answer, past }) {
   const totals = answer.data?.totals;
-  return html`<${Figure} size="first" title=${`Spend, ${range.value.label.toLowerCase()}`} answer=${answer} value=${cost(totals?.cost_usd, totals?.unpriced_requests)} exact=${exactCost(totals?.cost_nano_usd, totals?.unpriced_requests)}>
+  return html`<${Figure} size="first" title=${`Spend, ${range.value.label.toLowerCase()}`} answer=${answer} value=${figure(totals?.cost_usd, totals?.unpriced_requests)} exact=${exactUsd(totals?.cost_nano_usd)}>
     ${totals && html`<p class="note">${!isUnknown(totals.cost_usd, totals.unpriced_requests) && html`<${Delta} value=${totals.cost_usd} before=${past?.totals.cost_usd} />`}</p>${certainty(totals)}${planShare(answer.data)}`}
   <//>`;
 }
@@ -51,7 +56,7 @@ export function Lately({ heardAt }) {
     const all = days.filter(({ date }) => date >= first && date <= until);
     const nano = all.reduce((sum, { nano }) => sum + nano, 0n);
     const unpriced = all.reduce((sum, { unpriced }) => sum + unpriced, 0);
-    return { cost: cost(nano, unpriced), exact: exactCost(nano, unpriced), unpriced, requests: all.reduce((sum, { requests }) => sum + requests, 0) };
+    return { cost: figure(nano, unpriced), exact: exactUsd(isUnknown(nano, unpriced) ? null : String(nano)), unpriced, requests: all.reduce((sum, { requests }) => sum + requests, 0) };
   };
   const first = `${today.slice(0, 8)}01`;
   const [now_, week, month] = [since(today), since(plus(today, -6)), since(first)];
