@@ -29,7 +29,7 @@ function Glances({ report, past, heardAt }) {
     <${Glance} label="Tokens" answer=${report} value=${totals && tokens(sent(totals) + totals.output_tokens)} exact=${totals && `${whole(sent(totals) + totals.output_tokens)} tokens`} note=${totals && `${tokens(totals.output_tokens)} of it output`} />
     <${Glance} label="Cache hit ratio" answer=${report} value=${totals && percent(sent(totals) > 0 ? totals.cache_read_tokens / sent(totals) : null)} note="of what was sent" />
     <${Glance} label="Failed tool calls" answer=${calls} value=${whole(told?.failed)} note=${told && html`<a href=${address("tools")}>${told.calls > 0 ? `${percent(told.failed / told.calls)} of ${whole(told.calls)}` : "of none"}</a>`} />
-    <${Glance} label="Live sessions" answer=${live} value=${live.data && html`<a class="plain" href=${address("sessions", { live: "true" })}>${whole(live.data.total)}</a>`} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />
+    <${Glance} label="Live sessions" answer=${live} value=${live.data && html`<a class="plain" href=${address("sessions", { live: "true", range: "all", since: null, until: null })}>${whole(live.data.total)}</a>`} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />
   </dl>`;
 }
 
