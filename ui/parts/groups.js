@@ -35,9 +35,9 @@ function columns(dimension, label) {
   ];
 }
 
-/** @param {{ dimension: string, first?: string }} properties `first`: what it is sorted by */
-export function Groups({ dimension, first = "cost_nano_usd" }) {
+/** @param {{ dimension: string, first?: string, name?: string }} properties `first`: what it is sorted by; `name`: of its table, where the view has another */
+export function Groups({ dimension, first = "cost_nano_usd", name }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
   return shown(answer, `spend by ${dimension}`, ({ rows, totals }) => (rows.length === 0 ? html`<${Empty}>Nothing in this time.<//>`
-    : html`<${Table} title=${`spend by ${dimension}`} columns=${columns(dimension, labels(dimension, rows.map((/** @type {any} */ row) => row[dimension])))} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
+    : html`<${Table} title=${`spend by ${dimension}`} name=${name} columns=${columns(dimension, labels(dimension, rows.map((/** @type {any} */ row) => row[dimension])))} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
 }

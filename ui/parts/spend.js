@@ -52,8 +52,8 @@ export function Lately({ heardAt }) {
   const rate = useBurnRate();
   /** @type {{ date: string, usd: number, nano: bigint, requests: number, unpriced: number }[]} */
   const days = (answer.data?.rows ?? []).filter((/** @type {any} */ row) => row.date).map((/** @type {any} */ row) => ({ date: row.date, usd: row.cost_usd ?? 0, nano: BigInt(row.cost_nano_usd ?? 0), requests: row.requests, unpriced: row.unpriced_requests }));
-  const since = (/** @type {string} */ first, until = today) => {
-    const all = days.filter(({ date }) => date >= first && date <= until);
+  const since = (/** @type {string} */ first) => {
+    const all = days.filter(({ date }) => date >= first && date <= today);
     const nano = all.reduce((sum, { nano }) => sum + nano, 0n);
     const unpriced = all.reduce((sum, { unpriced }) => sum + unpriced, 0);
     return { cost: figure(nano, unpriced), exact: exactUsd(isUnknown(nano, unpriced) ? null : String(nano)), unpriced, requests: all.reduce((sum, { requests }) => sum + requests, 0) };
