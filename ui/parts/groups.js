@@ -1,7 +1,7 @@
 // Sums by one dimension, whole: every row, what each is made of, and the remainder last.
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { cost, exactCost, percent, tokens, usd, whole } from "../format.js";
+import { cost, exactCost, isUnknown, percent, tokens, usd, whole } from "../format.js";
 import { FILTERS, asked, narrow } from "../state.js";
 import { DIMENSIONS, labels } from "./names.js";
 import { Empty, shown } from "./states.js";
@@ -30,7 +30,7 @@ function columns(dimension, label) {
     ...KINDS.map(([label, name, of]) => ({ name, label, isWide: true, of, cell: (/** @type {any} */ row) => tokens(of(row)), exact: (/** @type {any} */ row) => whole(of(row)) })),
     { name: "cache_hit_ratio", label: "From cache", hint: "cache reads of all that was sent", isWide: true, of: (row) => (sent(row) > 0 ? row.cache_read_tokens / sent(row) : null), cell: (row) => (sent(row) > 0 ? percent(row.cache_read_tokens / sent(row)) : "") },
     { name: "usd_per_million", label: "$/M", hint: "dollars a million tokens of all kinds", isWide: true, of: perMillion, cell: (row) => (perMillion(row) === null ? "" : usd(perMillion(row))) },
-    { name: "cost_nano_usd", label: "Cost", of: (row) => Number(row.cost_nano_usd ?? 0), exact: (row) => exactCost(row.cost_nano_usd, row.unpriced_requests),
+    { name: "cost_nano_usd", label: "Cost", of: (row) => (isUnknown(row.cost_usd, row.unpriced_requests) ? null : Number(row.cost_nano_usd)), exact: (row) => exactCost(row.cost_nano_usd, row.unpriced_requests),
       cell: (row) => (row.unpriced_requests > 0 ? html`<span class="warn">${cost(row.cost_usd, row.unpriced_requests)}</span>` : cost(row.cost_usd)) },
   ];
 }
