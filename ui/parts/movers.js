@@ -24,7 +24,7 @@ export function Movers({ dimension, rows, past }) {
   // From an unknown cost, or to one, nothing is known to have moved.
   const known = [...all].filter(([, { now, before }]) => !lacks(now) && !lacks(before));
   const moved = known.filter(([, both]) => size(both) > 0n).sort(([, one], [, other]) => (size(other) > size(one) ? 1 : -1)).slice(0, MOST);
-  const unknown = known.length < all.size && html`<p class="note">${all.size - known.length} of unknown cost, now or before, are not compared.</p>`;
+  const unknown = known.length < all.size && html`<p class="note">Not compared, their cost now or before being unknown: ${all.size - known.length}.</p>`;
   if (moved.length === 0) return html`<p class="empty">${known.length < all.size ? "Nothing is known to have moved." : "Nothing moved."}</p>${unknown}`;
   const label = labels(dimension, all.keys());
   const csv = [[dimension, "before_nano_usd", "cost_nano_usd"], ...[...all].map(([name, { before, now }]) => [name, lacks(before) ? "" : String(before.nano), lacks(now) ? "" : String(now.nano)])];
