@@ -1,7 +1,7 @@
 // What a month comes to if it goes on as lately. Pure.
 
 /** Days looked back on. */
-const DAYS = 28;
+export const LOOKED_BACK = 28;
 /** Of a normal spread four fifths lie this many deviations around the mean. */
 const FOUR_FIFTHS = 1.2816;
 
@@ -16,7 +16,7 @@ export function monthEnd(days, today) {
   const spent = new Map(days.map(({ date, usd }) => [date, usd]));
   const first = days.reduce((first, { date }) => (date < first ? date : first), today);
   const full = [];
-  for (let back = 1; back <= DAYS; back += 1) {
+  for (let back = 1; back <= LOOKED_BACK; back += 1) {
     const date = new Date(Date.parse(today) - back * 86_400_000).toISOString().slice(0, 10);
     if (date < first) break;
     full.push(spent.get(date) ?? 0);

@@ -32,6 +32,35 @@ export function exactUsd(nano) {
   return `${nano.startsWith("-") ? "-" : ""}$${digits.slice(0, -9)}.${digits.slice(-9)}`;
 }
 
+/**
+ * Whether nothing is known of a cost, though something was there.
+ * @param {number | bigint | null | undefined} value @param {number} unpriced how many requests of unknown price are not in it
+ */
+export function isUnknown(value, unpriced) {
+  return value === null || value === undefined || (unpriced > 0 && Number(value) === 0);
+}
+
+/** What is not in a cost, or nothing. @param {number} unpriced */
+export function unsure(unpriced) {
+  return unpriced > 0 ? `and ${GROUPED.format(unpriced)} ${unpriced === 1 ? "request" : "requests"} of unknown price` : undefined;
+}
+
+/**
+ * A cost that some requests may be missing in: unknown where no price is known, else at least so much.
+ * @param {number | bigint | null | undefined} value dollars, or nano-USD as a bigint
+ * @param {number} [unpriced] how many requests of unknown price are not in it
+ */
+export function cost(value, unpriced = 0) {
+  if (isUnknown(value, unpriced)) return UNKNOWN;
+  return `${usd(typeof value === "bigint" ? Number(value) / 1e9 : value)}${unpriced > 0 ? " +?" : ""}`;
+}
+
+/** The same to all nine decimals, and what is missing in words. @param {string | bigint | null | undefined} nano @param {number} [unpriced] */
+export function exactCost(nano, unpriced = 0) {
+  if (nano === null || nano === undefined || isUnknown(BigInt(nano), unpriced)) return exactUsd(null);
+  return [exactUsd(String(nano)), unsure(unpriced)].filter(Boolean).join(" ");
+}
+
 /** @param {number} value @param {string[]} units @param {number} from where the first unit begins */
 function scaled(value, units, from) {
   if (Math.abs(value) < from) return String(value);

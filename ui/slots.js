@@ -123,38 +123,41 @@ export function palette(dimension, names) {
  */
 export function stacks(rows, by, dimension, bars, label) {
   const find = finder(by, bars);
-  /** @type {Map<string, number[]>} */
+  /** @type {Map<string, { values: number[], unpriced: number[] }>} */
   const series = new Map();
   for (const row of rows) {
     const at = find(row);
     if (at < 0) continue;
     for (const part of row.breakdown ?? []) {
       const name = part[dimension] ?? "";
-      const values = series.get(name) ?? bars.map(() => 0);
-      values[at] += part.cost_usd ?? 0;
-      series.set(name, values);
+      const sums = series.get(name) ?? { values: bars.map(() => 0), unpriced: bars.map(() => 0) };
+      sums.values[at] += part.cost_usd ?? 0;
+      sums.unpriced[at] += part.unpriced_requests ?? 0;
+      series.set(name, sums);
     }
   }
   const sum = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0);
-  const sorted = [...series].filter(([name]) => name !== "").sort(([, one], [, other]) => sum(other) - sum(one));
+  const sorted = [...series].filter(([name]) => name !== "").sort(([, one], [, other]) => sum(other.values) - sum(one.values));
   const shown = sorted.slice(0, MOST_SERIES);
   if (UNRANKED.includes(dimension)) shown.sort(([one], [other]) => one.localeCompare(other));
   const rest = sorted.slice(shown.length);
   const own = palette(dimension, shown.map(([name]) => name));
-  const all = shown.map(([name, values], place) => ({ name, label: label(name), color: own[place], values }));
-  if (rest.length) all.push({ name: "\0", label: rest.length === 1 ? "1 other" : `${rest.length} others`, color: "--series-7", values: bars.map((_, at) => rest.reduce((sum, [, values]) => sum + values[at], 0)) });
+  /** @type {Series[]} */
+  const all = shown.map(([name, sums], place) => ({ name, label: label(name), color: own[place], ...sums }));
+  const together = (/** @type {"values" | "unpriced"} */ key) => bars.map((_, at) => rest.reduce((sum, [, sums]) => sum + sums[key][at], 0));
+  if (rest.length) all.push({ name: "\0", label: rest.length === 1 ? "1 other" : `${rest.length} others`, color: "--series-7", values: together("values"), unpriced: together("unpriced") });
   const nobody = series.get("");
-  if (nobody && sum(nobody) > 0) all.push({ name: "", label: "unattributed", color: "--unattributed", values: nobody });
+  if (nobody && sum(nobody.values) + sum(nobody.unpriced) > 0) all.push({ name: "", label: "unattributed", color: "--unattributed", ...nobody });
   return all;
 }
 
-/** Sums by bar. @param {any[]} rows @param {Grain} by @param {Slot[]} bars */
-export function sums(rows, by, bars) {
+/** Sums by bar, of the known cost unless of something else. @param {any[]} rows @param {Grain} by @param {Slot[]} bars @param {(row: any) => number} of */
+export function sums(rows, by, bars, of = (row) => row.cost_usd ?? 0) {
   const find = finder(by, bars);
   const spent = bars.map(() => 0);
   for (const row of rows) {
     const at = find(row);
-    if (at >= 0) spent[at] += row.cost_usd ?? 0;
+    if (at >= 0) spent[at] += of(row);
   }
   return spent;
 }

@@ -1,7 +1,7 @@
 // The page's pure parts: how figures are written, what a month comes to, and the bars of a chart.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { ago, bytes, duration, exactUsd, last, percent, tokens, usd } from "../../ui/format.js";
+import { ago, bytes, cost, duration, exactCost, exactUsd, last, percent, tokens, usd } from "../../ui/format.js";
 import { HOUR_MS, day, floorTo, stamp, startOf } from "../../ui/calendar.js";
 import { monthEnd } from "../../ui/forecast.js";
 import { grain, slots, stacks, sums } from "../../ui/slots.js";
@@ -11,6 +11,26 @@ test("dollars have the digits that matter", () => {
     [0.99994, "$0.9999"], [0.012345, "$0.0123"], [0.00123456, "$0.0012"], [0.0000000041, "$0.000000004"], [-3.5, "-$3.50"], [null, "unknown"], [undefined, "unknown"]]) {
     assert.equal(usd(value), text, String(value));
   }
+});
+
+test("a cost tells what is missing in it", () => {
+  for (const [value, unpriced, text] of [[0, 0, "$0"], [null, 0, "unknown"], [null, 3, "unknown"], [0, 3, "unknown"], [0n, 1, "unknown"], [1.5, 0, "$1.50"], [1.5, 2, "$1.50 +?"], [1_500_000_000n, 2, "$1.50 +?"], [undefined, undefined, "unknown"], [0, undefined, "$0"]]) {
+    assert.equal(cost(value, unpriced), text, `${value}, ${unpriced}`);
+  }
+  assert.deepEqual([exactCost("5", 0), exactCost("5", 1), exactCost(5n, 2000), exactCost(null, 2), exactCost("0", 2), exactCost("0", 0)],
+    ["$0.000000005", "$0.000000005 and 1 request of unknown price", "$0.000000005 and 2,000 requests of unknown price", "unknown price", "unknown price", "$0.000000000"]);
+});
+
+test("bars carry what is of unknown price", () => {
+  const bars = slots(Date.parse("2026-11-25T00:00:00Z"), Date.parse("2026-11-26T00:00:00Z"), "hourly", "UTC");
+  const part = (agent, cost_usd, unpriced_requests) => ({ agent, cost_usd, unpriced_requests });
+  const rows = [{ hour: "2026-11-25T01:00:00Z", cost_usd: 2, unpriced_requests: 5, breakdown: [part("a", 2, 1), part("b", null, 3), part(null, null, 1)] }];
+  const series = stacks(rows, "hourly", "agent", bars, (name) => name);
+  assert.deepEqual(series.map(({ label, values, unpriced }) => [label, cost(values[1], unpriced[1]), cost(values[0], unpriced[0])]),
+    [["a", "$2.00 +?", "$0"], ["b", "unknown", "$0"], ["unattributed", "unknown", "$0"]]);
+  assert.equal(sums(rows, "hourly", bars, (row) => row.unpriced_requests)[1], 5);
+  const many = stacks([{ hour: "2026-11-25T00:00:00Z", breakdown: ["a", "b", "c", "d", "e", "f", "g", "h"].map((agent) => part(agent, null, 1)) }], "hourly", "agent", bars, (name) => name);
+  assert.deepEqual([many.at(-1).label, many.at(-1).unpriced[0]], ["2 others", 2]);
 });
 
 test("the exact value is to the nano-dollar", () => {

@@ -3,10 +3,11 @@ import { html, useEffect, useRef, useState } from "../lib.js";
 import uPlot from "../vendor/uplot.js";
 import { now } from "../state.js";
 import { STEPS } from "../slots.js";
+import { isUnknown, unsure } from "../format.js";
 import { color, onColors } from "../theme_colors.js";
 import { copyable } from "./copy.js";
 
-/** @typedef {{ name: string, label: string, color: string, values: (number | null)[] }} Series */
+/** `unpriced` counts, by bar, requests that are not in the values. @typedef {{ name: string, label: string, color: string, values: (number | null)[], unpriced: number[] }} Series */
 /** @typedef {import("../slots.js").Slot} Slot */
 
 const HEIGHT = 240;
@@ -91,7 +92,8 @@ function labelled({ ctx, bbox }, slots, steps) {
  * @property {import("../slots.js").Grain} grain
  * @property {Slot[]} slots @property {Series[]} series
  * @property {number[] | null} [before] by bar
- * @property {(value: number) => string} format
+ * @property {number[] | null} [beforeUnpriced] by bar
+ * @property {(value: number, unpriced?: number) => string} format
  * @property {(first: Slot, last: Slot) => void} [onRange]
  * @property {() => void} [onOut]
  * @property {(name: string) => void} [onPick] of a series
@@ -99,7 +101,7 @@ function labelled({ ctx, bbox }, slots, steps) {
 
 /** @param {Properties} properties */
 export function Bars(properties) {
-  const { title, slots, series, before = null, format, onOut, onPick } = properties;
+  const { title, slots, series, before = null, beforeUnpriced = null, format, onOut, onPick } = properties;
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {uPlot | null} */ (null));
   const [at, setAt] = useState(/** @type {number | null} */ (null));
@@ -159,13 +161,17 @@ export function Bars(properties) {
   useEffect(() => plot.current?.setData(data), [JSON.stringify([data, before])]);
 
   const shown = at !== null && at < slots.length ? at : null;
-  const value = (/** @type {(number | null)[]} */ values) => format((shown === null ? sum(values) : values[shown]) ?? 0);
+  const of = (/** @type {(number | null)[]} */ values) => (shown === null ? sum(values) : values[shown]) ?? 0;
+  const value = (/** @type {(number | null)[]} */ values, /** @type {number[]} */ unpriced) => format(of(values), of(unpriced));
   const total = tops.at(-1) ?? slots.map(() => 0);
+  const unpriced = slots.map((_, place) => series.reduce((sum, { unpriced }) => sum + unpriced[place], 0));
+  const past = before && { values: before.slice(0, slots.length), unpriced: beforeUnpriced?.slice(0, slots.length) ?? slots.map(() => 0) };
   const when = shown === null ? "Sum" : slots[shown].label;
   /** @type {[label: string, color: string | null, value: string][]} */
-  const legend = [...series.map((one) => /** @type {[string, string, string]} */ ([one.label, one.color, value(one.values)])), ...(before ? [/** @type {[string, null, string]} */ (["period before", null, value(before.slice(0, slots.length))])] : [])];
-  const columns = [...series, ...(before ? [{ name: "before", label: "period before", values: before }] : [])];
-  const rows = () => [["since", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, String(total[place]), ...columns.map(({ values }) => String(values[place] ?? ""))])];
+  const legend = [...series.map((one) => /** @type {[string, string, string]} */ ([one.label, one.color, value(one.values, one.unpriced)])), ...(past ? [/** @type {[string, null, string]} */ (["period before", null, value(past.values, past.unpriced)])] : [])];
+  const columns = [...series, ...(past ? [{ name: "before", label: "period before", ...past }] : [])];
+  const written = (/** @type {number | null | undefined} */ value, /** @type {number | undefined} */ unpriced) => (isUnknown(value, unpriced ?? 0) ? "" : String(value));
+  const rows = () => [["since", "until", "total", ...columns.map(({ label }) => label)], ...slots.map((slot, place) => [slot.since, slot.until, written(total[place], unpriced[place]), ...columns.map(({ values, unpriced }) => written(values[place], unpriced[place]))])];
   /** Arrows move among the bars, Enter looks closer at one. @param {KeyboardEvent} event */
   const onKeyDown = (event) => {
     const last = slots.length - 1;
@@ -179,17 +185,17 @@ export function Bars(properties) {
   return html`
     <figure class="chart" aria-label=${title}>
       <figcaption>
-        <p class="when"><span>${when}</span> <b>${value(total)}</b></p>
+        <p class="when"><span>${when}</span> <b title=${unsure(of(unpriced))}>${value(total, unpriced)}</b></p>
         <span class="tools"><button type="button" aria-pressed=${isTable} onClick=${() => setTable(!isTable)}>Table</button>${copyable(title, rows, isTable ? undefined : () => ({ canvas: plot.current?.ctx.canvas, legend }))}</span>
         <ul class="legend">${series.map((one, place) => html`<li key=${one.name}>
-          <button type="button" onClick=${() => onPick?.(one.name)} disabled=${!onPick || one.name === "\0"}><i style=${{ background: `var(${one.color})` }}></i>${one.label} <b>${legend[place][2]}</b></button>
-        </li>`)}${before && html`<li><i class="dotted"></i>period before <b>${legend[series.length][2]}</b></li>`}</ul>
+          <button type="button" onClick=${() => onPick?.(one.name)} disabled=${!onPick || one.name === "\0"}><i style=${{ background: `var(${one.color})` }}></i>${one.label} <b title=${unsure(of(one.unpriced))}>${legend[place][2]}</b></button>
+        </li>`)}${before && html`<li><i class="dotted"></i>period before <b title=${unsure(of(past?.unpriced ?? []))}>${legend[series.length][2]}</b></li>`}</ul>
       </figcaption>
       ${isTable ? html`<div class="scroll" tabindex="0"><table><thead><tr><th scope="col">Time</th><th scope="col" class="number">Total</th>${columns.map(({ name, label }) => html`<th key=${name} scope="col" class="number">${label}</th>`)}</tr></thead>
-        <tbody>${slots.map((slot, place) => html`<tr key=${slot.start}><th scope="row">${slot.label}</th><td class="number">${format(total[place])}</td>${columns.map(({ name, values }) => html`<td key=${name} class="number">${format(values[place] ?? 0)}</td>`)}</tr>`)}</tbody></table></div>`
+        <tbody>${slots.map((slot, place) => html`<tr key=${slot.start}><th scope="row">${slot.label}</th><td class="number" title=${unsure(unpriced[place])}>${format(total[place], unpriced[place])}</td>${columns.map(({ name, values, unpriced }) => html`<td key=${name} class="number" title=${unsure(unpriced[place])}>${format(values[place] ?? 0, unpriced[place])}</td>`)}</tr>`)}</tbody></table></div>`
     : html`<div class="plot" ref=${box} tabindex="0" role="slider" aria-label=${`${title}: arrows go from bar to bar`} aria-valuemin="0" aria-valuemax=${Math.max(0, slots.length - 1)} aria-valuenow=${shown ?? slots.length - 1}
-        aria-valuetext=${`${when}: ${value(total)}; ${legend.map(([label, , text]) => `${label} ${text}`).join(", ")}`} onKeyDown=${onKeyDown} onBlur=${() => plot.current?.setCursor({ left: -10, top: -10 })} onDblClick=${onOut}>
+        aria-valuetext=${`${when}: ${value(total, unpriced)}; ${legend.map(([label, , text]) => `${label} ${text}`).join(", ")}`} onKeyDown=${onKeyDown} onBlur=${() => plot.current?.setCursor({ left: -10, top: -10 })} onDblClick=${onOut}>
         ${series.length === 0 && html`<p class="nothing">Nothing in this time.</p>`}
-        ${shown !== null && html`<div class=${shown < slots.length / 2 ? "tip right" : "tip"} aria-hidden="true"><b>${when}</b>${legend.filter((_, place) => place === series.length || series[place].values[shown]).map(([label, swatch, text]) => html`<span key=${label}><i style=${{ background: `var(${swatch ?? "--line"})` }}></i>${label} <b>${text}</b></span>`)}</div>`}</div>`}
+        ${shown !== null && html`<div class=${shown < slots.length / 2 ? "tip right" : "tip"} aria-hidden="true"><b>${when}</b>${legend.filter((_, place) => place === series.length || series[place].values[shown] || series[place].unpriced[shown]).map(([label, swatch, text]) => html`<span key=${label}><i style=${{ background: `var(${swatch ?? "--line"})` }}></i>${label} <b>${text}</b></span>`)}</div>`}</div>`}
     </figure>`;
 }

@@ -87,8 +87,8 @@ export function Flame({ spent, unasked }) {
   };
   const turns = nodes.length === 1 ? [...spent.parts.values()] : nodes.length === 2 ? [node] : [{ ...nodes[1], parts: new Map([[nodes[2].name, nodes[2]]]) }];
   const ranked = list === "files" && nodes.length < 4
-    ? files(turns).map(({ tool, target, nano, unpriced }) => ({ name: `${tool}\0${target}`, label: `${tool} ${last(target) || target}`, title: tool === ANSWER ? "requests that asked for no tool" : `${tool} ${target}`, nano, isUnknown: unpriced > 0 }))
-    : partsOf(node).map((part) => ({ name: part.name || "\u0001", label: called(part, nodes.length), title: part.name || part.label, nano: part.nano, isUnknown: part.unpriced > 0, onPick: part.parts.size > 0 ? () => setPath([...path, part.name]) : undefined }));
+    ? files(turns).map(({ tool, target, nano, unpriced }) => ({ name: `${tool}\0${target}`, label: `${tool} ${last(target) || target}`, title: tool === ANSWER ? "requests that asked for no tool" : `${tool} ${target}`, nano, unpriced }))
+    : partsOf(node).map((part) => ({ name: part.name || "\u0001", label: called(part, nodes.length), title: part.name || part.label, nano: part.nano, unpriced: part.unpriced, onPick: part.parts.size > 0 ? () => setPath([...path, part.name]) : undefined }));
   const title = "Cost by turn, tool and file";
   const table = () => [["turn", "tool", "target", "requests", "cost_nano_usd"], ...partsOf(spent).flatMap((turn) => partsOf(turn).flatMap((tool) => (tool.parts.size === 0 ? [tool] : partsOf(tool)).map((file) => [turn.label, tool.name, file === tool ? "" : file.name, String(file.requests), String(file.nano)])))];
   const drawn = () => ({ canvas: canvas.current ?? undefined, legend: /** @type {[string, string | null, string][]} */ ([["session", "--series-7", usd(Number(spent.nano) / 1e9)], ["turn", "--accent", ""], ["tool", "--series-2", ""], ["file", "--series-1", ""]]) });

@@ -1,7 +1,7 @@
 // Sums by one dimension, whole: every row, what each is made of, and the remainder last.
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { UNKNOWN, exactUsd, percent, tokens, usd, whole } from "../format.js";
+import { cost, exactCost, isUnknown, percent, tokens, usd, whole } from "../format.js";
 import { FILTERS, asked, narrow } from "../state.js";
 import { DIMENSIONS, labels } from "./names.js";
 import { Empty, shown } from "./states.js";
@@ -30,14 +30,14 @@ function columns(dimension, label) {
     ...KINDS.map(([label, name, of]) => ({ name, label, isWide: true, of, cell: (/** @type {any} */ row) => tokens(of(row)), exact: (/** @type {any} */ row) => whole(of(row)) })),
     { name: "cache_hit_ratio", label: "From cache", hint: "cache reads of all that was sent", isWide: true, of: (row) => (sent(row) > 0 ? row.cache_read_tokens / sent(row) : null), cell: (row) => (sent(row) > 0 ? percent(row.cache_read_tokens / sent(row)) : "") },
     { name: "usd_per_million", label: "$/M", hint: "dollars a million tokens of all kinds", isWide: true, of: perMillion, cell: (row) => (perMillion(row) === null ? "" : usd(perMillion(row))) },
-    { name: "cost_nano_usd", label: "Cost", of: (row) => Number(row.cost_nano_usd ?? 0), exact: (row) => exactUsd(row.cost_nano_usd),
-      cell: (row) => (row.unpriced_requests > 0 && !row.cost_usd ? UNKNOWN : html`${usd(row.cost_usd)}${row.unpriced_requests > 0 && html`<span class="warn" title=${`and ${whole(row.unpriced_requests)} requests of unknown price`}> +?</span>`}`) },
+    { name: "cost_nano_usd", label: "Cost", of: (row) => (isUnknown(row.cost_usd, row.unpriced_requests) ? null : Number(row.cost_nano_usd)), exact: (row) => exactCost(row.cost_nano_usd, row.unpriced_requests),
+      cell: (row) => (row.unpriced_requests > 0 ? html`<span class="warn">${cost(row.cost_usd, row.unpriced_requests)}</span>` : cost(row.cost_usd)) },
   ];
 }
 
-/** @param {{ dimension: string, first?: string }} properties `first`: what it is sorted by */
-export function Groups({ dimension, first = "cost_nano_usd" }) {
+/** @param {{ dimension: string, first?: string, name?: string }} properties `first`: what it is sorted by; `name`: of its table, where the view has another */
+export function Groups({ dimension, first = "cost_nano_usd", name }) {
   const answer = useAnswer("report", { ...asked.value, by: dimension });
   return shown(answer, `spend by ${dimension}`, ({ rows, totals }) => (rows.length === 0 ? html`<${Empty}>Nothing in this time.<//>`
-    : html`<${Table} title=${`spend by ${dimension}`} columns=${columns(dimension, labels(dimension, rows.map((/** @type {any} */ row) => row[dimension])))} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
+    : html`<${Table} title=${`spend by ${dimension}`} name=${name} columns=${columns(dimension, labels(dimension, rows.map((/** @type {any} */ row) => row[dimension])))} rows=${rows} first=${first} total=${totals} isRest=${(/** @type {any} */ row) => !row[dimension]} />`), 8);
 }

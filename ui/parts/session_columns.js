@@ -1,6 +1,6 @@
 // The columns that a list of sessions may have.
 import { html } from "../lib.js";
-import { UNKNOWN, duration, exactUsd, last, moment, tokens, usd, whole } from "../format.js";
+import { UNKNOWN, cost as costOf, duration, exactUsd, isUnknown, last, moment, tokens, unsure, whole } from "../format.js";
 import { address, now, zone } from "../state.js";
 
 /** @typedef {import("./virtual_table.js").Column} Column */
@@ -20,8 +20,8 @@ function allTokens(row) {
 
 /** A session without a known request has no known cost, and one of which only some are priced has at least that. @param {any} row */
 export function cost(row) {
-  if (row.cost_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0)) return html`<span class="muted">${UNKNOWN}</span>`;
-  return row.unpriced_requests > 0 ? html`<span class="warn" title=${`${whole(row.unpriced_requests)} requests of unknown price`}>${usd(row.cost_usd)} +</span>` : usd(row.cost_usd);
+  if (isUnknown(row.cost_usd, row.unpriced_requests)) return html`<span class="muted">${UNKNOWN}</span>`;
+  return row.unpriced_requests > 0 ? html`<span class="warn" title=${unsure(row.unpriced_requests)}>${costOf(row.cost_usd, row.unpriced_requests)}</span>` : costOf(row.cost_usd);
 }
 
 /** @param {string} name @param {string} label @param {string} width @returns {Column} */

@@ -2,7 +2,7 @@
 import { html, useMemo, useRef } from "../lib.js";
 import { question, useAnswer } from "../api.js";
 import { day, startOf } from "../calendar.js";
-import { usd } from "../format.js";
+import { cost } from "../format.js";
 import { FILTERS, asked, before, narrow, parameters, range, zone } from "../state.js";
 import { grain, slots, stacks, sums } from "../slots.js";
 import { Bars } from "./chart.js";
@@ -35,11 +35,13 @@ export function SpendChart({ dimension }) {
     if (!isAnswered) return drawn.current;
     const bars = slots(from, to, by, zone.value);
     const names = answer.data.rows.flatMap((/** @type {any} */ row) => (row.breakdown ?? []).map((/** @type {any} */ part) => part[dimension]));
-    const compared = past && past.from !== null && old.data ? sums(old.data.rows, by, slots(past.from, past.to, by, zone.value)) : null;
-    return { grain: by, slots: bars, series: stacks(answer.data.rows, by, dimension, bars, labels(dimension, names)), before: compared };
+    const pastBars = past && past.from !== null && old.data ? slots(past.from, past.to, by, zone.value) : null;
+    const compared = pastBars && sums(old.data.rows, by, pastBars);
+    const beforeUnpriced = pastBars && sums(old.data.rows, by, pastBars, (row) => row.unpriced_requests);
+    return { grain: by, slots: bars, series: stacks(answer.data.rows, by, dimension, bars, labels(dimension, names)), before: compared, beforeUnpriced };
   }, [isAnswered, answer.data, old.data, from, to, by, zone.value]);
   const pick = FILTERS.includes(dimension) ? (/** @type {string} */ name) => narrow(dimension, name) : undefined;
   // Of a question that failed nothing is drawn.
   const data = answer.error && !isAnswered ? null : drawn.current;
-  return shown({ ...answer, data }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${usd} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 11);
+  return shown({ ...answer, data }, "spend over time", (chart) => html`<${Bars} title=${`Spend by ${dimension.replace("_", " ")}`} ...${chart} format=${cost} onPick=${pick} onRange=${zoom} onOut=${zoomOut} />`, 11);
 }

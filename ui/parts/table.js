@@ -25,22 +25,25 @@ function compare({ of, isText }, one, other, isAscending) {
 }
 
 /**
- * @param {{ title: string, columns: Column[], rows: any[], first: string, total?: any, isRest?: (row: any) => boolean, keyOf?: (row: any) => any }} properties
- * `first` names the column that it is sorted by unless another is asked for; a row is known by its first column, or by `keyOf`
+ * @param {{ title: string, columns: Column[], rows: any[], first: string, total?: any, isRest?: (row: any) => boolean, keyOf?: (row: any) => any, name?: string }} properties
+ * `first` names the column that it is sorted by unless another is asked for; a row is known by its first column, or by `keyOf`; `name` tells its order in the address from that of another table of the view
  */
-export function Table({ title, columns, rows, first, total, isRest = () => false, keyOf = columns[0].of }) {
+export function Table({ title, columns, rows, first, total, isRest = () => false, keyOf = columns[0].of, name = "" }) {
   const { query } = place.value;
   const [isAll, setAll] = useState(false);
-  const asked = columns.find(({ name }) => name === query.get("sort")) ?? /** @type {Column} */ (columns.find(({ name }) => name === first));
+  const [sortKey, orderKey] = name ? [`${name}.sort`, `${name}.order`] : ["sort", "order"];
+  const wanted = query.get(sortKey) ?? first;
+  const asked = columns.find(({ name }) => name === wanted) ?? /** @type {Column} */ (columns.find(({ name }) => name === first));
   // Names begin with A, figures with the largest.
   const usual = (/** @type {Column} */ { isText }) => (isText ? "asc" : "desc");
-  const order = query.get("order") ?? usual(asked);
+  // The order of a column that is not here says nothing of another.
+  const order = (asked.name === wanted && query.get(orderKey)) || usual(asked);
   const sorted = rows.toSorted((one, other) => Number(isRest(one)) - Number(isRest(other)) || compare(asked, one, other, order === "asc"));
   const named = sorted.filter((row) => !isRest(row));
   const drawn = isAll || named.length <= MOST ? sorted : [...named.slice(0, MOST), ...sorted.filter(isRest)];
   const sort = (/** @type {Column} */ column) => {
     const next = column !== asked ? usual(column) : order === "asc" ? "desc" : "asc";
-    ask({ sort: column.name === first ? null : column.name, order: next === usual(column) ? null : next }, true);
+    ask({ [sortKey]: column.name === first ? null : column.name, [orderKey]: next === usual(column) ? null : next }, true);
   };
   const arrow = (/** @type {Column} */ column) => html`<span class="arrow" aria-hidden="true">${column === asked ? (order === "asc" ? " ↑" : "↓ ") : ""}</span>`;
   const kind = (/** @type {Column} */ { isText, isWide }) => `${isText ? "" : "number"}${isWide ? " wide" : ""}`;

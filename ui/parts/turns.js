@@ -1,6 +1,6 @@
 // A session's turns: how large the prompt was, what it led to and what that cost; each opens to its waterfall.
 import { html, useMemo, useState } from "../lib.js";
-import { UNKNOWN, bytes, duration, exactUsd, moment, usd, whole } from "../format.js";
+import { bytes, cost, duration, exactCost, moment, whole } from "../format.js";
 import { now, zone } from "../state.js";
 import { inOrder, instant, nanoOf } from "../session_shape.js";
 import { copyable } from "./copy.js";
@@ -34,8 +34,8 @@ function told(turns, requests, calls) {
 }
 
 /** A turn without priced requests has no known cost. @param {Told} turn */
-function cost({ nano, requests, unpriced }) {
-  return requests.length === unpriced ? UNKNOWN : usd(Number(nano) / 1e9);
+function known({ nano, requests, unpriced }) {
+  return requests.length === unpriced ? null : nano;
 }
 
 /** @param {{ turns: any[], requests: any[], calls: any[], names: Map<string, string>, asked: Map<string, any[]>, askers: Map<string, any> }} properties requests in their order */
@@ -55,7 +55,7 @@ export function Turns({ turns, requests, calls, names, asked, askers }) {
         <td class="number wide">${turn.prompt_bytes === null ? "" : bytes(turn.prompt_bytes)}</td><td class="number wide">${whole(turn.requests.length)}</td>
         <td class="number">${turn.failed > 0 && html`<span class="bad">${whole(turn.failed)} failed of</span> `}${whole(turn.calls.length)}</td>
         <td class="costs wide"><span class="track" aria-hidden="true"><i style=${{ width: `${Number((turn.nano * 1000n) / largest) / 10}%` }}></i></span></td>
-        <td class="number" title=${exactUsd(String(turn.nano))}>${cost(turn)}</td></tr>
+        <td class="number" title=${exactCost(known(turn), turn.unpriced)}>${cost(known(turn), turn.unpriced)}</td></tr>
       ${open === turn.turn && html`<tr key=${`${turn.turn} open`}><td colspan="8" class="opened"><${Waterfall} title=${names.get(turn.turn) ?? "no turn"} turns=${turn.own} requests=${turn.requests} calls=${turn.calls} asked=${asked} askers=${askers} /></td></tr>`}`)}</tbody></table>
     ${all.length > most && html`<p class="note"><button type="button" onClick=${() => setMost(most + PAGE)}>${whole(Math.min(PAGE, all.length - most))} more</button> of ${whole(all.length - most)}</p>`}`;
 }

@@ -20,6 +20,11 @@ const COLORS = { turn: "--accent", request: "--series-1", call: "--series-2" };
 /** Rows of the table behind it. */
 const MOST_IN_TABLE = 500;
 
+/** A bar's name, which it keeps when its facts are told anew. @param {Bar} bar */
+function keyOf({ kind, fact }) {
+  return `${kind} ${kind === "turn" ? fact.turn : kind === "request" ? fact.request : fact.tool_call}`;
+}
+
 /** Round lengths of time for the axis. */
 const TICKS = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000];
 
@@ -34,7 +39,9 @@ export function Waterfall({ title, turns, requests, calls, asked, askers }) {
   const placed = useMemo(() => rows.map(({ bars }) => ({ from: Float64Array.from(bars, ({ from }) => folded.fold(from)), to: Float64Array.from(bars, ({ to }) => folded.fold(to)) })), [folded]);
   const inTime = useMemo(() => rows.flatMap(({ bars }, row) => bars.map((bar) => ({ bar, row }))).sort((one, other) => one.bar.from - other.bar.from), [rows]);
   const [view, setView] = useState(/** @type {[number, number] | null} */ (null));
-  const [chosen, setChosen] = useState(/** @type {Bar | null} */ (null));
+  const [chosenKey, setChosenKey] = useState(/** @type {string | null} */ (null));
+  const chosen = useMemo(() => (chosenKey === null ? null : inTime.find(({ bar }) => keyOf(bar) === chosenKey)?.bar ?? null), [inTime, chosenKey]);
+  const setChosen = (/** @type {Bar | null} */ bar) => setChosenKey(bar && keyOf(bar));
   const [drag, setDrag] = useState(/** @type {[number, number] | null} */ (null));
   const [hint, setHint] = useState("");
   const [isTable, setTable] = useState(false);

@@ -47,7 +47,7 @@ export function Rates() {
     const unpriced = rows.filter((/** @type {any} */ row) => row.input_usd_per_million === null && row.output_usd_per_million === null).map((/** @type {any} */ row) => row.model ?? "a model that nobody named");
     return html`<p class="note">${table.source && `From ${table.source}. `}Standard tier, short context, today. Your own go into the configuration file; <code>ducat prices update FILE</code> takes a newer table.</p>
       ${unpriced.length > 0 && html`<p class="notice">No price is known for <strong>${unpriced.join(", ")}</strong>: their cost is unknown and in no sum.</p>`}
-      ${rows.length === 0 ? html`<${Empty}>No models yet.<//>` : html`<${Table} title="prices" columns=${RATES} rows=${rows} first="model" />`}`;
+      ${rows.length === 0 ? html`<${Empty}>No models yet.<//>` : html`<${Table} title="prices" name="prices" columns=${RATES} rows=${rows} first="model" />`}`;
   }, 5)}</section>`;
 }
 
@@ -59,7 +59,7 @@ function Latency() {
   const answer = useAnswer("latency", { ...only(OF_LATENCY), by: "model" });
   return html`<section class="card"><h2>Latency</h2>${ignored.length > 0 && html`<p class="note">Not filtered by ${ignored.join(", ")}.</p>`}${shown(answer, "latency", ({ rows }) => (rows.every((/** @type {any} */ row) => row.timed_requests === 0 && row.ttft_requests === 0)
     ? html`<${Empty}>No witness told how long requests took in this time. Telemetry does: <code>ducat setup claude-code</code>.<//>`
-    : html`<${Table} title="latency by model" columns=${LATENCY} rows=${rows} first="timed_requests" />`), 5)}</section>`;
+    : html`<${Table} title="latency by model" name="latency" columns=${LATENCY} rows=${rows} first="timed_requests" />`), 5)}</section>`;
 }
 
 export function Models() {

@@ -1,7 +1,7 @@
 // What is spent, whether that is normal, and on what.
 import { html } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { ago, exactUsd, last, moment, percent, tokens, usd, whole } from "../format.js";
+import { ago, cost, exactCost, last, moment, percent, tokens, whole } from "../format.js";
 import { FILTERS, address, ask, asked, beforeSoFar, narrow, now, parameters, place, range, zone } from "../state.js";
 import { copyable } from "../parts/copy.js";
 import { Delta, Glance } from "../parts/figure.js";
@@ -29,7 +29,7 @@ function Glances({ report, past, heardAt }) {
     <${Glance} label="Tokens" answer=${report} value=${totals && tokens(sent(totals) + totals.output_tokens)} exact=${totals && `${whole(sent(totals) + totals.output_tokens)} tokens`} note=${totals && `${tokens(totals.output_tokens)} of it output`} />
     <${Glance} label="Cache hit ratio" answer=${report} value=${totals && percent(sent(totals) > 0 ? totals.cache_read_tokens / sent(totals) : null)} note="of what was sent" />
     <${Glance} label="Failed tool calls" answer=${calls} value=${whole(told?.failed)} note=${told && html`<a href=${address("tools")}>${told.calls > 0 ? `${percent(told.failed / told.calls)} of ${whole(told.calls)}` : "of none"}</a>`} />
-    <${Glance} label="Live sessions" answer=${live} value=${live.data && html`<a class="plain" href=${address("sessions", { live: "true" })}>${whole(live.data.total)}</a>`} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />
+    <${Glance} label="Live sessions" answer=${live} value=${live.data && html`<a class="plain" href=${address("sessions", { live: "true", range: "all", since: null, until: null })}>${whole(live.data.total)}</a>`} note=${heardAt && `last heard ${moment(heardAt, zone.value, now.value)}`} />
   </dl>`;
 }
 
@@ -41,7 +41,7 @@ function Where({ dimension }) {
     const csv = [[dimension, "cost_nano_usd"], ...rows.map((/** @type {any} */ row) => [row[dimension] ?? "", row.cost_nano_usd ?? ""])];
     return html`<div class="tools">${copyable(`where it went by ${dimension}`, csv)}<a href=${address(dimension === "model" ? "models" : "projects")}>all</a></div><${Ranking} rows=${rows.map((/** @type {any} */ row) => ({
       name: row[dimension] ?? "", label: label(row[dimension] ?? "") || "unattributed", title: row[dimension] ?? "told by no witness",
-      nano: BigInt(row.cost_nano_usd ?? 0), isUnknown: row.cost_nano_usd === null || (row.unpriced_requests > 0 && row.cost_usd === 0),
+      nano: BigInt(row.cost_nano_usd ?? 0), unpriced: row.unpriced_requests,
       onPick: FILTERS.includes(dimension) ? () => narrow(dimension, row[dimension] ?? "") : undefined,
     }))} />`;
   }, 6)}</section>`;
@@ -65,7 +65,7 @@ function Recent({ answer }) {
         <td><a href=${address(`sessions/${encodeURIComponent(row.session)}`)} title=${row.session}>${row.session.slice(0, 8)}</a></td>
         <td class="grow" title=${row.cwd}>${last(row.cwd) || row.agent}</td>
         <td class="number muted">${ago(row.last_at, now.value)}</td>
-        <td class="number" title=${exactUsd(row.cost_nano_usd)}>${usd(row.cost_usd)}</td></tr>`)}</tbody></table>`, 8)}</section>`;
+        <td class="number" title=${exactCost(row.cost_nano_usd, row.unpriced_requests)}>${cost(row.cost_usd, row.unpriced_requests)}</td></tr>`)}</tbody></table>`, 8)}</section>`;
 }
 
 /** When a witness or a session last told anything. @param {any[]} witnesses @param {any[]} sessions */

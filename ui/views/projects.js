@@ -15,7 +15,7 @@ function Cut({ among, first }) {
     <div class="tabs" role="group" aria-label="Grouped by">${tabs.map(([name, , many]) => html`<button key=${name} type="button" aria-pressed=${name === dimension} onClick=${() => ask({ by: name === among[0] ? null : name, sort: null, order: null })}>${many}</button>`)}</div>
     <section class="card"><${SpendChart} key=${dimension} dimension=${dimension} /></section>
     <section class="card"><${Groups} key=${dimension} dimension=${dimension} first=${first === "name" ? dimension : undefined} /></section>
-    ${isIn && html`<section class="card"><h2>Branches of it</h2><${Groups} dimension="branch" /></section>`}`;
+    ${isIn && html`<section class="card"><h2>Branches of it</h2><${Groups} dimension="branch" name="branches" /></section>`}`;
 }
 
 export function Projects() {
