@@ -9,6 +9,7 @@ use clap::ValueHint;
 use ducat_prices::PriceTable;
 use ducat_report::figures;
 use ducat_scan::{Home, Importer, agent_homes};
+use ducat_server::notify_manager;
 use ducat_ship::host_name;
 use ducat_spool::data_folder;
 use ducat_store::{DataFolder, Durability, Listener, Reader, Store, StoreOptions, TenantId};
@@ -101,6 +102,8 @@ fn tell_of_migration(database: &Path) {
         && Reader::open(database).and_then(|reader| reader.is_current()).is_ok_and(|is_current| !is_current)
     {
         let megabytes = size / 1_000_000;
+        // A manager that waits five minutes would end it in the midst, again and again: five and three more a gigabyte.
+        notify_manager(&format!("EXTEND_TIMEOUT_USEC={}", 300_000_000 + megabytes * 180_000));
         let _ = writeln!(
             io::stderr(),
             "ducat: bringing the ledger ({megabytes} MB) to this version's form, once; up to half a minute a gigabyte"

@@ -11,7 +11,7 @@ use ducat_report::{SessionFormat, SessionsQuery};
 use ducat_store::{SessionPage, SessionSummary, SessionSums, Store, StoreError, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -46,10 +46,20 @@ pub(crate) fn json(made: Result<Vec<u8>, StoreError>) -> Response {
     }
 }
 
+/// Lists being read as CSV: each holds a thread for as long as its reader takes, and others need those.
+static CSVS: Semaphore = Semaphore::const_new(8);
+
 /// Every row, sent as it is read: a reader that falls behind holds back the reading, one that is gone ends it.
 async fn csv(store: Store, query: SessionsQuery) -> Response {
+    let Ok(place) = CSVS.try_acquire() else {
+        return error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "eight lists of sessions are being read as CSV; try again when one has ended",
+        );
+    };
     let (chunks, sent) = mpsc::channel::<Result<Bytes, StoreError>>(CHUNKS_WAITING);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let mut text = CSV_HEAD.to_owned();
         let read = store.each_session(TenantId::LOCAL, &query, |row| {
             text.push_str(&csv_row(row));
