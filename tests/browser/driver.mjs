@@ -12,7 +12,7 @@ const browser = await chromium.launch({
 });
 /** Errors and warnings of the console, and requests that left the origin. */
 const faults = [];
-const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce" });
 page.on("console", (message) => ["error", "warning"].includes(message.type()) && faults.push(`${message.type()}: ${message.text()}`));
 page.on("pageerror", (error) => faults.push(String(error)));
 page.on("request", (request) => request.url().startsWith(`${origin}/`) || request.url().startsWith("blob:") || faults.push(`asked ${request.url()}`));

@@ -226,6 +226,7 @@ fn odd_addresses_and_failures_are_told() {
     let Some((_machine, server)) = loaded() else { return };
     let Some(mut browser) = Browser::at(&server) else { return };
     let long = "x".repeat(300);
+    browser.open("/");
     for width in [1280, 390] {
         browser.look(width, "light");
         for path in ["/", "/sessions", "/projects"] {
