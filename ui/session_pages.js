@@ -19,7 +19,7 @@ const REST_MS = 60;
 const NOTHING = { pages: new Map(), total: null, totals: null, fresh: 0, error: null, isLoading: true, at: 0 };
 
 /** Reads a list. */
-export class Pages {
+class Pages {
   /** @param {string} path @param {Record<string, string>} parameters @param {boolean} isNewestFirst what is new comes on top */
   constructor(path, parameters, isNewestFirst) {
     this.path = path;

@@ -103,7 +103,7 @@ const colors = new Map();
  * A colour for each name, the larger first: its own, or while another in the same chart has it, a free one.
  * @param {string} dimension @param {string[]} names at most six
  */
-export function palette(dimension, names) {
+function palette(dimension, names) {
   const taken = new Set();
   return names.map((name) => {
     const key = `${dimension}\0${name}`;

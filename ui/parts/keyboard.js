@@ -17,7 +17,7 @@ const SHEET = [
   ["t", "Light, dark or the system's theme"], ["?", "These keys"],
 ];
 
-export function nextTheme() {
+function nextTheme() {
   const root = document.documentElement;
   const next = { undefined: "dark", dark: "light", light: undefined }[String(root.dataset.theme)];
   if (next) root.dataset.theme = next;

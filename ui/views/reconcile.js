@@ -1,7 +1,7 @@
 // What the witnesses of the same work disagree on, and what was believed.
 import { html, useState } from "../lib.js";
 import { useAnswer } from "../api.js";
-import { UNKNOWN, exactUsd, last, percent, usd, whole } from "../format.js";
+import { UNKNOWN, cost, exactUsd, last, percent, usd, whole } from "../format.js";
 import { address, filters, narrow, only, range } from "../state.js";
 import { Figure } from "../parts/figure.js";
 import { witnessName } from "../parts/names.js";
@@ -23,13 +23,13 @@ function disputed(count, of) {
 
 /** @type {Column[]} */
 const TOLD = [
-  { name: "witnesses", label: "Told by", isText: true, of: (row) => row.witnesses.map(witnessName).join(", "), cell: (row) => (row.witnesses ? row.witnesses.map(witnessName).join(", ") || "nobody" : "") },
+  { name: "witnesses", label: "Told by", isText: true, of: (row) => row.witnesses.map(witnessName).join(", "), cell: (row) => (row.witnesses ? html`<span class="wrap">${row.witnesses.map(witnessName).join(", ") || "nobody"}</span>` : "") },
   { name: "agent", label: "Agent", isText: true, of: (row) => row.agent ?? null, cell: (row) => (row.agent ? html`<${Name} name=${row.agent} onPick=${() => narrow("agent", row.agent)} />` : "") },
   { name: "requests", label: "Requests", of: (row) => row.requests, cell: (row) => whole(row.requests) },
   { name: "sums", label: "Sums", hint: "sums of requests that nobody told one by one", isWide: true, of: (row) => row.sums, cell: (row) => whole(row.sums) },
   { name: "disputed_requests", label: "Disputed", hint: "of which somebody claims something else than is believed", of: (row) => row.disputed_requests, cell: (row) => disputed(row.disputed_requests, row.requests + row.sums) },
-  { name: "difference_nano_usd", label: "Difference", hint: "what the claims that are not believed would cost more or less, without signs", of: (row) => row.difference_usd, cell: difference, exact: (row) => exactUsd(row.difference_nano_usd) },
-  { name: "cost_nano_usd", label: "Cost", isWide: true, of: (row) => Number(row.cost_nano_usd), cell: (row) => usd(row.cost_usd), exact: (row) => exactUsd(row.cost_nano_usd) },
+  { name: "difference_nano_usd", label: "Difference", hint: "what the claims that are not believed would cost more or less, without signs", isWide: true, of: (row) => row.difference_usd, cell: difference, exact: (row) => exactUsd(row.difference_nano_usd) },
+  { name: "cost_nano_usd", label: "Cost", isWide: true, of: (row) => row.cost_usd, cell: (row) => cost(row.cost_usd, row.unpriced_requests), exact: (row) => exactUsd(row.cost_nano_usd) },
 ];
 
 /** @param {string} name */
@@ -79,7 +79,7 @@ export function Reconcile() {
     ${ignored.length > 0 && html`<p class="note">Witnesses are compared by agent; the filter by ${ignored.join(", ")} does not hold here.</p>`}
     <div class="figures">
       <${Figure} size="first" title=${`Difference, ${range.value.label.toLowerCase()}`} answer=${answer} value=${totals && difference(totals)} exact=${exactUsd(totals?.difference_nano_usd)}>
-        ${totals && html`<p class=${`note ${verdict()[0]}`}>${verdict()[1]}</p><p class="note">of ${usd(totals.cost_usd)}</p>`}
+        ${totals && html`<p class=${`note ${verdict()[0]}`}>${verdict()[1]}</p><p class="note">of ${cost(totals.cost_usd, totals.unpriced_requests)}</p>`}
       <//>
       <${Figure} title="Requests" answer=${answer} value=${whole(totals?.requests)}>${totals?.sums > 0 && html`<p class="note">and ${whole(totals.sums)} sums</p>`}<//>
       <${Figure} title="Disputed" answer=${answer} value=${whole(totals?.disputed_requests)}><p class="note">${totals && `in ${whole(totals.disputed_sessions)} ${totals.disputed_sessions === 1 ? "session" : "sessions"}`}</p><//>
