@@ -312,6 +312,12 @@ impl WitnessRollup {
         Some(Self { requests, sums, cost_nano, unpriced_requests, ..Self::default() })
     }
 
+    /// Unknown where none of them has a price.
+    pub fn known_cost(&self) -> Option<NanoUsd> {
+        (self.unpriced_requests == 0 || self.unpriced_requests < self.requests.saturating_add(self.sums))
+            .then_some(NanoUsd(self.cost_nano))
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.combine(other, i64::saturating_add);
     }

@@ -55,8 +55,8 @@ impl Where {
     }
 }
 
-/// A range rounded outward to the quarter-hours that durations are summed by.
-fn quarter_hours((from, until): (Option<UnixMs>, Option<UnixMs>)) -> (Option<UnixMs>, Option<UnixMs>) {
+/// A range rounded outward to the quarter-hours that roll-ups are of.
+pub(crate) fn quarter_hours((from, until): (Option<UnixMs>, Option<UnixMs>)) -> (Option<UnixMs>, Option<UnixMs>) {
     let down = |at: UnixMs| at.saturating_sub(at.rem_euclid(BUCKET_MS));
     (from.map(down), until.map(|until| down(until.saturating_add(BUCKET_MS - 1))))
 }

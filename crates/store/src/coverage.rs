@@ -168,7 +168,7 @@ impl Reader {
         let mut coverage = Coverage::default();
         let sql = "SELECT * FROM rollup_witnesses WHERE tenant = ?1 AND span = ?2 AND bucket >= ?3 AND bucket < ?4";
         let mut statement = self.connection.prepare_cached(sql).doing(READING)?;
-        for (span, buckets) in spans::parts(query.buckets) {
+        for (span, buckets) in spans::parts(query.range) {
             let mut rows = statement.query(params![tenant.0, span, buckets.start, buckets.end]).doing(READING)?;
             while let Some(row) = rows.next().doing(READING)? {
                 let (key, sums) = rollup_at(row).doing(READING)?;
@@ -183,8 +183,8 @@ impl Reader {
     }
 
     fn add_disputed(&self, tenant: TenantId, query: &CoverageQuery, coverage: &mut Coverage) -> Result<(), StoreError> {
-        let (from, until) = query.times();
-        let is_all = query.times() == (None, None);
+        let (from, until) = query.range;
+        let is_all = query.range == (None, None);
         let sql = if is_all { DISPUTED.to_owned() } else { format!("{DISPUTED} AND started_at >= ?2 AND started_at < ?3") };
         let mut statement = self.connection.prepare_cached(&sql).doing(READING)?;
         let range: [i64; 3] = [tenant.0.into(), from.unwrap_or(UnixMs::MIN), until.unwrap_or(UnixMs::MAX)];

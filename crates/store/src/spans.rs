@@ -21,8 +21,11 @@ pub(crate) fn times(span: i64, bucket: i64) -> Option<(UnixMs, UnixMs)> {
     (bucket != UNDATED).then(|| (at(bucket), at(bucket.saturating_add(1))))
 }
 
-/// The buckets that sum a range of quarter-hours: whole days and, before and after them, quarter-hours; of no range, what told no time too.
-pub(crate) fn parts((from, until): (Option<i64>, Option<i64>)) -> Vec<(i64, Range<i64>)> {
+/// The buckets that sum a time from inclusive to exclusive, at quarter-hours: whole days and, before and after them, quarter-hours; of all time, what
+/// told no time too.
+pub(crate) fn parts((from, until): (Option<UnixMs>, Option<UnixMs>)) -> Vec<(i64, Range<i64>)> {
+    let quarter = |at: Option<UnixMs>| at.map(|at| at.div_euclid(BUCKET_MS));
+    let (from, until) = (quarter(from), quarter(until));
     // Further than any time is from 1970.
     let (first, end) = (UNDATED + 1, i64::MAX);
     if (from, until) == (None, None) {
@@ -48,7 +51,7 @@ mod tests {
         for from in -2 * DAY..2 * DAY {
             for until in [from - 1, from, from + 1, from + 95, from + 96, from + 97, from + 191, from + 300] {
                 let mut found = Vec::new();
-                for (span, buckets) in parts((Some(from), Some(until))) {
+                for (span, buckets) in parts((Some(from * BUCKET_MS), Some(until * BUCKET_MS))) {
                     found.extend(buckets.flat_map(|bucket| bucket * span..(bucket + 1) * span));
                 }
                 assert_eq!(found, (from..until).collect::<Vec<_>>());

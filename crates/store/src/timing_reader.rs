@@ -19,17 +19,13 @@ type Times = (UnixMs, UnixMs);
 /// Buckets of a roll-up, and how long they are.
 type Part = (i64, Range<i64>);
 
-fn quarters((from, until): (Option<UnixMs>, Option<UnixMs>)) -> (Option<i64>, Option<i64>) {
-    (from.map(|from| from.div_euclid(BUCKET_MS)), until.map(|until| until.div_euclid(BUCKET_MS)))
-}
-
 impl Reader {
     /// Adds the tool calls of the query's range, and finds the slowest of them.
     pub fn add_tools_to(&self, tenant: TenantId, tools: &mut Tools) -> Result<Vec<SlowCall>, StoreError> {
         schema::require_current(&self.connection)?;
         // Sums and calls as of one commit.
         let transaction = self.connection.unchecked_transaction().doing(READING)?;
-        self.each_row("rollup_tools", tenant, spans::parts(quarters(tools.range())), |times, row| {
+        self.each_row("rollup_tools", tenant, spans::parts(tools.range()), |times, row| {
             tool_row(times, row, &mut |row| tools.add(row))
         })?;
         self.narrow(tenant, tools)?;
@@ -41,7 +37,7 @@ impl Reader {
     /// Adds the times of the requests of the query's range.
     pub fn add_latencies_to(&self, tenant: TenantId, latencies: &mut Latencies) -> Result<(), StoreError> {
         schema::require_current(&self.connection)?;
-        self.each_row("rollup_latencies", tenant, spans::parts(quarters(latencies.range())), |_, row| {
+        self.each_row("rollup_latencies", tenant, spans::parts(latencies.range()), |_, row| {
             let plain = |place: usize| row.get(place).doing(READING);
             let sums = LatencyRollup { output_tokens: plain(6)?, output_ms: plain(7)?, ..LatencyRollup::default() };
             latencies.add(&LatencyRow {

@@ -291,12 +291,13 @@ fn ranges_are_rounded_outward_and_hold_what_tells_a_time() {
         for (until, end) in [(None, i64::MAX), (Some(from + 1), from + 1), (Some(from + 150), from + 150), (Some(from - 1), 0)] {
             let times = ["2026-11-24T22:59:59Z", "2026-11-24T23:00:00Z", "2026-11-25T22:59:59Z", "2026-11-25T23:00:00Z"];
             let within = |time: &&str| (from..end).contains(&ducat_ledger::bucket_of(at(time)));
-            let query = CoverageQuery { agent: None, buckets: (Some(from), until) };
+            let time = |bucket: i64| bucket * ducat_ledger::BUCKET_MS;
+            let query = CoverageQuery { agent: None, range: (Some(time(from)), until.map(time)) };
             let found = store.reader().unwrap().coverage(TenantId::LOCAL, &query).unwrap().totals();
             assert_eq!(found.disputed.requests as usize, times.iter().filter(|time| within(time)).count(), "{query:?}");
         }
     }
-    let query = CoverageQuery { agent: None, buckets: (Some(i64::MIN), Some(i64::MAX)) };
+    let query = CoverageQuery { agent: None, range: (Some(i64::MIN), Some(i64::MAX)) };
     assert_eq!(store.reader().unwrap().coverage(TenantId::LOCAL, &query).unwrap().totals().all.requests, 4);
 }
 

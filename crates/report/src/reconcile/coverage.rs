@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ducat_ledger::{BUCKET_MS, Session, UnixMs, WitnessRollup, Witnesses};
+use ducat_ledger::{Session, UnixMs, WitnessRollup, Witnesses};
 use ducat_prices::NanoUsd;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::claim::Fields;
 use super::dispute::Disputed;
 use super::json::{difference_json, with};
-use crate::{QueryError, ReportQuery, Settings};
+use crate::timings::quarter_hours;
+use crate::{AskedPeriod, QueryError};
 
 /// Disputed sessions that are listed.
 const MOST_SESSIONS: usize = 50;
@@ -19,27 +20,22 @@ const MOST_SESSIONS: usize = 50;
 #[derive(Clone, Debug, Default)]
 pub struct CoverageQuery {
     pub agent: Option<String>,
-    /// Quarter-hours since 1970, from the first to before the second; what told no time is in none.
-    pub buckets: (Option<i64>, Option<i64>),
+    /// From inclusive to exclusive, at quarter-hours; what told no time is in none.
+    pub range: (Option<UnixMs>, Option<UnixMs>),
 }
 
 impl CoverageQuery {
     /// From names and values as in a query string: `agent`, `since`, `until`, `timezone`. A range is rounded outward to quarter-hours.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
-        let pairs: Vec<_> = pairs.into_iter().collect();
-        if let Some((other, _)) = pairs.iter().find(|(name, _)| !matches!(*name, "agent" | "since" | "until" | "timezone")) {
-            return Err(QueryError::Unknown { field: (*other).to_owned(), known: "agent, since, until, timezone" });
+        let (mut agent, mut period) = (None, AskedPeriod::default());
+        for (name, value) in pairs {
+            match name {
+                "agent" => agent = Some(value.to_owned()),
+                name if period.take(name, value) => {}
+                other => return Err(QueryError::Unknown { field: other.to_owned(), known: "agent, since, until, timezone" }),
+            }
         }
-        let query = ReportQuery::parse(pairs, now, &Settings::default())?;
-        let (from, until) = query.period.range();
-        let up = |at: UnixMs| at.div_euclid(BUCKET_MS) + i64::from(at.rem_euclid(BUCKET_MS) != 0);
-        Ok(Self { agent: query.filters.agent, buckets: (from.map(|at| at.div_euclid(BUCKET_MS)), until.map(up)) })
-    }
-
-    /// The times of [`CoverageQuery::buckets`], from the first to before the second.
-    pub fn times(&self) -> (Option<UnixMs>, Option<UnixMs>) {
-        let at = |bucket: i64| bucket.saturating_mul(BUCKET_MS);
-        (self.buckets.0.map(at), self.buckets.1.map(at))
+        Ok(Self { agent, range: quarter_hours(period.period(now)?.range()) })
     }
 }
 
@@ -128,7 +124,7 @@ fn covered(Covered { all, disputed }: &Covered) -> Value {
     let known = json!({
         "requests": all.requests, "sums": all.sums, "disputed_requests": disputed.requests.saturating_add(disputed.sums),
         "unpriced_requests": all.unpriced_requests, "unknown_differences": all.unknown_differences,
-        "cost_usd": NanoUsd(all.cost_nano).as_usd(), "cost_nano_usd": NanoUsd(all.cost_nano),
+        "cost_usd": all.known_cost().map(NanoUsd::as_usd), "cost_nano_usd": all.known_cost(),
     });
     with(known, difference_json(NanoUsd(all.difference_nano)))
 }
@@ -141,4 +137,22 @@ fn disputed(row: &DisputedSession) -> Value {
         "unknown_differences": row.sums.unknown_differences, "fields": row.sums.fields.names(),
     });
     with(known, difference_json(row.sums.difference))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_of_which_nothing_is_known_is_none() {
+        let cost = |requests, sums, unpriced_requests| {
+            let mut coverage = Coverage::default();
+            let sums = WitnessRollup { requests, sums, cost_nano: 7, unpriced_requests, ..WitnessRollup::default() };
+            coverage.add("a", Witnesses(1), false, &sums);
+            coverage.to_json()["rows"][0]["cost_nano_usd"].clone()
+        };
+        assert_eq!([cost(2, 0, 2), cost(1, 1, 2)], [Value::Null, Value::Null]);
+        assert_eq!([cost(2, 0, 1), cost(0, 1, 0)], [json!("7"), json!("7")]);
+        assert_eq!(Coverage::default().to_json()["totals"]["cost_nano_usd"], "0");
+    }
 }
