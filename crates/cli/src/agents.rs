@@ -7,6 +7,7 @@ use std::thread;
 
 use ducat_capture::Agent;
 use ducat_ledger::{Freshness, UnixMs};
+use ducat_report::rfc3339;
 use ducat_scan::{TranscriptFile, agent_homes, find_transcripts};
 use ducat_ship::host_name;
 use ducat_spool::data_folder;
@@ -177,8 +178,4 @@ fn program_of(agent: Agent) -> &'static str {
 
 fn as_rfc3339<S: serde::Serializer>(told: &BTreeMap<&'static str, UnixMs>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(told.iter().filter_map(|(witness, at)| Some((witness, rfc3339(*at)?))))
-}
-
-fn rfc3339(at: UnixMs) -> Option<String> {
-    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }

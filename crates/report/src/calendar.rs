@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use ducat_ledger::UnixMs;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
@@ -91,6 +92,11 @@ impl Calendar {
     pub fn month(date: Date) -> Date {
         date.first_of_month()
     }
+}
+
+/// To the millisecond, `2026-01-05T18:20:00.123Z`; none for times that a calendar cannot hold.
+pub fn rfc3339(at: UnixMs) -> Option<String> {
+    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }
 
 fn clamped(at_ms: i64) -> Timestamp {

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
-use jiff::Timestamp;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use crate::blocks::BlockColumns;
 use crate::report::RowSums;
-use crate::{Currency, Grouping, Totals};
+use crate::{Currency, Grouping, Totals, rfc3339};
 
 /// `{"schema_version":1,"rows":[…],"totals":{…}}`.
 #[derive(Clone, Debug)]
@@ -191,9 +190,4 @@ impl Serialize for Part<'_> {
         self.totals.serialize_into(&mut map, self.currency)?;
         map.end()
     }
-}
-
-/// `2026-01-05T18:20:00.123Z`; times a calendar cannot hold are written as null by the caller's option.
-fn rfc3339(at: UnixMs) -> Option<String> {
-    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }

@@ -28,7 +28,7 @@ mod totals;
 
 pub use bill::{Bill, BillError, BillLine, BillRow, BillVerdict, Billed, LedgerDay, Vendor};
 pub use blocks::{BLOCK_MINUTES, BlockColumns, Outlook};
-pub use calendar::Calendar;
+pub use calendar::{Calendar, rfc3339};
 pub use currency::{Currency, CurrencyError};
 pub use document::{Document, Row};
 pub use filters::{Filters, Names};

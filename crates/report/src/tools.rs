@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::filters::is;
 use crate::slowest::Slowest;
 use crate::timings::{Where, percentiles};
-use crate::{Names, QueryError, Settings};
+use crate::{Names, QueryError, Settings, rfc3339};
 
 /// What the rows are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -257,10 +257,6 @@ impl Tools {
             "slowest": slowest.iter().map(SlowCall::to_json).collect::<Vec<_>>(),
         })
     }
-}
-
-fn rfc3339(at: UnixMs) -> Option<String> {
-    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }
 
 impl SlowCall {

@@ -137,8 +137,3 @@ pub(crate) async fn off_the_runtime<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(StoreError::Closed))
 }
-
-/// To the millisecond; none for times that a calendar cannot hold.
-pub(crate) fn rfc3339(at: UnixMs) -> Option<String> {
-    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
-}

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ducat_ledger::{Quota, UnixMs};
+use ducat_report::rfc3339;
 use ducat_store::TenantId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::api::{failed, off_the_runtime, rfc3339};
+use crate::api::{failed, off_the_runtime};
 
 /// Windows that have not reset.
 pub(crate) async fn quota(State(app): State<App>) -> Response {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use ducat_ledger::{Billing, Session, Told, UnixMs};
 use ducat_prices::NanoUsd;
 use ducat_report::figures::csv_field;
-use ducat_report::{SessionFormat, SessionsQuery};
+use ducat_report::{SessionFormat, SessionsQuery, rfc3339};
 use ducat_store::{SessionPage, SessionSummary, SessionSums, Store, StoreError, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::App;
-use crate::api::{error, failed, off_the_runtime, rfc3339};
+use crate::api::{error, failed, off_the_runtime};
 
 /// Bytes of a CSV that are sent at once, and how many such may wait for a slow reader.
 const CHUNK: usize = 64 << 10;
@@ -313,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn a_csv_has_every_row_and_no_formula() {
         let folder = tempfile::tempdir().unwrap();
-        let mut names: Vec<String> = (0..3_000).map(|number| format!("/work/{number:04}")).collect();
+        let mut names: Vec<String> = (0..3_000).map(|number| format!("/code/{number:04}")).collect();
         names.push("=HYPERLINK(\"http://evil\"),x".to_owned());
         let store = store(folder.path(), &names);
         let query = SessionsQuery { limit: 1, offset: 7, ..SessionsQuery::default() };
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_page_is_told_as_described() {
         let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path(), &["/work/one".to_owned()]);
+        let store = store(folder.path(), &["/code/one".to_owned()]);
         let page = store.reader().unwrap().sessions(TenantId::LOCAL, &SessionsQuery::default()).unwrap();
         let told = serde_json::to_value(sessions_document(&page)).unwrap();
         let description: serde_json::Value = serde_json::from_str(include_str!("openapi.json")).unwrap();

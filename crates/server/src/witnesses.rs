@@ -9,13 +9,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ducat_ledger::{Freshness, UnixMs, Witness};
 use ducat_metrics::{Exposition, Kind, LabelValues};
+use ducat_report::rfc3339;
 use ducat_ship::host_name;
 use ducat_store::{Reader, StoreError, TenantId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::api::{failed, off_the_runtime, rfc3339};
+use crate::api::{failed, off_the_runtime};
 
 /// Agents that `ducat setup` is for, by the name that it has for them.
 const SET_UP: [(&str, &str); 3] = [("claude-code", "claude-code"), ("codex", "codex"), ("gemini-cli", "gemini")];

@@ -66,7 +66,7 @@ fn session(number: u64, requests: u64, now: UnixMs) -> Vec<Fact> {
         ),
     };
     let place = dice.skewed(200);
-    let (project, user) = (format!("/home/dev/work/project-{place:03}"), format!("dev{}@example.com", dice.skewed(30)));
+    let (project, user) = (format!("/home/dev/project-{place:03}"), format!("dev{}@example.com", dice.skewed(30)));
     let branch = ["main".to_owned(), format!("feature/issue-{}", dice.below(40))][dice.below(2) as usize].clone();
     let (host, team) = (format!("laptop-{}", dice.skewed(40)), format!("team-{}", dice.skewed(6)));
     let begun = if number == 0 { now - 86_400_000 } else { now - dice.below(SPAN_MS as u64) as i64 };

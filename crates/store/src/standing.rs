@@ -1,10 +1,11 @@
 //! Where a session and its day stand: what a status line shows of the ledger.
 
 use ducat_ledger::{BUCKET_MS, Key, Quota, UnixMs};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::rollups::sum_of;
+use crate::session_sums::SessionSums;
 use crate::{Doing, Reader, StoreError, TenantId};
 
 /// Sums of known costs in nano-USD, and the quota.
@@ -39,13 +40,14 @@ impl Reader {
             day.query_row(params![tenant.0, since], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading roll-ups")?;
         let mut owned = self
             .connection
-            .prepare_cached(&format!(
-                "SELECT {}, COUNT(*) - COUNT(cost_nano) FROM requests INDEXED BY requests_by_owner WHERE tenant = ?1 AND owner = ?2 AND role IN (1, 2)",
-                sum_of("cost_nano")
-            ))
+            .prepare_cached("SELECT sums FROM session_sums WHERE tenant = ?1 AND session = ?2")
             .doing("reading a session")?;
-        let (session_nano, session_unpriced): (i64, i64) =
-            owned.query_row(params![tenant.0, session.0], |row| Ok((row.get(0)?, row.get(1)?))).doing("reading a session")?;
+        let sums = owned
+            .query_row(params![tenant.0, session.0], |row| Ok(SessionSums::parse(row.get_ref(0)?.as_bytes()?)))
+            .optional()
+            .doing("reading a session")?
+            .unwrap_or_default();
+        let (session_nano, session_unpriced) = (sums.requests.cost_nano, sums.requests.unpriced_requests);
         let quotas = Quota::fold(self.quotas(tenant, now)?);
         let (day_unpriced, session_unpriced) = (unpriced.max(0).unsigned_abs(), session_unpriced.max(0).unsigned_abs());
         Ok(Standing { day_nano, day_unpriced, session_nano, session_unpriced, quotas })

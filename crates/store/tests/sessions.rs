@@ -54,22 +54,22 @@ fn incident(agent: &str, session: &str, id: &str, kind: IncidentKind) -> Fact {
 fn four() -> Vec<Fact> {
     let hour = 3_600_000;
     let alpha = |with: &mut Request| {
-        with.holders = holder(AGENT, "alpha", Some("/work/acme"), Some("main"));
+        with.holders = holder(AGENT, "alpha", Some("/projects/acme"), Some("main"));
         (with.user, with.team, with.host) = (text("ana"), text("core"), text("laptop"));
         with.billing = Told::by(1, Billing::Plan);
     };
     let mut turn = Turn::new(Key::of(KeySpace::Turn, AGENT, "t"), AGENT, "t");
-    turn.holders = holder(AGENT, "beta", Some("/work/beta_100%"), None);
+    turn.holders = holder(AGENT, "beta", Some("/projects/beta_100%"), None);
     vec![
         told_session(AGENT, "alpha", |session| {
             (session.started_at, session.last_at) = (Told::by(1, NOW - 9 * hour), Told::by(1, NOW - hour));
-            session.cwd = text("/work/acme/deep");
+            session.cwd = text("/projects/acme/deep");
         }),
         request(AGENT, "a1", 700, alpha),
         request(AGENT, "a2", 100, |with| {
             alpha(with);
             with.model = Told::by(9, "haiku".to_owned());
-            with.holders = holder(AGENT, "alpha", Some("/work/acme"), Some("fix"));
+            with.holders = holder(AGENT, "alpha", Some("/projects/acme"), Some("fix"));
         }),
         request(AGENT, "a3", 0, alpha),
         call(AGENT, "alpha", "c1", Outcome::Error),
@@ -113,7 +113,7 @@ fn each_filter_takes_what_it_names() {
     for (pairs, expected) in [
         (&[][..], &["gamma", "beta", "alpha", "delta"][..]),
         (&[("project", "acme")], &["gamma", "alpha"]),
-        (&[("project", "/work/acme")], &["alpha"]),
+        (&[("project", "/projects/acme")], &["alpha"]),
         (&[("project", "")], &["delta"]),
         (&[("model", "haiku")], &["alpha"]),
         (&[("model", "m")], &["gamma", "alpha"]),
@@ -259,7 +259,7 @@ fn a_row_says_what_most_of_the_session_was_told_of() {
     let page = ask(&store, &[("search", "alpha")]);
     let row = &page.rows[0];
     let named = [&row.project, &row.branch, &row.user, &row.team, &row.host].map(|name| name.as_deref());
-    assert_eq!(named, [Some("/work/acme"), Some("main"), Some("ana"), Some("core"), Some("laptop")]);
+    assert_eq!(named, [Some("/projects/acme"), Some("main"), Some("ana"), Some("core"), Some("laptop")]);
     assert_eq!((row.billing, row.models.join(" ").as_str()), (Some(Billing::Plan), "m haiku"));
     let sums = row.sums;
     assert_eq!((sums.known_requests(), sums.tool_calls, sums.failed_tool_calls, sums.incidents), (Some(3), 2, 1, 0));

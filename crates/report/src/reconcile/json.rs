@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::rfc3339;
 use ducat_ledger::UnixMs;
 use ducat_prices::NanoUsd;
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::session::{Disagreement, FieldClaims, Presence, ReportedCost, SumClaims};
@@ -139,9 +139,4 @@ pub(super) fn with(mut object: Value, more: impl IntoIterator<Item = (&'static s
         object.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }
     object
-}
-
-/// To the millisecond; none for times that a calendar cannot hold.
-fn rfc3339(at: UnixMs) -> Option<String> {
-    Timestamp::from_millisecond(at).ok().map(|at| format!("{at:.3}"))
 }
