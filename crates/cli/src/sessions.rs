@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use anyhow::{Context, bail};
 use ducat_ledger::{Key, Request, ToolCall, Turn, UnixMs};
 use ducat_prices::NanoUsd;
-use ducat_report::{SessionsQuery, figures};
+use ducat_report::{SessionsQuery, figures, last_part};
 use ducat_scan::{Importer, agent_homes};
 use ducat_server::{CSV_HEAD, csv_row, session_document, sessions_document};
 use ducat_spool::data_folder;
@@ -121,9 +121,9 @@ fn count(sum: i64) -> String {
     figures::count(sum.max(0).unsigned_abs())
 }
 
-/// The last part of a path, which tells most.
+/// The last part of a path, as far as a column holds it.
 fn place(path: &str) -> String {
-    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path).chars().take(28).collect()
+    last_part(path).chars().take(28).collect()
 }
 
 /// `7 ms`, `1.2 s`, `3 min`, `2 h 5 min`.

@@ -86,14 +86,23 @@ fn fits(pattern: &str, project: &str) -> bool {
     }
 }
 
-/// What most people call a project.
-pub(crate) fn last_part(project: &str) -> &str {
-    project.rsplit(['/', '\\']).next().unwrap_or(project)
+/// The last part of a path of any system: what most people call a project.
+pub fn last_part(path: &str) -> &str {
+    path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_part_of_a_path_is_told_on_any_system() {
+        for (path, last) in
+            [("/home/ana/app", "app"), ("/home/ana/app/", "app"), ("D:\\code\\app", "app"), ("app", "app"), ("", "")]
+        {
+            assert_eq!(last_part(path), last);
+        }
+    }
 
     fn group(name: &str, projects: &[&str]) -> Group {
         Group {

@@ -34,7 +34,7 @@ pub use document::{Document, Row};
 pub use filters::{Filters, Names};
 pub use fold::{Apart, Moment};
 pub use grouping::Grouping;
-pub use groups::{Group, Groups};
+pub use groups::{Group, Groups, last_part};
 pub use latencies::{Latencies, LatencyGrouping, LatencyQuery, LatencyRow};
 pub use period::{AskedPeriod, Period, parse_timezone};
 pub use query::{QueryError, ReportQuery};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ducat_prices::NanoUsd;
-use ducat_report::{Currency, Document, Grouping, Row, Totals, figures};
+use ducat_report::{Currency, Document, Grouping, Row, Totals, figures, last_part};
 
 use crate::table;
 
@@ -151,10 +151,6 @@ fn name(by: Grouping, row: &Row) -> String {
         Some(name) if name.is_empty() => "unattributed".to_owned(),
         Some(name) => name.clone(),
     }
-}
-
-fn last_part(path: &str) -> &str {
-    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 pub fn figures_of(totals: &Totals, currency: Option<&Currency>) -> [String; 6] {
